@@ -1,0 +1,71 @@
+"""Skald: log what deep-learning runs produce into plain files, and ask questions of many runs.
+
+    log_metric("loss", 0.31, epoch=2, step=40)
+        │  a handful of stores into mapped memory
+        ▼
+    active segment (Arrow IPC file) ──► sealed segments ──► metrics.parquet
+        └───────────────────┬───────────────────┴───────────────┘
+                            ▼
+             skald.Run: every row exactly once, at any time
+
+Layers, each of which imports only from those above it:
+
+    words   errors, layout, schema, durable, values     names and rules
+    engine  lock, segment, writer, reader, compaction   metrics and files
+    record  params, console, info                       the other files of a run
+    api     logger, run                                 experiments
+    faces   cli                                         people
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skald.errors import (
+    CorruptRunError,
+    FormatVersionError,
+    IdTypeError,
+    InvalidInputError,
+    LoggerClosedError,
+    RunExistsError,
+    RunNotFoundError,
+    SkaldError,
+    StorageError,
+    ValueTypeError,
+)
+from skald.logger import Logger
+
+if TYPE_CHECKING:
+    from skald.compaction import compact
+    from skald.run import Run
+
+__version__ = "1.0.0.dev0"
+
+__all__ = [
+    "CorruptRunError",
+    "FormatVersionError",
+    "IdTypeError",
+    "InvalidInputError",
+    "Logger",
+    "LoggerClosedError",
+    "Run",
+    "RunExistsError",
+    "RunNotFoundError",
+    "SkaldError",
+    "StorageError",
+    "ValueTypeError",
+    "compact",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load what reads runs at its first use: logging needs none of it."""
+    if name == "Run":
+        from skald.run import Run
+
+        return Run
+    if name == "compact":
+        from skald.compaction import compact
+
+        return compact
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,100 @@
+"""The commands of `skald` and their options; what each does stands in the module of its name."""
+
+from __future__ import annotations
+
+import io
+import sys
+from enum import StrEnum
+from typing import Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from skald.errors import SkaldError
+
+
+class Format(StrEnum):
+    """How a command prints its result."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+class _ShowByDefault(TyperGroup):
+    """Commands, where a first word that is none stands for `show` with that word: `skald runs/a`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own_options = {option for param in self.params for option in (*param.opts, "--help")}
+        if not ctx.resilient_parsing and not (args and args[0] in self.commands.keys() | own_options):
+            args = ["show", *args]
+        return super().parse_args(ctx, args)
+
+
+app: Final = typer.Typer(
+    cls=_ShowByDefault,
+    help="Look at what experiments recorded.\n\n[dim]skald RUN[/dim] is short for [dim]skald show RUN[/dim].",
+    epilog="PATH is a run or a folder of runs, or the name of a run in the default folder: $SKALD_DIR, else runs.",
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    subcommand_metavar="[COMMAND] [ARGS]...",
+)
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001  Typer gives it so
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"skald {version('skald')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _skald(
+    version: Annotated[  # noqa: ARG001  handled by its callback
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command(epilog='Example: [dim]skald show digits --metric "loss*" --id split=val[/dim]')
+def show(
+    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Runs, or folders of runs.")] = None,
+    *,
+    metric: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only metrics named so.")] = None,
+    id_: Annotated[list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+) -> None:
+    """Show a run: status, params, and its metrics with their extremes; several runs as a table of runs."""
+    for given in id_ or ():
+        if not given.partition("=")[1] or given.startswith("="):
+            raise typer.BadParameter(f"expected NAME=VALUE, got {given!r}", param_hint="--id")
+
+    from skald.cli.show import show_paths
+
+    show_paths(paths or [], metrics=metric or [], ids=id_ or [], form=format_.value)
+
+
+@app.command(epilog="Example: [dim]skald compact runs[/dim]")
+def compact(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Runs, or folders of runs.")],
+) -> None:
+    """Write the segments of runs into their metrics files; of a folder, those of all runs that ended."""
+    from skald.cli.compact import compact_paths
+
+    if not compact_paths(paths):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 if it is done, 1 with a line on stderr if it failed, 2 for wrong usage."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # where the terminal has no such character
+    try:
+        app()
+    except (SkaldError, OSError) as error:
+        from skald.cli.report import report
+
+        report(error)
+        raise SystemExit(1) from None

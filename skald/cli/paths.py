@@ -1,0 +1,75 @@
+"""What a PATH on the command line means: a run, a folder of runs, or the name of a run."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from skald import layout
+from skald.errors import RunNotFoundError
+
+
+def resolve(given: str | None) -> Path:
+    """Return the folder that a PATH names; None is the default folder of runs.
+
+    Raises:
+        RunNotFoundError: there is no such folder.
+    """
+    if given is None:
+        return _default_folder()
+    path = Path(given)
+    if given and path.is_dir():
+        return path
+    named = layout.runs_dir(None) / given
+    if given and _is_name(given) and layout.is_run(named):
+        return named
+    raise _not_found(given)
+
+
+def find_runs(folder: Path) -> list[Path]:
+    """Return the runs in a folder, at every depth, in the order of their names; inside a run there are none."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        if layout.RUN_JSON in files:
+            found.append(Path(place))
+            folders.clear()
+        folders[:] = [name for name in folders if not name.startswith(layout.TEMPORARY_PREFIX)]
+    return sorted(found)
+
+
+def short_names(runs: Sequence[Path], base: Path | None = None) -> list[str]:
+    """Return the runs' paths relative to `base`, or to the deepest folder common to all; with `/` on every system."""
+    if not runs:
+        return []
+    absolute = [run.resolve() for run in runs]
+    top = base.resolve() if base else Path(os.path.commonpath([run.parent for run in absolute]))
+    return [run.relative_to(top).as_posix() for run in absolute]
+
+
+def _default_folder() -> Path:
+    folder = layout.runs_dir(None)
+    if not folder.is_dir():
+        error = RunNotFoundError(f"there is no folder of runs at {folder}")
+        error.add_note("hint: name a run or a folder, or set SKALD_DIR")
+        raise error
+    return folder
+
+
+def _is_name(given: str) -> bool:
+    return not any(separator in given for separator in ("/", os.sep, os.altsep) if separator)
+
+
+def _not_found(given: str) -> RunNotFoundError:
+    if given and Path(given).exists():
+        return RunNotFoundError(f"{given} is a file, not a run or a folder of runs")
+    if not given or not _is_name(given):
+        return RunNotFoundError(f"there is no run or folder {given!r}")
+    folder = layout.runs_dir(None)
+    names = [run.name for run in folder.iterdir() if layout.is_run(run)] if folder.is_dir() else []
+    near = difflib.get_close_matches(given, names)
+    error = RunNotFoundError(f"there is no run or folder {given!r}, nor a run of that name in {folder}")
+    if near:
+        error.add_note(f"hint: did you mean {' or '.join(near)}?")
+    return error

@@ -1,0 +1,92 @@
+"""The JSON and CSV that commands print: their shapes are part of the interface."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from skald.cli.format import ids_text, json_value
+from skald.run import Run
+from skald.schema import METRIC
+
+_ORDER = ("count", "nan", "first", "last", "min", "min_at", "max", "max_at", "mean", "nan_at")
+
+
+def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int) -> str:
+    """Return a run with its series as a JSON object.
+
+    Args:
+        run: the run.
+        summary: a row a series, whose ids in `by` are its columns after `metric`.
+        by: the ids that tell series apart.
+        rows: how many rows the run has.
+    """
+    return to_json(
+        {
+            "run": run.name,
+            **facts(run),
+            "rows": rows,
+            "tags": run.tags,
+            "params": run.params,
+            "metrics": [_series(row, by) for row in _rows(summary, by)],
+        }
+    )
+
+
+def summary_csv(summary: pl.DataFrame, by: Sequence[str]) -> str:
+    """Return the series as CSV: `metric`, the ids in `by`, the numbers; places as `epoch=3 step=120`."""
+    rows = [
+        [row[METRIC], *row["ids"].values(), *(_csv_cell(row[name]) for name in _ORDER)] for row in _rows(summary, by)
+    ]
+    return to_csv([METRIC, *summary.columns[1 : len(by) + 1], *_ORDER], rows)
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """Return what every shape of a run says of it: path, status, start (UTC), duration in seconds."""
+    return {
+        "path": str(run.path),
+        "status": run.status,
+        "started": run.started,
+        "duration": run.duration.total_seconds(),
+    }
+
+
+def to_json(value: Any) -> str:
+    """Return JSON with NaN and infinities as strings, and times as ISO 8601 in UTC."""
+    return json.dumps(json_value(value), indent=2) + "\n"
+
+
+def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return CSV with a header."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([json_value(cell) for cell in row] for row in rows)
+    return file.getvalue()
+
+
+def _rows(summary: pl.DataFrame, by: Sequence[str]) -> Iterable[dict[str, Any]]:
+    """Return the rows of a summary with the ids of each series under `ids`."""
+    keys = summary.columns[1 : len(by) + 1]
+    for row in summary.iter_rows(named=True):
+        yield row | {"ids": dict(zip(by, (row[key] for key in keys), strict=True))}
+
+
+def _series(row: Mapping[str, Any], by: Sequence[str]) -> dict[str, Any]:
+    return {METRIC: row[METRIC], "ids": _given({name: row["ids"][name] for name in by})} | {
+        name: _given(row[name]) if isinstance(row[name], dict) else row[name] for name in _ORDER
+    }
+
+
+def _given(ids: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ids that a row has."""
+    return {name: value for name, value in ids.items() if value is not None}
+
+
+def _csv_cell(value: Any) -> Any:
+    return ids_text(value, exact=True) if isinstance(value, dict) else value

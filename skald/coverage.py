@@ -1,0 +1,94 @@
+"""What the metrics file of a run holds: which segments are in it, and what a reader must know of its order.
+
+Invariant: a segment is covered by a metrics file if and only if all its good rows are in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeVar
+
+import msgspec
+
+from skald.errors import CorruptRunError
+from skald.layout import FORMAT_VERSION, check_format
+
+Ranges = tuple[tuple[int, int], ...]
+"""Half-open ranges of segment numbers, ascending and apart."""
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MAX_NAMED: Final = 10_000
+"""Above so many metrics of a stream only the newest time of all is kept, under the empty name."""
+
+
+class Coverage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a metrics file says of itself, in its footer (parquet) or beside it (csv).
+
+    Attributes:
+        format: version of the format.
+        generation: how many times the run was compacted; of two metrics files the higher one counts.
+        rows: rows in the file.
+        covered: for each writer whose folder may still be there, the segments that are in the file.
+        damaged: segments that could not be read when the file was written, and are not in it.
+        rewound: names of the files that hold rows taken back.
+        oldest: the smallest time in the file, in µs since 1970 (None: no rows).
+        newest: the largest time in the file.
+        ordered: whether the times of each metric never decrease in the file.
+        streams: for each covered stream of a writer that was alive, the newest time of each metric, in ns;
+            rows that follow in that stream count as no older, whatever their clock says.
+    """
+
+    format: int = FORMAT_VERSION
+    generation: int = 0
+    rows: int = 0
+    covered: dict[str, Ranges] = {}
+    damaged: dict[str, tuple[int, ...]] = {}
+    rewound: tuple[str, ...] = ()
+    oldest: int | None = None
+    newest: int | None = None
+    ordered: bool = True
+    streams: dict[str, dict[int, dict[str, int]]] = {}
+
+    def covers(self, writer: str, number: int) -> bool:
+        """Tell whether a segment is in the file."""
+        return any(first <= number < stop for first, stop in self.covered.get(writer, ()))
+
+    def carried(self, writer: str, stream: int) -> Mapping[str, int]:
+        """Return the newest times of the part of a stream that is in the file."""
+        return self.streams.get(writer, {}).get(stream, {})
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+def decode(data: bytes, kind: type[T], where: object) -> T:
+    """Read one of the engine's JSON documents.
+
+    Raises:
+        CorruptRunError: it is not what it should be.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    try:
+        check_format(msgspec.json.decode(data, type=_Version).format, str(where))
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise CorruptRunError(f"{kind.__name__.lower()} cannot be read: {error}, in {where}") from error
+
+
+def encode(document: msgspec.Struct) -> bytes:
+    """Return one of the engine's documents as JSON."""
+    return msgspec.json.encode(document)
+
+
+def ranges(numbers: Iterable[int], known: Ranges = ()) -> Ranges:
+    """Return the fewest ranges that hold `numbers` and all of `known`."""
+    spans = sorted([*known, *((number, number + 1) for number in numbers)])
+    joined: list[tuple[int, int]] = []
+    for first, stop in spans:
+        if joined and first <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(stop, joined[-1][1]))
+        else:
+            joined.append((first, stop))
+    return tuple(joined)

@@ -1,0 +1,126 @@
+"""Dictionaries: the strings of a segment's column, added in place to a valid Arrow array.
+
+Invariant: at every instant the offsets and bytes are a valid Arrow array; a code is in the dict only when
+its bytes and its offset are in the file.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+
+from skald.blueprint import Capacity
+
+FIRST = Capacity(64, 1024)
+KEEP = Capacity(1 << 18, 1 << 24)
+"""A dictionary beyond this is not carried over a roll: memory and segments would grow with the names."""
+
+_HARMLESS_CHARS = 256
+
+
+class DictionaryFull(LookupError):
+    """There is no room for another name: the segment must roll."""
+
+
+class Dictionary(dict[str, int]):
+    """The codes of a column's strings; looking an unknown one up adds it.
+
+    A dict, because a lookup is part of every log call, and a hit then costs what it costs in a dict. Code 0 is
+    the empty entry, which no string gets: a committed row that has it was damaged.
+    """
+
+    __slots__ = ("_bytes", "_capacity", "_lock", "_offsets")
+
+    def __init__(
+        self, offsets: memoryview, data: memoryview, capacity: Capacity, older: Dictionary | None, lock: threading.RLock
+    ) -> None:
+        """Open a dictionary over memory that holds an `image`.
+
+        Args:
+            offsets: entries + 1 int32.
+            data: the bytes of all entries.
+            capacity: how many entries and bytes that is.
+            older: the dictionary whose names the image took over.
+            lock: the writer's, held by whoever adds.
+        """
+        super().__init__(older or ())
+        self._offsets, self._bytes, self._capacity, self._lock = offsets, data, capacity, lock
+
+    def __missing__(self, name: str) -> int:
+        """Add a harmless string that a log call has met; all others are left to its slow path."""
+        if type(name) is not str or len(name) > _HARMLESS_CHARS or not name or not name.isprintable():
+            raise KeyError(name)
+        if self._lock._is_owned():  # type: ignore[attr-defined]
+            raise KeyError(name)  # NOTE: a signal handler inside `add`: two names would share a code
+        with self._lock:
+            return self.add(name)
+
+    def add(self, name: str) -> int:
+        """Return the code of `name`, added if need be; the lock is held.
+
+        Raises:
+            DictionaryFull: the segment must roll.
+            UnicodeEncodeError: the string is not valid Unicode.
+        """
+        if name in self:
+            return self[name]
+        data = name.encode()
+        code = len(self) + 1
+        start = self._offsets[code]
+        stop = start + len(data)
+        if code + 1 >= self._capacity.entries or stop > self._capacity.bytes:
+            raise DictionaryFull(name)
+        self._bytes[start:stop] = data
+        self._offsets[code + 1] = stop  # the entry after the last name begins here and owns the free bytes
+        self[name] = code
+        return code
+
+    def content(self) -> tuple[memoryview, memoryview]:
+        """Return the offsets and the bytes in use, as they stand in memory."""
+        count, size = self.extent
+        return self._offsets[: count + 1], self._bytes[:size]
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """How many entries are in use, the empty one among them, and how many bytes."""
+        count = len(self) + 1
+        return count, self._offsets[count]
+
+    def release(self) -> None:
+        """Let go of the memory."""
+        self._offsets.release()
+        self._bytes.release()
+
+
+def next_capacity(dictionary: Dictionary | None, capacity: Capacity, *, room_for: int = 0) -> tuple[Capacity, bool]:
+    """Decide how large a column's dictionary is in the next segment, and whether it takes the names over.
+
+    Args:
+        dictionary: the one of the segment that rolls, None where there was none.
+        capacity: its capacity.
+        room_for: bytes of the name that did not fit, if one did not.
+
+    Returns:
+        the capacity, and whether it does.
+    """
+    count, size = dictionary.extent if dictionary is not None else (1, 0)
+    if count > KEEP.entries or size > KEEP.bytes:
+        return Capacity(KEEP.entries, max(KEEP.bytes, 2 * room_for)), False
+    entries = capacity.entries * 2 if 2 * count > capacity.entries else capacity.entries
+    data = capacity.bytes
+    while 2 * (size + room_for) > data:
+        data *= 2
+    return Capacity(entries, data), True
+
+
+def image(capacity: Capacity, older: Dictionary | None) -> tuple[array[int], bytes]:
+    """Return the first offsets and bytes of a dictionary, with the names of `older` where there is one.
+
+    Unused entries are empty, but for the one after the last name, which owns all free bytes.
+    """
+    offsets = array("i", [0, 0]) + array("i", [capacity.bytes]) * (capacity.entries - 1)
+    if not older:
+        return offsets, b""
+    used, data = older.content()
+    offsets[: len(used)] = array("i", used)
+    return offsets, bytes(data)

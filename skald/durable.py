@@ -1,0 +1,78 @@
+"""Files that are whole at every instant: written beside, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from skald.layout import temporary
+
+RETRY_SECS = 1.0
+"""How long to wait for a file that another process holds open, where that forbids replacing it (Windows)."""
+
+
+def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
+    """Replace `path` by `data`: a reader sees the old file or the new, whole.
+
+    Args:
+        path: the file; its folder must exist.
+        data: the new content.
+        sync: also wait until the disk has it, and the rename.
+
+    Raises:
+        OSError: the disk is full, the folder is gone; `path` is then as it was.
+    """
+    beside = temporary(path)
+    try:
+        with beside.open("xb") as file:
+            file.write(data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    if sync:
+        sync_folder(path.parent)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename `source` over `target`, waiting a second where somebody holds `target` open."""
+    _patiently(lambda: source.replace(target))
+
+
+def unlink(path: Path) -> None:
+    """Remove a file if it is there, waiting a second where somebody holds it open."""
+    _patiently(lambda: path.unlink(missing_ok=True))
+
+
+def sync_file(path: Path) -> None:
+    """Wait until the disk has what is in `path`."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in `folder`, where the system can say so."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _patiently(action: Callable[[], object]) -> None:
+    deadline = time.monotonic() + RETRY_SECS
+    while True:
+        try:
+            action()
+            return
+        except PermissionError:
+            if os.name != "nt" or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

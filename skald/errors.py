@@ -1,0 +1,57 @@
+"""Every error that Skald raises on purpose.
+
+SkaldError
+├── the call is wrong: mend the call, the run is as it was
+│   ├── InvalidInputError (ValueError)
+│   ├── IdTypeError (TypeError)
+│   ├── ValueTypeError (TypeError)
+│   └── LoggerClosedError (RuntimeError)
+├── the run is another than expected: choose another name or mode
+│   ├── RunExistsError (FileExistsError)
+│   └── RunNotFoundError (FileNotFoundError)
+├── the files are damaged or newer: update Skald, or repair
+│   ├── CorruptRunError
+│   └── FormatVersionError
+└── the machine gives out: make room, and log on
+    └── StorageError (OSError)
+"""
+
+
+class SkaldError(Exception):
+    """The root of all errors raised by Skald."""
+
+
+class InvalidInputError(SkaldError, ValueError):
+    """A name, a value or an option cannot be recorded as it was given."""
+
+
+class IdTypeError(SkaldError, TypeError):
+    """An id has a kind that no id can have, or another than before in this run."""
+
+
+class ValueTypeError(SkaldError, TypeError):
+    """A metric's value has no float value."""
+
+
+class LoggerClosedError(SkaldError, RuntimeError):
+    """A call reached a logger after `close`."""
+
+
+class RunExistsError(SkaldError, FileExistsError):
+    """The run is there already, or a process is writing it."""
+
+
+class RunNotFoundError(SkaldError, FileNotFoundError):
+    """There is no run at this path."""
+
+
+class CorruptRunError(SkaldError):
+    """A file of the run does not hold what its format says."""
+
+
+class FormatVersionError(SkaldError):
+    """The run was written by a newer version of Skald."""
+
+
+class StorageError(SkaldError, OSError):
+    """The disk took no more, and the memory set aside for that is used up."""

@@ -1,0 +1,128 @@
+"""Every name on disk, and the version of the format: nothing else in Skald spells a file name.
+
+    RUN/
+      run.json  params.yaml  console.log  artifacts/  artifacts.jsonl
+      metrics.parquet                 or metrics.csv with metrics.csv.json
+      rewound-N.parquet
+      segments/                       while there is something not yet compacted
+        run.lock  compaction.lock  ids.json
+        WRITER/                       one folder per writer: lock, NNNNNN.arrow
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from pathlib import Path
+from typing import Final
+
+from skald.errors import FormatVersionError, InvalidInputError
+
+FORMAT_VERSION: Final = 1
+
+RUN_JSON: Final = "run.json"
+PARAMS: Final = "params.yaml"
+CONSOLE: Final = "console.log"
+ARTIFACTS: Final = "artifacts"
+ARTIFACT_LIST: Final = "artifacts.jsonl"
+PARQUET: Final = "metrics.parquet"
+CSV: Final = "metrics.csv"
+CSV_DESCRIPTION: Final = "metrics.csv.json"
+SEGMENTS: Final = "segments"
+RUN_LOCK: Final = "run.lock"
+COMPACTION_LOCK: Final = "compaction.lock"
+IDS: Final = "ids.json"
+WRITER_LOCK: Final = "lock"
+
+DEFAULT_DIR: Final = "runs"
+TEMPORARY_PREFIX: Final = ".tmp-"
+
+_SEGMENT: Final = re.compile(r"(\d{6,})\.arrow")
+_WINDOWS_DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?")
+_MAX_RUN_NAME_BYTES: Final = 255
+
+
+def segment_name(number: int) -> str:
+    """Return the file name of a writer's segment."""
+    return f"{number:06}.arrow"
+
+
+def segment_number(name: str) -> int | None:
+    """Return the number of the segment that has this file name, None for other files."""
+    match = _SEGMENT.fullmatch(name)
+    return int(match[1]) if match else None
+
+
+def new_writer_name() -> str:
+    """Return a name that no writer had before; names sort by the time of opening."""
+    now = time.time_ns()
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 10**9))
+    return f"{stamp}-{now % 10**9:09}-{secrets.token_hex(3)}"
+
+
+def temporary(path: Path) -> Path:
+    """Return a name beside `path` under which its successor is written."""
+    return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}")
+
+
+def rewound_name(number: int) -> str:
+    """Return the file name of the rows that the `number`-th compacted rewind took back."""
+    return f"rewound-{number}.parquet"
+
+
+def console_name(writer: str | None = None) -> str:
+    """Return the console file of the run's first process (None), or of one that joined."""
+    return CONSOLE if writer is None else f"console.{writer}.log"
+
+
+def runs_dir(given: str | os.PathLike[str] | None) -> Path:
+    """Return the absolute folder of runs: the one given, else $SKALD_DIR, else `runs`."""
+    return Path(given if given is not None else os.environ.get("SKALD_DIR") or DEFAULT_DIR).absolute()
+
+
+def default_run_name() -> str:
+    """Return the local time as a run's name, `20261123-081500`."""
+    return time.strftime("%Y%m%d-%H%M%S")
+
+
+def is_run(path: Path) -> bool:
+    """Tell whether a folder is a run."""
+    return (path / RUN_JSON).is_file()
+
+
+def check_run_name(name: object) -> str:
+    """Return `name` if it can name a folder on every system, else raise InvalidInputError."""
+    if not isinstance(name, str):
+        raise InvalidInputError(f"a run's name must be a str, got {type(name).__name__}: {name!r}")
+    problem = _run_name_problem(name)
+    if problem:
+        error = InvalidInputError(f"a run's name {problem}, got {name!r}")
+        error.add_note("hint: give the folder as dir=, and the name alone as run_name")
+        raise error
+    return name
+
+
+def _run_name_problem(name: str) -> str | None:
+    if not name.strip():
+        return "must not be empty"
+    if "/" in name or "\\" in name or name in {".", ".."}:
+        return "must not be a path"
+    if any(char < " " or "\x7f" <= char <= "\x9f" for char in name):
+        return "must not hold control characters"
+    if set(name) & set('<>:"|?*') or name[-1] in ". " or name[0] == " " or _WINDOWS_DEVICES.fullmatch(name):
+        return "must be one that Windows allows too"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "must be valid Unicode"
+    return f"must be at most {_MAX_RUN_NAME_BYTES} bytes of UTF-8" if size > _MAX_RUN_NAME_BYTES else None
+
+
+def check_format(version: object, where: Path | str) -> None:
+    """Raise FormatVersionError if a file says that a newer Skald wrote it."""
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        error = FormatVersionError(f"format version {version} is newer than {FORMAT_VERSION}, in {where}")
+        error.add_note("hint: update with: pip install --upgrade skald")
+        raise error

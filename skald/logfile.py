@@ -1,0 +1,76 @@
+"""A text file that grows by whole pieces, whatever happens to the process that writes it.
+
+Invariant: a text is in the file when its call has returned, and no other text stands inside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+
+class LogFile:
+    """A file appended to by threads and forked processes alike.
+
+    A fault of the disk raises nothing: it is told once on stderr, and `lost` counts the texts
+    that are not in the file, or only in part.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Append to a file, which is made by the first text; None takes nothing."""
+        self.lost = 0
+        self._path = path
+        self._descriptor: _Descriptor | None = None
+        self._torn = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether texts are still taken."""
+        return self._path is not None
+
+    def append(self, text: str) -> None:
+        """Append a text in one system call."""
+        path = self._path
+        if path is None:
+            return
+        data = ("\n" if self._torn else "").encode() + text.encode(errors="backslashreplace")
+        try:
+            self._write(path, data)
+        except OSError as error:
+            self._lose(path, error)
+
+    def close(self) -> None:
+        """Take no more; the file is closed as soon as the calls that are writing have done so."""
+        self._path = self._descriptor = None
+
+    def _write(self, path: Path, data: bytes) -> None:
+        # NOTE: no lock, which a fork or a signal handler could find held: the local name keeps the file open
+        descriptor = self._descriptor
+        if descriptor is None:
+            descriptor = self._descriptor = _Descriptor(path)
+        rest = data[os.write(descriptor.number, data) :]
+        self._torn = bool(rest)
+        if rest:  # the disk had room for a part; this tells why
+            os.write(descriptor.number, rest)
+            self._torn = False
+
+    def _lose(self, path: Path, error: OSError) -> None:
+        self.lost += 1
+        if self.lost == 1 and sys.stderr is not None:
+            with contextlib.suppress(OSError, ValueError):  # stderr is gone too: nobody is left to be told
+                sys.stderr.write(f"skald: {path} takes no more, so messages are lost from it: {error}\n")
+
+
+class _Descriptor:
+    """A file open for appending until nobody refers to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = -1
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
+        self.number = os.open(path, flags, 0o666)
+
+    def __del__(self) -> None:
+        if self.number >= 0:
+            os.close(self.number)

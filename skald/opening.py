@@ -1,0 +1,174 @@
+"""Opening a run for writing: what each mode does with a run that is there, ended, or being written."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, get_args
+
+from skald.claim import Claim, Owner, owners, run_lock
+from skald.stored import stored_kinds
+from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
+from skald.info import RunInfo, write_info
+from skald.info import Session as SessionInfo
+from skald.info import read_info
+from skald.layout import IDS, SEGMENTS, default_run_name, is_run, temporary
+from skald.lock import PATIENCE_SECS, POLL_SECS
+from skald.registry import write_kinds
+
+Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
+MetricsFormat = Literal["parquet", "csv"]
+DEFAULT_MODE: Final = "new"
+
+
+class Description(NamedTuple):
+    """What a new run says of itself."""
+
+    metrics_format: MetricsFormat
+    tags: tuple[str, ...]
+    notes: str
+
+
+class Opened(NamedTuple):
+    """A run that this process may write."""
+
+    run: Path
+    claim: Claim
+    joined: bool
+    """Whether another process was writing it."""
+    resumed: bool
+
+
+def check_mode(given: str | None) -> Mode:
+    """Return the mode: the one given, else $SKALD_MODE, else `new`.
+
+    Raises:
+        InvalidInputError: there is no such mode.
+    """
+    mode = given if given is not None else os.environ.get("SKALD_MODE") or DEFAULT_MODE
+    if mode not in get_args(Mode):
+        raise InvalidInputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+    return mode  # type: ignore[return-value]
+
+
+def unused_name(folder: Path) -> str:
+    """Return the local time as a run's name, made unique in the folder."""
+    name = base = default_run_name()
+    number = 1
+    while (folder / name).exists():
+        number += 1
+        name = f"{base}-{number}"
+    return name
+
+
+def open_run(run: Path, mode: Mode, description: Description) -> Opened:
+    """Make or continue a run, as the mode says, and claim a writer's folder in it.
+
+    Raises:
+        RunExistsError: the run is there, or somebody is writing it, and the mode forbids that.
+        RunNotFoundError: the run is not there, and the mode wants it.
+        StorageError: the folder cannot be made or written.
+    """
+    try:
+        if mode == "resume" and not is_run(run):
+            raise RunNotFoundError(f"there is no run to resume at {run}")
+        if mode == "new":
+            _check_free(run)
+        if mode == "overwrite":
+            _delete(run)
+        run.mkdir(parents=True, exist_ok=True)
+        with run_lock(run):
+            return _open_locked(run, mode, description)
+    except (RunExistsError, RunNotFoundError):
+        raise
+    except FileExistsError as error:
+        raise RunExistsError(f"{run} is a file, so it cannot be a run") from error
+    except OSError as error:
+        raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
+
+
+def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
+    there = is_run(run)
+    if mode in ("new", "overwrite") and there:
+        raise _exists(run)
+    alive = _alive(run, patient=mode != "join") if there else {}
+    if alive and mode != "join":
+        raise _written(run, alive)
+    info = read_info(run) if there else _new_info(run, description)
+    claim = Claim(run)
+    now = dt.datetime.now(dt.UTC)
+    info.sessions.append(SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now))
+    info.status, info.ended = "running", None
+    write_info(run, info)
+    _seed_kinds(run)
+    return Opened(run, claim, joined=bool(alive), resumed=there)
+
+
+def _new_info(run: Path, description: Description) -> RunInfo:
+    return RunInfo(
+        name=run.name,
+        started=dt.datetime.now(dt.UTC),
+        tags=list(description.tags),
+        notes=description.notes,
+        metrics_format=description.metrics_format,
+    )
+
+
+def _seed_kinds(run: Path) -> None:
+    """Let the writers of a run that was compacted know the kinds of its ids."""
+    if not (run / SEGMENTS / IDS).exists():
+        kinds = stored_kinds(run)
+        if kinds:
+            write_kinds(run / SEGMENTS, kinds)
+
+
+def _check_free(run: Path) -> None:
+    if is_run(run):
+        raise _exists(run)
+    if run.is_dir() and any(entry.name != SEGMENTS for entry in run.iterdir()):
+        raise RunExistsError(f"{run} is a folder with other things in it, and no run")
+
+
+def _delete(run: Path) -> None:
+    """Remove a run that nobody is writing: it is renamed first, so it is there whole or not at all."""
+    if not run.exists() or (run.is_dir() and not any(run.iterdir())):
+        return
+    if not is_run(run):
+        raise RunExistsError(f"{run} is no run, so it is not overwritten")
+    with run_lock(run):
+        alive = _alive(run, patient=True)
+        if alive:
+            raise _written(run, alive)
+        aside = temporary(run)
+        run.rename(aside)
+    shutil.rmtree(aside)
+
+
+def _alive(run: Path, *, patient: bool) -> dict[str, Owner | None]:
+    """Return who is writing; patiently, since a process that is just ending still holds its lock."""
+    deadline = time.monotonic() + (PATIENCE_SECS if patient else 0)
+    while (alive := owners(run)) and time.monotonic() < deadline:
+        time.sleep(POLL_SECS)
+    return alive
+
+
+def _exists(run: Path) -> RunExistsError:
+    error = RunExistsError(f"run {run.name!r} is there already, in {run.parent}")
+    error.add_note("hint: choose another name, or mode='resume' to continue it, or mode='overwrite' to delete it")
+    return error
+
+
+def _written(run: Path, alive: dict[str, Owner | None]) -> RunExistsError:
+    who = ", ".join(_names(alive.values()))
+    error = RunExistsError(f"run {run.name!r} is being written by {who}, in {run.parent}")
+    error.add_note("hint: mode='join' writes beside it")
+    return error
+
+
+def _names(alive: Iterable[Owner | None]) -> list[str]:
+    return [f"process {owner.pid} on {owner.host}" if owner else "a process that is just starting" for owner in alive]

@@ -1,0 +1,87 @@
+"""The kinds of a run's ids, on which all its writers agree: `segments/ids.json`.
+
+Invariant: the file changes only under the run's lock, and an id's kind only from int to float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from skald.durable import write_atomic
+from skald.layout import FORMAT_VERSION, IDS, RUN_LOCK, SEGMENTS, check_format
+from skald.lock import FileLock
+from skald.schema import KIND_OF, Id, Kinds, kind_error, widen
+
+
+class Registry:
+    """What one writer knows of the run's ids; `kinds` is replaced, never changed, so it may be read at any time."""
+
+    def __init__(self, run: Path | None) -> None:
+        """Read the kinds known so far; `run` None: keep them in memory only."""
+        self._folder = run / SEGMENTS if run else None
+        self.kinds: Kinds = read_kinds(run) if run else {}
+
+    def knows(self, ids: Mapping[str, Id]) -> bool:
+        """Tell whether all these ids can be stored as the kinds that are known."""
+        kinds = self.kinds
+        return all(
+            name in kinds and (kinds[name] == KIND_OF[type(value)] or (kinds[name] == "float" and type(value) is int))
+            for name, value in ids.items()
+        )
+
+    def learn(self, ids: Mapping[str, Id]) -> bool:
+        """Take up ids or kinds that are new; tell whether a known kind changed.
+
+        Raises:
+            IdTypeError: an id has another kind in this run; nothing was taken up.
+        """
+        if self._folder is None:
+            merged = merge_kinds(self.kinds, ids)
+        else:
+            with FileLock(self._folder / RUN_LOCK):
+                known = _read(self._folder / IDS)
+                merged = merge_kinds(self.kinds | known, ids)
+                if merged != known:
+                    write_kinds(self._folder, merged)
+        before, self.kinds = self.kinds, merged
+        return any(merged[name] != kind for name, kind in before.items())
+
+
+def merge_kinds(known: Kinds, ids: Mapping[str, Id]) -> Kinds:
+    """Return `known` widened and continued by the kinds of these ids.
+
+    Raises:
+        IdTypeError: a kind cannot be widened.
+    """
+    merged = dict(known)
+    for name, value in ids.items():
+        found = KIND_OF[type(value)]
+        expected = merged.get(name, found)
+        kind = widen(expected, found)
+        if kind is None:
+            raise kind_error(name, found, expected)
+        merged[name] = kind
+    return merged
+
+
+def read_kinds(run: Path) -> Kinds:
+    """Return the kinds of the ids that stand in `segments/ids.json`, in order of first appearance."""
+    return _read(run / SEGMENTS / IDS)
+
+
+def write_kinds(segments: Path, kinds: Kinds) -> None:
+    """Put the kinds down for all writers; the run's lock is held."""
+    write_atomic(segments / IDS, msgspec.json.encode({"format": FORMAT_VERSION, "kinds": kinds}))
+
+
+def _read(path: Path) -> Kinds:
+    try:
+        said = msgspec.json.decode(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    check_format(said.get("format"), path)
+    kinds: Kinds = said["kinds"]
+    return kinds

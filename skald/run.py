@@ -1,0 +1,187 @@
+"""One run, read: a view of its folder.
+
+Invariant: nothing is remembered but the path, so each attribute tells what is on the disk at that moment.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from skald import layout
+from skald.info import RunInfo, Session, Status, live_writers, read_info, read_status
+from skald.params import read_params
+from skald.reader import scan_metrics
+from skald.schema import TIME, Id
+from skald.selection import metric_names
+from skald.summary import summarize
+from skald.wide import widen
+
+
+class Run:
+    """A run on the disk, being written, ended or crashed; each attribute looks at the disk anew.
+
+    Args:
+        path: the run's folder.
+
+    Raises:
+        RunNotFoundError: there is no run at this path.
+        CorruptRunError: its run.json cannot be read.
+        FormatVersionError: a newer Skald wrote it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path).absolute()
+        read_info(self._path)
+
+    @property
+    def path(self) -> Path:
+        """The run's folder, absolute."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The run's name, which is its folder's."""
+        return self._path.resolve().name
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """All of run.json: identity, sessions and environment; times are datetimes in UTC."""
+        found: dict[str, Any] = msgspec.to_builtins(read_info(self._path), builtin_types=(dt.datetime,))
+        return found
+
+    @property
+    def status(self) -> Status:
+        """How the run is: running, finished, stopped, failed, or crashed (its writer is gone without a word)."""
+        return read_status(self._path)
+
+    @property
+    def started(self) -> dt.datetime:
+        """When the run began, in UTC."""
+        return read_info(self._path).started
+
+    @property
+    def ended(self) -> dt.datetime | None:
+        """When the run ended, in UTC; None while it is being written, and where its writer is gone without a word."""
+        return read_info(self._path).ended
+
+    @property
+    def duration(self) -> dt.timedelta:
+        """How long the run has been written: its sessions together, those at the same time counted once.
+
+        A session of a live writer lasts until now, one of a writer that is gone without a word until its last
+        sign of life: its newest row, or the newest of its files.
+        """
+        info = read_info(self._path)
+        alive = set(live_writers(self._path))
+        stops = [session.ended or self._last_sign(info, session, alive) for session in info.sessions]
+        return _total(list(zip((session.started for session in info.sessions), stops, strict=True)))
+
+    @property
+    def tags(self) -> list[str]:
+        """The run's tags."""
+        return read_info(self._path).tags
+
+    @property
+    def notes(self) -> str:
+        """The run's notes."""
+        return read_info(self._path).notes
+
+    @property
+    def metrics(self) -> pl.LazyFrame:
+        """All rows: `metric`, the ids, `value`, `time`; what is there when it is collected, whatever happens until then."""
+        return scan_metrics(self._path)
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The names of the metrics, in order of first appearance."""
+        return metric_names(self.metrics)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The parameters, nested as they were logged."""
+        return read_params(self._path)
+
+    @property
+    def console(self) -> str:
+        """The text of console.log, empty where there is none."""
+        try:
+            return (self._path / layout.console_name()).read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    def summary(self, *, by: Sequence[str] | str | None = None, **ids: Id) -> pl.DataFrame:
+        """Return a row for each series: counts, first, last, min, max, mean, and the ids where they were logged.
+
+        Args:
+            by: the ids that tell rows of the result apart; by default the string and bool ids.
+            ids: only rows that have these ids: `run.summary(split="val")`.
+
+        Returns:
+            `metric`, the ids in `by`, `count`, `nan`, `first`, `last`, `min`, `max`, `mean`, and the structs
+            `min_at`, `max_at`, `nan_at`; `skald.summary.summarize` says what each holds.
+
+        Raises:
+            InvalidInputError: there is no such id.
+            IdTypeError: an id of another kind than in this run.
+        """
+        return summarize(self.metrics, by=by, where=ids)
+
+    def wide(
+        self, *metrics: str, index: Sequence[str] | str | None = None, columns: str | None = None, **ids: Id
+    ) -> pl.LazyFrame:
+        """Return a table with a column a metric and a row per distinct value of `index`, sorted by it.
+
+        Args:
+            metrics: names of metrics; none: all.
+            index: ids (or `time`); by default those that all these metrics have.
+            columns: an id, each of whose values gets a column.
+            ids: only rows that have these ids: `run.wide("loss", split="val")`.
+
+        Raises:
+            InvalidInputError: a metric or an id does not exist; rows coincide that differ in a string or bool id.
+            IdTypeError: an id of another kind than in this run.
+        """
+        return widen(self.metrics, metrics, index=index, columns=columns, where=ids)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self._path)!r}, status={self.status!r})"
+
+    def _last_sign(self, info: RunInfo, session: Session, alive: set[str]) -> dt.datetime:
+        """Return until when a session without an end was alive."""
+        now = dt.datetime.now(dt.UTC)
+        if session.writer in alive:
+            return now
+        until = min((other.started for other in info.sessions if other.started > session.started), default=now)
+        newest = (
+            self.metrics.filter(pl.col(TIME).is_between(session.started, until))
+            .select(pl.col(TIME).max())
+            .collect(engine="streaming")
+            .item()
+        )
+        files = _file_times(self._path / layout.SEGMENTS / session.writer)
+        return max([session.started, *([newest] if newest else []), *files])
+
+
+def _file_times(folder: Path) -> Iterator[dt.datetime]:
+    """Return when each file in a folder was last written; of a folder that is gone, nothing."""
+    try:
+        for entry in folder.iterdir():
+            yield dt.datetime.fromtimestamp(entry.stat().st_mtime, dt.UTC)
+    except FileNotFoundError:
+        return
+
+
+def _total(spans: list[tuple[dt.datetime, dt.datetime]]) -> dt.timedelta:
+    """Return how long at least one of the spans lasted."""
+    total, reached = dt.timedelta(0), dt.datetime.min.replace(tzinfo=dt.UTC)
+    for started, ended in sorted(spans):
+        total += max(dt.timedelta(0), ended - max(started, reached))
+        reached = max(reached, ended)
+    return total

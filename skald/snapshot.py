@@ -1,0 +1,135 @@
+"""One state of a run while others write, compact and remove: its segments, and the metrics file behind them.
+
+Invariant: every row that was there when a snapshot began is in it once.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from skald.errors import CorruptRunError
+from skald.layout import SEGMENTS, segment_number
+from skald.registry import read_kinds
+from skald.schema import Kinds, unify, widen
+from skald.stored import Stored, open_stored
+
+T = TypeVar("T")
+
+
+class SegmentFile(NamedTuple):
+    """A segment's file; the order of these is the log order where times are equal."""
+
+    number: int
+    writer: str
+    path: Path
+
+
+class Snapshot(NamedTuple, Generic[T]):
+    """A metrics file, opened (None: there is none), and what was copied of the segments that it lacks."""
+
+    stored: Stored | None
+    segments: list[tuple[SegmentFile, T]]
+
+
+def writer_folders(run: Path) -> list[Path]:
+    """Return the folders of a run's writers, the oldest first."""
+    try:
+        with os.scandir(run / SEGMENTS) as entries:
+            return sorted(run / SEGMENTS / entry.name for entry in entries if entry.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def segment_files(run: Path, writers: Iterable[Path] | None = None) -> list[SegmentFile]:
+    """Return the segments of a run, or of some of its writers, by number."""
+    found = []
+    for folder in writer_folders(run) if writers is None else writers:
+        try:
+            names = os.listdir(folder)
+        except FileNotFoundError:  # compacted just now
+            continue
+        numbered = ((segment_number(name), name) for name in names)
+        found += [SegmentFile(number, folder.name, folder / name) for number, name in numbered if number is not None]
+    return sorted(found)
+
+
+def take_snapshot(run: Path, copy: Callable[[SegmentFile], T]) -> Snapshot[T]:
+    """Copy what is in the segments, and open the metrics file; the caller closes it.
+
+    A segment that cannot be read is left out with a warning.
+
+    Args:
+        run: the run's folder.
+        copy: returns what is wanted of a segment; it is called for all, also those that the file turns out to hold.
+
+    Raises:
+        CorruptRunError: the metrics file cannot be read.
+        FormatVersionError: a newer Skald wrote a file.
+    """
+    while True:
+        copied: dict[SegmentFile, T] = {}
+        damaged: dict[SegmentFile, CorruptRunError] = {}
+        for file in segment_files(run):
+            try:
+                copied[file] = copy(file)
+            except FileNotFoundError:  # compacted just now, so it is in the file that is opened below
+                continue
+            except CorruptRunError as error:
+                damaged[file] = error
+        stored = open_stored(run)
+        left = [file for file in (*copied, *damaged) if not stored or not stored.coverage.covers(file.writer, file.number)]
+        # NOTE: gone and not covered: two compactions have passed, and the second no longer names its writer
+        if all(file.path.exists() for file in left):
+            for file in left:
+                if file in damaged:
+                    warn_damaged(damaged[file])
+            return Snapshot(stored, [(file, copied[file]) for file in left if file in copied])
+        if stored:
+            stored.close()
+
+
+def join_kinds(run: Path, parts: Iterable[Kinds]) -> tuple[Kinds, list[str]]:
+    """Join the kinds of ids from several places, in order of first appearance.
+
+    Args:
+        run: whose `ids.json` comes behind the first part.
+        parts: the kinds in the metrics file, then those in the segments.
+
+    Returns:
+        the kinds, and the ids that are only read as strings because places disagree.
+    """
+    stored, *others = parts
+    joined: Kinds = {}
+    disagreed = []
+    for kinds in (stored, registered_kinds(run), *others):
+        for name, kind in kinds.items():
+            known = joined.get(name, kind)
+            if widen(known, kind) is None and name not in disagreed:
+                disagreed.append(name)
+            joined[name] = unify(known, kind)
+    return joined, disagreed
+
+
+def registered_kinds(run: Path) -> Kinds:
+    """Return the kinds in `segments/ids.json`; none where it is missing or damaged, as each segment repeats its own."""
+    try:
+        return read_kinds(run)
+    except (msgspec.MsgspecError, LookupError, AttributeError, TypeError):
+        return {}
+
+
+def warn_damaged(error: CorruptRunError) -> None:
+    """Say that a segment is left out."""
+    warnings.warn(f"a damaged segment is left out: {error}", stacklevel=2)
+
+
+def warn_disagreed(run: Path, ids: Iterable[str]) -> None:
+    """Say that ids are read as strings, because processes of the run logged different kinds."""
+    for name in ids:
+        warnings.warn(f"id {name!r} has several kinds in run {run.name!r}: it is read as string", stacklevel=2)

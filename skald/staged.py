@@ -1,0 +1,191 @@
+"""Staged segments: memory whose committed rows a thread writes into the file every half second.
+
+Invariant: what is in the file is a segment as a reader expects it: a row's time is written after everything
+that it needs, and the times written are the ones that were copied before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from skald.blueprint import SEALED_AT, Shape, blueprint
+from skald.durable import sync_folder
+from skald.schema import MAX_ID_BYTES
+from skald.storage import Parts, create, fill, write_at
+
+FLUSH_SECS: Final = 0.5
+MOST_WAITING_BYTES: Final = 1 << 28
+"""How much memory may wait for a disk that takes nothing."""
+
+_TIME_AT: Final = 2
+
+
+class Staged:
+    """Anonymous memory of a segment, and the file that follows it."""
+
+    def __init__(self, path: Path, shape: Shape, parts: Parts, *, network: bool) -> None:
+        """Take the memory; the file is made now if the disk allows, else by a later flush."""
+        self.path, self.network = path, network
+        self._shape, self._layout = shape, blueprint(shape)
+        self._parts = parts
+        self.memory = mmap.mmap(-1, self._layout.size)
+        fill(self.memory, parts)
+        self._descriptor: int | None = None
+        self._written = [0] * len(shape.dictionaries)  # bytes of names that are in the file
+        self._flushed = 0  # rows before the first hole that are in the file
+        self._sealed = False
+        self.is_done = False  # sealed, and all of it in the file
+        self._lock = threading.Lock()
+        with contextlib.suppress(OSError):  # tried again, and told, by the flush
+            self._open()
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            self._descriptor = create(self.path, self._layout.size, self._parts, reserve=False)
+            self._parts = ()
+        return self._descriptor
+
+    def flush(self) -> None:
+        """Write the rows committed so far.
+
+        Raises:
+            OSError: the disk takes nothing now; nothing is lost, and the next flush tries again.
+        """
+        with self._lock:
+            if self.is_done:
+                return
+            descriptor = self._open()
+            first = self._flushed
+            positions = self._layout.columns
+            begin = positions[_TIME_AT]
+            copied = self.memory[begin + 8 * first : begin + 8 * self._shape.rows]
+            committed = np.frombuffer(copied, np.int64) != 0
+            rows = int(committed.nonzero()[0][-1]) + 1 if committed.any() else 0
+            if rows:
+                self._write_dictionaries(descriptor)
+                self._write_columns(descriptor, first, first + rows)
+                if self.network:
+                    _data_sync(descriptor)
+                write_at(descriptor, copied[: 8 * rows], begin + 8 * first)  # DURABILITY: after what they vouch for
+                self._flushed = first + (rows if committed[:rows].all() else int(committed.argmin()))
+            if self._sealed:
+                write_at(descriptor, b"\x01", SEALED_AT)
+                self.is_done = True
+                self.abandon()
+
+    def _write_columns(self, descriptor: int, first: int, last: int) -> None:
+        widths = [4, 8, 8, *[8] * self._shape.columns.mixed]
+        widths += [{"int": 8, "float": 8, "bool": 1, "str": 4}[kind] for _, kind in self._shape.columns.ids]
+        for column, (position, width) in enumerate(zip(self._layout.columns, widths, strict=True)):
+            if column != _TIME_AT:
+                begin = position + width * first
+                write_at(descriptor, self.memory[begin : position + width * last], begin)
+
+    def _write_dictionaries(self, descriptor: int) -> None:
+        for k, ((offsets, data), capacity) in enumerate(
+            zip(self._layout.dictionaries, self._shape.dictionaries, strict=True)
+        ):
+            copied = self.memory[offsets : offsets + 4 * (capacity.entries + 1)]
+            numbers = np.frombuffer(copied, np.int32)
+            # NOTE: from here on is the last name, or what is free: a full dictionary looks like one with room
+            last = int(numbers[numbers < capacity.bytes].max(initial=0))
+            end = min(capacity.bytes, last + MAX_ID_BYTES)
+            write_at(descriptor, self.memory[data + self._written[k] : data + end], data + self._written[k])
+            write_at(descriptor, copied, offsets)
+            self._written[k] = last
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of the memory the disk has not taken."""
+        return 0 if self._descriptor is not None or self.is_done else self._layout.size
+
+    def seal(self) -> None:
+        """Let the next flush write the rest, mark the file as final and free the memory."""
+        self._sealed = True
+
+    def sync(self) -> None:
+        """Write what is committed and wait until the disk has it."""
+        self.flush()
+        if self._descriptor is not None:
+            os.fsync(self._descriptor)
+            sync_folder(self.path.parent)
+
+    def close(self) -> None:
+        """Keep the memory until the flusher is done with it."""
+
+    def abandon(self) -> None:
+        """Forget, in a forked child, what the parent goes on writing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+        with contextlib.suppress(BufferError):
+            self.memory.close()
+
+
+def _data_sync(descriptor: int) -> None:
+    (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(descriptor)
+
+
+class Flusher:
+    """The one thread of a writer that writes its staged segments."""
+
+    def __init__(self) -> None:
+        """Start with nothing to write; the thread starts with the first segment."""
+        self._staged: list[Staged] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._fault = ""
+
+    def add(self, staged: Staged) -> None:
+        """Take a segment under care until it is sealed and written."""
+        self._staged.append(staged)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="skald-flush", daemon=True)
+            self._thread.start()
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much memory waits for the disk."""
+        return sum(staged.waiting_bytes for staged in self._staged)
+
+    def _run(self) -> None:
+        while not self._stop.wait(FLUSH_SECS):
+            self.flush()
+
+    def flush(self) -> OSError | None:
+        """Write everything committed; return the fault of the disk, if it has one."""
+        fault: OSError | None = None
+        for staged in list(self._staged):
+            try:
+                staged.flush()
+            except OSError as error:
+                fault = error
+            else:
+                if staged.is_done:
+                    self._staged.remove(staged)
+        self._tell(fault)
+        return fault
+
+    def _tell(self, fault: OSError | None) -> None:
+        """Say once that the disk takes nothing, and once that it does again."""
+        said = str(fault) if fault else ""
+        if said and not self._fault:
+            print(f"skald: rows wait in memory, the disk does not take them: {said}", file=sys.stderr)
+        elif self._fault and not said:
+            print("skald: the disk takes rows again, nothing was lost", file=sys.stderr)
+        self._fault = said
+
+    def stop(self) -> OSError | None:
+        """End the thread and write the rest; return the fault that kept something in memory."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        return self.flush()

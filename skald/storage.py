@@ -1,0 +1,212 @@
+"""Where a segment's bytes live: mapped (a shared mapping of its file) or staged (memory, written now and then).
+
+Invariant: a file appears under its final name by rename, complete, and is never truncated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+from skald.blueprint import SEALED_AT
+from skald.durable import replace
+from skald.errors import InvalidInputError
+from skald.layout import temporary
+
+Mode = Literal["mapped", "staged"]
+Parts = Sequence[tuple[int, Any]]
+"""Positions, and buffers of what stands there."""
+
+_NETWORK: Final = (
+    "nfs", "smb", "cifs", "lustre", "gpfs", "wekafs", "beegfs", "ceph", "glusterfs", "afs", "9p", "panfs", "orangefs",
+    "pvfs2", "gfs2", "ocfs2", "webdav", "virtiofs", "vboxsf", "prl_fs", "fuse", "drvfs",
+)  # fmt: skip
+_COPY_ON_WRITE: Final = ("btrfs", "zfs", "bcachefs")
+_OCTAL: Final = re.compile(r"\\([0-7]{3})")
+_POPULATE_WRITE: Final = 23
+"""MADV_POPULATE_WRITE of Linux 5.14: fault all pages in, for writing."""
+
+
+class Storage(Protocol):
+    """The memory of one segment, and how it reaches its file."""
+
+    memory: mmap.mmap
+
+    def seal(self) -> None:
+        """Mark the file as never to change again; no call stores into the memory any more."""
+
+    def sync(self) -> None:
+        """Wait until the disk itself has everything stored so far."""
+
+    def close(self) -> None:
+        """Let go of the memory."""
+
+    def abandon(self) -> None:
+        """Forget, in a forked child, what the parent goes on writing."""
+
+
+class Volatile:
+    """Memory without a file: what a disabled logger stores into."""
+
+    def __init__(self, size: int, parts: Parts) -> None:
+        """Take memory that holds `parts`."""
+        self.memory = mmap.mmap(-1, size)
+        fill(self.memory, parts)
+
+    def seal(self) -> None:
+        """Nothing is kept."""
+
+    def sync(self) -> None:
+        """Nothing is kept."""
+
+    def close(self) -> None:
+        """Unmap, unless a call in flight still looks at the memory, which then goes with that call."""
+        with contextlib.suppress(BufferError):
+            self.memory.close()
+
+    abandon = close
+
+
+class Mapped:
+    """A shared mapping of the file: what is stored belongs to the kernel at once."""
+
+    def __init__(self, path: Path, size: int, parts: Parts) -> None:
+        """Create the file, with its space reserved, and map it.
+
+        Raises:
+            OSError: no space, no folder.
+        """
+        descriptor = create(path, size, parts, reserve=True)
+        try:
+            self.memory = mmap.mmap(descriptor, size)
+        finally:
+            os.close(descriptor)
+        if sys.platform == "linux":
+            try:
+                self.memory.madvise(_POPULATE_WRITE)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # an older kernel: its calls fault a page now and then
+                    raise
+
+    def seal(self) -> None:
+        """Mark the file as never to change again."""
+        self.memory[SEALED_AT] = 1
+
+    def sync(self) -> None:
+        """Wait until the disk has everything."""
+        self.memory.flush()
+
+    def close(self) -> None:
+        """Unmap, unless a call in flight still looks at the memory, which then goes with that call."""
+        with contextlib.suppress(BufferError):
+            self.memory.close()
+
+    abandon = close
+
+
+def choose_mode(folder: Path) -> Mode:
+    """Return how segments in `folder` are stored: as $SKALD_STORAGE says, else by its file system.
+
+    Raises:
+        InvalidInputError: the variable says something else.
+    """
+    said = os.environ.get("SKALD_STORAGE", "")
+    if said in ("mapped", "staged"):
+        return said  # type: ignore[return-value]
+    if said:
+        raise InvalidInputError(f"SKALD_STORAGE must be mapped or staged, got {said!r}")
+    kind = file_system(folder).lower()
+    return "staged" if kind.startswith(_NETWORK) or kind in _COPY_ON_WRITE else "mapped"
+
+
+def is_network(folder: Path) -> bool:
+    """Tell whether `folder` is on a network file system, where a write is not yet on the server."""
+    return file_system(folder).lower().startswith(_NETWORK)
+
+
+def file_system(folder: Path) -> str:
+    """Return the type of the file system that holds `folder`, an empty string where it is unknown."""
+    best = ("", "")
+    here = os.path.realpath(folder)
+    for point, kind in _mounts():
+        inside = here == point or here.startswith(point.rstrip(os.sep) + os.sep)
+        if inside and len(point) >= len(best[0]):
+            best = (point, kind)
+    return best[1]
+
+
+def _mounts() -> list[tuple[str, str]]:
+    """List mount points and types; on Linux from the kernel, as psutil takes 20 ms to load."""
+    try:
+        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError:
+        import psutil
+
+        return [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+    fields = [line.split(" ") for line in lines]
+    return [(_OCTAL.sub(lambda code: chr(int(code[1], 8)), point), kind) for _, point, kind, *_ in fields]
+
+
+def create(path: Path, size: int, parts: Parts, *, reserve: bool) -> int:
+    """Make a file of `size` zeros and `parts` appear under `path`; return its descriptor."""
+    beside = temporary(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(beside, flags, 0o666)
+    try:
+        if reserve:
+            _reserve(descriptor, size)
+        else:
+            os.ftruncate(descriptor, size)
+        for position, data in parts:
+            write_at(descriptor, data, position)
+        if os.name == "nt":  # an open file cannot be renamed there
+            os.close(descriptor)
+            replace(beside, path)
+            return os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        beside.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+    return descriptor
+
+
+def fill(memory: mmap.mmap, parts: Parts) -> None:
+    """Store the parts that are not zero."""
+    for position, data in parts:
+        source = memoryview(data).cast("B")
+        memory[position : position + len(source)] = source
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Give the file its space now: a full disk is an error here, and no SIGBUS at a store."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+    for position in range(0, size, 1 << 20):
+        write_at(descriptor, bytes(min(1 << 20, size - position)), position)
+
+
+def write_at(descriptor: int, data: Any, position: int) -> None:
+    """Write all of `data` at a place in the file."""
+    rest = memoryview(data).cast("B")
+    while rest:
+        if hasattr(os, "pwrite"):
+            written = os.pwrite(descriptor, rest, position)
+        else:
+            os.lseek(descriptor, position, os.SEEK_SET)
+            written = os.write(descriptor, rest)
+        rest, position = rest[written:], position + written

@@ -1,0 +1,257 @@
+"""The metrics file of a run: opened once, so that what is read is one file whatever happens to its name.
+
+Invariant: of two files (one is left over where a change of format was cut off) the one of the higher
+generation holds everything that the other holds.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Literal, Self
+
+import msgspec
+import pyarrow as pa
+import pyarrow.csv as pc
+import pyarrow.parquet as pq
+
+from skald.coverage import Coverage, decode
+from skald.errors import CorruptRunError
+from skald.layout import CSV, CSV_DESCRIPTION, FORMAT_VERSION, PARQUET
+from skald.schema import METRIC, TIME, VALUE, Kind, Kinds
+
+MetricsFormat = Literal["parquet", "csv"]
+
+COVERAGE_KEY: Final = b"skald"
+METRICS_KEY: Final = b"skald.metrics"
+"""Where the footer has the names of the metrics, in order of first appearance: apart, as they may be many."""
+
+FILES: Final[dict[MetricsFormat, str]] = {"parquet": PARQUET, "csv": CSV}
+
+TYPES: Final[dict[Kind, pa.DataType]] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "str": pa.utf8(),
+    "bool": pa.bool_(),
+}
+TIME_TYPE: Final = pa.timestamp("us", "UTC")
+
+_KINDS: Final = {type_: kind for kind, type_ in TYPES.items()}
+_BLOCK_BYTES: Final = 1 << 20
+_CSV_BLOCK_BYTES: Final = 1 << 24
+
+
+class CsvFile(msgspec.Struct, kw_only=True):
+    """What a csv cannot say itself."""
+
+    size: int
+    crc32: int
+    kinds: Kinds
+    metrics: tuple[str, ...]
+    coverage: Coverage
+
+
+class CsvDescription(msgspec.Struct, kw_only=True):
+    """The file beside metrics.csv: describes the csv that is about to be there, and the one before it."""
+
+    format: int = FORMAT_VERSION
+    files: tuple[CsvFile, ...] = ()
+
+
+class Stored:
+    """An opened metrics file, and what it says of itself."""
+
+    def __init__(
+        self, path: Path, file: BinaryIO, coverage: Coverage, kinds: Kinds, metrics: tuple[str, ...]
+    ) -> None:
+        """Take over an open file.
+
+        Args:
+            path: the name under which it was opened; what stands there now may be another file.
+            file: the file itself.
+            coverage: what is in it.
+            kinds: its id columns.
+            metrics: its metrics, in order of first appearance.
+        """
+        self.path, self.file, self.coverage, self.kinds, self.metrics = path, file, coverage, kinds, metrics
+
+    @property
+    def format(self) -> MetricsFormat:
+        """How the rows are written."""
+        return "csv" if self.path.name == CSV else "parquet"
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_stored(run: Path) -> Stored | None:
+    """Open the metrics file of a run; None where nothing was compacted yet.
+
+    Raises:
+        CorruptRunError: it is not a file of Skald's, or not as it was written.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    # NOTE: csv, parquet, csv: a change of format takes the old file away after the new one has come
+    found = _open_csv(run) or _open_parquet(run / PARQUET) or _open_csv(run)
+    if found is None or found.format == "parquet":
+        return found
+    other = _open_parquet(run / PARQUET)
+    if other is None or other.coverage.generation < found.coverage.generation:
+        if other:
+            other.close()
+        return found
+    found.close()
+    return other
+
+
+def stored_kinds(run: Path) -> Kinds:
+    """Return the kinds of the ids in a run's metrics file."""
+    stored = open_stored(run)
+    if stored is None:
+        return {}
+    with stored:
+        return stored.kinds
+
+
+def read_tables(stored: Stored, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
+    """Read a metrics file part by part, in its order; strings may be dictionaries.
+
+    Args:
+        stored: the file; it stays open.
+        columns: which to read; None: all.
+
+    Raises:
+        CorruptRunError: it cannot be read to its end.
+    """
+    read = _csv_tables if stored.format == "csv" else _parquet_tables
+    stored.file.seek(0)
+    try:
+        yield from read(stored, columns)
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptRunError(f"expected a whole {stored.format} file: {error}, in {stored.path}") from error
+
+
+def _parquet_tables(stored: Stored, columns: Collection[str] | None) -> Iterator[pa.Table]:
+    strings = [METRIC, *(name for name, kind in stored.kinds.items() if kind == "str")]
+    file = pq.ParquetFile(stored.file, read_dictionary=strings)
+    chosen = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
+    for group in range(file.num_row_groups):
+        yield file.read_row_group(group, columns=chosen, use_threads=False)
+
+
+def _csv_tables(stored: Stored, columns: Collection[str] | None) -> Iterator[pa.Table]:
+    types = {METRIC: pa.dictionary(pa.int32(), pa.utf8()), VALUE: pa.float64(), TIME: TIME_TYPE}
+    types |= {name: TYPES[kind] for name, kind in stored.kinds.items()}
+    reader = pc.open_csv(
+        pa.PythonFile(stored.file, "r"),
+        read_options=pc.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES),
+        parse_options=pc.ParseOptions(newlines_in_values=True),
+        convert_options=pc.ConvertOptions(
+            column_types=types,
+            include_columns=[name for name in types if columns is None or name in columns],
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    for batch in reader:
+        yield pa.Table.from_batches([batch])
+
+
+def _open_parquet(path: Path) -> Stored | None:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return None
+    with _closed_on_error(file):
+        try:
+            metadata = pq.read_metadata(file)
+            columns = metadata.schema.to_arrow_schema()
+        except (pa.ArrowException, OSError) as error:
+            raise CorruptRunError(f"expected a parquet file: {error}, in {path}") from error
+        said = metadata.metadata or {}
+        if COVERAGE_KEY not in said:
+            raise CorruptRunError(f"expected a parquet file that Skald wrote, found another, in {path}")
+        coverage = decode(said[COVERAGE_KEY], Coverage, path)
+        try:
+            kinds = {field.name: _KINDS[field.type] for field in columns if field.name not in (METRIC, VALUE, TIME)}
+            metrics = msgspec.json.decode(said.get(METRICS_KEY, b"[]"), type=tuple[str, ...])
+        except (KeyError, msgspec.MsgspecError) as error:
+            raise CorruptRunError(f"expected Skald's columns and metrics: {error}, in {path}") from error
+        return Stored(path, file, coverage, kinds, metrics)
+
+
+def _open_csv(run: Path) -> Stored | None:
+    path = run / CSV
+    while True:
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return None
+        with _closed_on_error(file):
+            said = _describe(run, file)
+            if said:
+                return Stored(path, file, said.coverage, said.kinds, said.metrics)
+            is_current = _is_current(file, path)
+        file.close()
+        if is_current:
+            raise _unknown_csv(path)
+
+
+def _describe(run: Path, file: BinaryIO) -> CsvFile | None:
+    """Return the description that fits the open csv; None where there is none."""
+    path = run / CSV_DESCRIPTION
+    try:
+        files = decode(path.read_bytes(), CsvDescription, path).files
+    except FileNotFoundError:
+        return None
+    size = file.seek(0, 2)
+    fitting = [found for found in files if found.size == size]
+    if len(fitting) > 1:
+        crc = _crc32(file)
+        fitting = [found for found in fitting if found.crc32 == crc]
+    return fitting[0] if fitting else None
+
+
+def _is_current(file: BinaryIO, path: Path) -> bool:
+    """Tell whether the open file is still the one under its name: else two compactions have passed."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _unknown_csv(path: Path) -> CorruptRunError:
+    error = CorruptRunError(f"expected a csv as {CSV_DESCRIPTION} describes it, found another size or content, in {path}")
+    error.add_note(f"hint: {CSV} was changed by another program; copy it elsewhere before you edit it")
+    return error
+
+
+def _crc32(file: BinaryIO) -> int:
+    file.seek(0)
+    crc = 0
+    while block := file.read(_BLOCK_BYTES):
+        crc = zlib.crc32(block, crc)
+    return crc
+
+
+@contextmanager
+def _closed_on_error(file: BinaryIO) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise

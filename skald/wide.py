@@ -1,0 +1,180 @@
+"""Wide tables: a column a metric instead of a row a value.
+
+What the columns are, and whether rows coincide that must not, is decided at the call, with a pass or two
+over the rows; the table itself is made when it is collected.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from skald.errors import InvalidInputError
+from skald.schema import METRIC, TIME, VALUE, Id, Kind
+from skald.selection import check_ids, check_metrics, has_ids, id_kinds, metric_names, series_ids
+
+MAX_COLUMNS: Final = 10_000
+"""So many values of an id become columns, and not more: an id with more of them is a position."""
+
+_RUN: Final = "run"
+_OWN: Final = "\x01"  # no metric and no id can be named so
+
+
+class _Selection(NamedTuple):
+    """Rows that a wide table is made of, and the ids that decide where each goes."""
+
+    rows: pl.LazyFrame
+    index: list[str]
+    columns: str | None
+
+
+def widen(
+    frame: pl.LazyFrame,
+    metrics: Sequence[str] = (),
+    *,
+    index: Sequence[str] | str | None = None,
+    columns: str | None = None,
+    where: Mapping[str, Id] | None = None,
+    run_in_index: bool = False,
+) -> pl.LazyFrame:
+    """Return a table with a column a metric, and a row per distinct value of `index`, sorted by it.
+
+    Args:
+        frame: rows as `Run.metrics` has them.
+        metrics: names of metrics; none: all, in order of first appearance.
+        index: ids, or `time`; None: each id that all these metrics were logged with, but `columns`.
+            Rows without an index id are left out.
+        columns: an id, each of whose values gets a column: named by the value where there is one metric
+            (`3`), else by both (`accuracy/3`). Rows without this id are left out.
+        where: only rows that have these ids.
+        run_in_index: rows are of many runs: put `run` first in the index.
+
+    Returns:
+        The index, then the metrics; null where a metric was not logged. Of rows that coincide the one logged
+        last stands. A metric that is named like an index id has the column `NAME (metric)`.
+
+    Raises:
+        InvalidInputError: a metric or an id does not exist; the metrics have no id in common; rows coincide
+            that differ in a string or bool id.
+        IdTypeError: an id in `where` has another kind than in the table.
+    """
+    kinds = id_kinds(frame.collect_schema())
+    index = [index] if isinstance(index, str) else index
+    check_ids([name for name in (*(index or ()), *([columns] if columns else ())) if name != TIME], kinds)
+    if index is not None and (not index or columns in index):
+        raise InvalidInputError(f"index= must name ids other than that in columns=, got {list(index)}")
+    existing = metric_names(frame)
+    check_metrics(metrics, existing)
+    metrics = list(dict.fromkeys(metrics)) or existing
+    rows = frame.filter(pl.col(METRIC).is_in(metrics), has_ids(where or {}, kinds))
+
+    facts = _facts(rows, kinds)
+    index = _common_ids(facts, [name for name in kinds if name != columns]) if index is None else list(index)
+    index = [_RUN, *index] if run_in_index else index
+    needed = [*index, *([columns] if columns else ())]
+    chosen = _Selection(rows.filter(pl.col(name).is_not_null() for name in needed), index, columns)
+    _check_coinciding(chosen, _varying_ids(facts, [name for name in series_ids(kinds) if name not in needed]))
+    return _pivot(chosen, metrics)
+
+
+def _facts(rows: pl.LazyFrame, kinds: Mapping[str, Kind]) -> pl.DataFrame:
+    """Return, for each metric and id, how many rows have it, and for strings and bools whether it differs."""
+    return (
+        rows.group_by(METRIC)
+        .agg(*(pl.col(name).count() for name in kinds), *(_differs(name) for name in series_ids(kinds)))
+        .collect(engine="streaming")
+    )
+
+
+def _differs(name: str) -> pl.Expr:
+    """Tell whether an id differs between rows; a row without it differs from one with it."""
+    column = pl.col(name)
+    some_lack_it = (column.null_count() > 0) & (column.count() > 0)
+    return ((column.min() != column.max()).fill_null(False) | some_lack_it).alias(_OWN + name)
+
+
+def _common_ids(facts: pl.DataFrame, ids: Sequence[str]) -> list[str]:
+    """Return the ids that every metric was logged with."""
+    common = [name for name in ids if (facts[name] > 0).all()]
+    if not common:
+        error = InvalidInputError("these metrics have no id in common, so their rows cannot be put side by side")
+        error.add_note('hint: name the ids of a row as index=, or index="time" for metrics without ids')
+        raise error
+    return common
+
+
+def _varying_ids(facts: pl.DataFrame, ids: Sequence[str]) -> list[str]:
+    return [name for name in ids if facts[_OWN + name].any()]
+
+
+def _check_coinciding(chosen: _Selection, ids: Sequence[str]) -> None:
+    """Raise InvalidInputError if rows come to the same place though they differ in one of `ids`."""
+    if not ids:
+        return
+    place = [METRIC, *chosen.index, *([chosen.columns] if chosen.columns else ())]
+    found = (
+        chosen.rows.group_by(place)
+        .agg(*(_differs(name) for name in ids), *(pl.col(name).unique().head(3) for name in ids))
+        .filter(pl.any_horizontal(_OWN + name for name in ids))
+        .head(1)
+        .collect(engine="streaming")
+    )
+    for row in found.iter_rows(named=True):
+        raise _coinciding_error(row, next(name for name in ids if row[_OWN + name]), place[1:])
+
+
+def _coinciding_error(row: Mapping[str, Any], name: str, place: Sequence[str]) -> InvalidInputError:
+    values = sorted(row[name], key=str)
+    where = " ".join(f"{key}={row[key]}" for key in place)
+    error = InvalidInputError(
+        f"rows of {row[METRIC]!r} at {where} differ in id {name!r}: {', '.join(map(repr, values))}"
+    )
+    one = next(value for value in values if value is not None)
+    error.add_note(f"hint: keep one with {name}={one!r}, or give each its column with columns={name!r}")
+    return error
+
+
+def _pivot(chosen: _Selection, metrics: Sequence[str]) -> pl.LazyFrame:
+    """Return the wide table; the index has inner names until the end, as a metric may be named like an id."""
+    inner = {name: f"{_OWN}{number}" for number, name in enumerate(chosen.index)}
+    rows = chosen.rows.select(
+        METRIC,
+        VALUE,
+        *(pl.col(name).alias(alias) for name, alias in inner.items()),
+        *([pl.col(chosen.columns).alias(f"{_OWN}columns")] if chosen.columns else ()),
+    )
+    on = pl.DataFrame({METRIC: metrics}, schema={METRIC: pl.String})
+    if chosen.columns:
+        values = _values(rows)
+        rows = rows.filter(pl.col(values.name).is_in(values.implode()))  # values that came later have no column
+        on = on.join(values.to_frame(), how="cross", maintain_order="left_right")
+    names = _column_names(on, chosen.index)
+    table = rows.pivot(on.columns, on_columns=on, index=[*inner.values()], values=VALUE, aggregate_function="last")
+    outer = dict(zip(table.collect_schema().names(), [*chosen.index, *names], strict=True))
+    return table.sort([*inner.values()]).rename(outer)
+
+
+def _values(rows: pl.LazyFrame) -> pl.Series:
+    """Return the values of the id that becomes columns, in order."""
+    values = rows.select(f"{_OWN}columns").unique().collect(engine="streaming").to_series().sort()
+    if len(values) > MAX_COLUMNS:
+        raise InvalidInputError(f"columns= must name an id of at most {MAX_COLUMNS:,} values, got {len(values):,}")
+    return values
+
+
+def _column_names(on: pl.DataFrame, index: Sequence[str]) -> list[str]:
+    """Return the names of the columns of the wide table, all different."""
+    if on.width == 1:
+        names = [f"{metric} (metric)" if metric in index else metric for metric in on[METRIC]]
+    else:
+        several = on[METRIC].n_unique() > 1
+        names = [f"{metric}/{value}" if several else str(value) for metric, value in on.iter_rows()]
+    for name, times in Counter([*index, *names]).items():
+        if times > 1:
+            error = InvalidInputError(f"{times} columns would be named {name!r}")
+            error.add_note("hint: ask for fewer metrics, or name other ids as index=")
+            raise error
+    return names

@@ -1,0 +1,391 @@
+"""The writer: one process's hold on a run, its streams of segments, and the slow path of a log call.
+
+Invariant: every change that a log call can see is one store (the published state, `stream.segment`), so an
+exception between any two bytecodes, and a call on another thread, meets the state before it or after it.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from skald.batch import Batch
+from skald.blueprint import Capacity, Columns, Shape, blueprint
+from skald.claim import Claim
+from skald.dictionary import FIRST, Dictionary, DictionaryFull, next_capacity
+from skald.filled import FILLED_ROWS, as_kind, filled_segments
+from skald.errors import LoggerClosedError, SkaldError, StorageError
+from skald.functions import BLOCK_ROWS, Namespace
+from skald.layout import segment_name
+from skald.registry import Registry
+from skald.schema import METRIC, Id, Kind, fit_id
+from skald.segment import FIRST_ROWS, MOST_ROWS, Segment, content
+from skald.staged import MOST_WAITING_BYTES, Flusher, Staged
+from skald.storage import Mapped, Parts, Storage, Volatile, choose_mode, create, is_network
+
+MOST_STREAMS: Final = 64
+"""Id sets with an open segment of their own; each costs a descriptor."""
+MOST_MIXED_IDS: Final = 63
+"""Id columns of a mixed segment: bits of an int64 but its sign."""
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+
+MOST_CACHED: Final = 256
+
+Row = tuple[str, float]
+T = TypeVar("T")
+
+
+class Slot(NamedTuple):
+    """A row whose value is not there yet."""
+
+    segment: Segment
+    row: int
+
+
+class Stream:
+    """The segments of one id set, of which one is active."""
+
+    __slots__ = ("names", "number", "segment")
+
+    def __init__(self, number: int, names: tuple[str, ...]) -> None:
+        """Begin a stream of rows with these ids; its first row makes its first segment."""
+        self.number, self.names = number, names
+        self.segment: Segment | None = None
+
+
+class Writer:
+    """Appends rows to a run; every method may be called from any thread and from signal handlers."""
+
+    def __init__(self, claim: Claim | None, namespace: Namespace) -> None:
+        """Write through a claimed folder, or (None) into memory that nobody keeps.
+
+        Args:
+            claim: the writer's folder and lock.
+            namespace: where the states of the streams are published for generated functions.
+        """
+        self.claim, self.namespace = claim, namespace
+        self.registry = Registry(claim.run if claim else None)
+        self.lock = threading.RLock()
+        self.closed = False
+        self.mode = choose_mode(claim.folder) if claim else "volatile"
+        self._network = bool(claim) and self.mode == "staged" and is_network(claim.folder)  # type: ignore[union-attr]
+        self._flusher = Flusher()
+        self._numbers, self._stream_numbers = itertools.count(), itertools.count()
+        self._streams: dict[tuple[str, ...], Stream] = {}
+        self._by_call: dict[tuple[str, ...], Stream] = {}
+        self._mixed: Stream | None = None
+        self._open: dict[int, Segment] = {}
+        self._queue: deque[Callable[[], None]] = deque()
+
+    def append(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
+        """Append rows that share ids and time; names, values and ids are plain and legal.
+
+        Raises:
+            IdTypeError: an id has another kind in this run; no row was appended.
+            LoggerClosedError: the writer is closed.
+            StorageError: neither the disk nor the memory set aside takes more.
+        """
+        if self.lock._is_owned():  # type: ignore[attr-defined]
+            self._append_aside(rows, ids, time_ns)
+            return
+        with self.lock:
+            try:
+                self._append(rows, ids, time_ns)
+            finally:
+                self._drain()
+
+    def append_batch(self, batch: Batch) -> None:
+        """Append a row for each place of each metric: few into the active segment, many as segments of their own.
+
+        Raises:
+            IdTypeError, LoggerClosedError, StorageError: as `append`.
+        """
+        if self.lock._is_owned():  # type: ignore[attr-defined]
+            self._queue.append(partial(self._append_batch, batch))
+            return
+        with self.lock:
+            try:
+                self._append_batch(batch)
+            finally:
+                self._drain()
+
+    def columns_of(self, ids: Mapping[str, Id]) -> tuple[tuple[str, Kind], ...] | None:
+        """Return the id columns of the stream that these ids go to, None where it is a mixed one."""
+        with self.lock:
+            stream = self._by_call.get(tuple(ids))
+            return self._columns(stream).ids if stream else None
+
+    def reserve(self, name: str, ids: Mapping[str, Id]) -> Slot:
+        """Take a row now whose value comes later; its segment is sealed after `fill` of it."""
+        with self.lock:
+            self._check_open()
+            stream, fitted = self._stream(ids)
+            return self._into(stream, lambda segment: Slot(segment, segment.hold(name, fitted)))
+
+    def fill(self, slot: Slot, value: float | None, time_ns: int) -> None:
+        """Commit a reserved row, or leave it a hole where its value never came (None)."""
+        with self.lock:
+            if value is not None:
+                slot.segment.value[slot.row] = value
+                slot.segment.time[slot.row] = time_ns
+            slot.segment.reserved -= 1
+            if slot.segment.retired:
+                self._retire(slot.segment)
+
+    def sync(self) -> None:
+        """Wait until the disk itself has every row.
+
+        Raises:
+            StorageError: the disk takes nothing.
+        """
+        with self.lock:
+            fault = self._flusher.flush()
+            if fault:
+                raise StorageError(fault.errno, f"rows wait in memory, the disk does not take them: {fault}")
+            for segment in list(self._open.values()):
+                segment.storage.sync()
+
+    def seal(self) -> OSError | None:
+        """Let no call append any more; return the fault that keeps rows from the disk, if there is one.
+
+        When it returns every row for which a call returned is in a segment that never changes again.
+        """
+        with self.lock:
+            self.closed = True
+            self.namespace.empty()
+            for segment in list(self._open.values()):
+                segment.seal()
+            self._open.clear()
+            return self._flusher.stop()
+
+    def release(self) -> None:
+        """Say that this writer is done, after `seal`."""
+        if self.claim:
+            self.claim.release()
+
+    def abandon(self) -> None:
+        """Forget everything in a forked child: it all belongs to the parent."""
+        for segment in list(self._open.values()):
+            segment.abandon()
+        if self.claim:
+            self.claim.abandon()
+
+    # --- the slow path; the lock is held ---
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise LoggerClosedError("the logger is closed, so nothing more can be logged to this run")
+
+    def _append(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
+        self._check_open()
+        stream, fitted = self._stream(ids)
+        if len(rows) > BLOCK_ROWS and stream is not self._mixed:
+            self._into(stream, lambda segment: segment.store_rows(rows, fitted, time_ns), rows=len(rows))
+            return
+        for name, value in rows:
+            self._into(stream, lambda segment: segment.store(name, value, fitted, time_ns))  # noqa: B023
+
+    def _append_batch(self, batch: Batch) -> None:
+        self._check_open()
+        stream, samples = self._stream(batch.samples)
+        kinds = self.registry.kinds
+        names = [name for name in kinds if name in samples]
+        columns = Columns(tuple((name, kinds[name]) for name in names))
+        ids = {name: as_kind(name, batch.ids[name], kinds[name]) for name in names}
+        if len(batch.values) * batch.length < FILLED_ROWS and stream is not self._mixed:
+            for name, values in batch.values.items():
+                store = partial(Segment.store_column, name=name, values=values, ids=ids, times=batch.times)
+                self._into(stream, store, rows=batch.length)
+            return
+        if stream.segment:
+            old, stream.segment = stream.segment, None
+            self.namespace.publish(stream.names, ())
+            self._retire(old)
+        for shape, parts in filled_segments(batch, stream.number, columns, ids):
+            self._create_filled(shape, parts)
+
+    def _create_filled(self, shape: Shape, parts: Parts) -> None:
+        """Write a segment that is complete and sealed from the start."""
+        if self.claim is None:
+            return
+        path = self.claim.folder / segment_name(next(self._numbers))
+        try:
+            os.close(create(path, blueprint(shape).size, parts, reserve=False))
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise storage_error(error) from error
+            self._stage(path, shape, parts).seal()
+
+    def _into(self, stream: Stream, store: Callable[[Segment], T], *, rows: int = 1) -> T:
+        """Store into the active segment of a stream, which rolls as often as that takes."""
+        while True:
+            segment = stream.segment or self._roll(stream, rows=rows)
+            try:
+                return store(segment)
+            except IndexError:
+                self._roll(stream, rows=rows)
+            except DictionaryFull as full:
+                self._roll(stream, rows=rows, room_for=len(str(full.args[0]).encode()))
+
+    def _append_aside(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
+        """Append from a signal handler that interrupted the slow path: nothing that it was changing is touched."""
+        self._check_open()
+        if not self.registry.knows(ids):
+            self._queue.append(partial(self._append, rows, dict(ids), time_ns))  # the call that was interrupted does it
+            return
+        kinds = self.registry.kinds
+        columns = Columns(tuple((name, kinds[name]) for name in ids))
+        fitted = {name: fit_id(name, value, kinds[name]) for name, value in ids.items()}
+        room = 2 * sum(len(name.encode()) for name in (*dict(rows), *map(str, ids.values()))) + FIRST.bytes
+        capacity = Capacity(len(rows) + FIRST.entries, room)
+        shape = self._shape(next(self._stream_numbers), columns, len(rows), lambda _: capacity)
+        segment = self._create(shape, [None] * len(shape.dictionaries))
+        for name, value in rows:
+            segment.store(name, value, fitted, time_ns)
+        self._retire(segment)
+
+    def _drain(self) -> None:
+        while self._queue:
+            append = self._queue.popleft()
+            try:
+                append()
+            except SkaldError as error:  # its call is long over: nobody else could be told
+                print(f"skald: a row logged by a signal handler was refused: {error}", file=sys.stderr)
+
+    def _stream(self, ids: Mapping[str, Id]) -> tuple[Stream, Mapping[str, Id]]:
+        """Return the stream of an id set, and the ids as its columns store them."""
+        if not self.registry.knows(ids):
+            self._learn(ids)
+        kinds = self.registry.kinds
+        if "float" in kinds.values():
+            ids = {name: fit_id(name, value, kinds[name]) for name, value in ids.items()}
+        key = tuple(ids)
+        stream = self._by_call.get(key)
+        if stream is None:
+            names = tuple(name for name in kinds if name in ids)
+            stream = self._streams.get(names) or self._new_stream(names)
+            if len(self._by_call) >= MOST_CACHED:
+                self._by_call.clear()
+            if stream is not self._mixed:
+                self._by_call[key] = stream
+        return stream, ids
+
+    def _learn(self, ids: Mapping[str, Id]) -> None:
+        try:
+            widened = self.registry.learn(ids)
+        except OSError as error:
+            raise storage_error(error) from error
+        for stream in list(self._streams.values()) if widened else ():
+            segment = stream.segment
+            if segment and segment.shape.columns != self._columns(stream):
+                self._roll(stream)
+
+    def _new_stream(self, names: tuple[str, ...]) -> Stream:
+        if len(self._streams) < MOST_STREAMS:
+            stream = self._streams[names] = Stream(next(self._stream_numbers), names)
+            return stream
+        mixed = self._mixed
+        if mixed is None or len({*mixed.names, *names}) > MOST_MIXED_IDS:
+            if mixed and mixed.segment:
+                self._retire(mixed.segment)
+            mixed = self._mixed = Stream(next(self._stream_numbers), ())
+        if not set(names) <= set(mixed.names):
+            mixed.names = tuple(name for name in self.registry.kinds if name in {*mixed.names, *names})
+            if mixed.segment:
+                self._roll(mixed)
+        return mixed
+
+    def _columns(self, stream: Stream) -> Columns:
+        kinds = self.registry.kinds
+        return Columns(tuple((name, kinds[name]) for name in stream.names), mixed=stream is self._mixed)
+
+    def _roll(self, stream: Stream, *, rows: int = 1, room_for: int = 0) -> Segment:
+        """Open the next segment of a stream, publish it, and seal the one before."""
+        old = stream.segment
+        columns = self._columns(stream)
+        named = _by_name(old)
+        size = max(rows, _next_rows(old, grow=not room_for))
+        carried: list[Dictionary | None] = []
+
+        def decide(name: str) -> Capacity:
+            dictionary, capacity = named.get(name, (None, FIRST))
+            capacity, carry = next_capacity(dictionary, capacity, room_for=room_for)
+            carried.append(dictionary if carry else None)
+            return capacity
+
+        shape = self._shape(stream.number, columns, size, decide)
+        segment = self._create(shape, carried)
+        stream.segment = segment
+        if not columns.mixed:
+            self.namespace.publish(stream.names, segment.state)
+        if old is not None:
+            self._retire(old)
+        return segment
+
+    def _shape(self, stream: int, columns: Columns, rows: int, capacity_of: Callable[[str], Capacity]) -> Shape:
+        names = [METRIC, *(name for name, kind in columns.ids if kind == "str")]
+        return Shape(stream, columns, rows, tuple(capacity_of(name) for name in names))
+
+    def _create(self, shape: Shape, older: Sequence[Dictionary | None]) -> Segment:
+        number = next(self._numbers)
+        storage = self._store(number, shape, content(shape, older))
+        segment = Segment(number, shape, storage, older, self.lock)
+        self._open[number] = segment
+        return segment
+
+    def _store(self, number: int, shape: Shape, parts: Parts) -> Storage:
+        size = blueprint(shape).size
+        if self.claim is None:
+            return Volatile(size, parts)
+        path = self.claim.folder / segment_name(number)
+        if self.mode == "mapped":
+            try:
+                return Mapped(path, size, parts)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise storage_error(error) from error
+        return self._stage(path, shape, parts)
+
+    def _stage(self, path: Path, shape: Shape, parts: Parts) -> Staged:
+        if self._flusher.waiting_bytes > MOST_WAITING_BYTES:
+            raise StorageError(errno.ENOSPC, f"the disk takes no rows, and {MOST_WAITING_BYTES >> 20} MiB wait in memory")
+        staged = Staged(path, shape, parts, network=self._network)
+        self._flusher.add(staged)
+        return staged
+
+    def _retire(self, segment: Segment) -> None:
+        """Seal a segment that gets no new rows, once the last reserved one is there."""
+        segment.retired = True
+        if not segment.reserved:
+            segment.seal()
+            self._open.pop(segment.number, None)
+
+
+def storage_error(error: OSError) -> StorageError:
+    """Say in our words that the disk, or the run's folder, is not there to write to."""
+    if isinstance(error, FileNotFoundError):
+        return StorageError(error.errno, f"the run's folder is gone: {error.filename}")
+    return StorageError(error.errno, f"cannot write to the run: {error.strerror}", error.filename)
+
+
+def _next_rows(old: Segment | None, *, grow: bool) -> int:
+    if old is None:
+        return FIRST_ROWS
+    return min(old.shape.rows * 2 if grow else old.shape.rows, max(MOST_ROWS, FIRST_ROWS))
+
+
+def _by_name(old: Segment | None) -> dict[str, tuple[Dictionary, Capacity]]:
+    """Return the dictionaries of a segment by column."""
+    if old is None:
+        return {}
+    names = [METRIC, *(name for name, kind in old.shape.columns.ids if kind == "str")]
+    return dict(zip(names, zip(old.dictionaries, old.shape.dictionaries, strict=True), strict=True))
