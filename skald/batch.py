@@ -11,9 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from skald.errors import IdTypeError, InvalidInputError, SkaldError, ValueTypeError
-from skald.functions import EXACT_INT
 from skald.schema import KIND_OF, Id, Kind, check_id_name, check_metric_name, plain_id
-from skald.values import as_value
+from skald.values import EXACT_INT, as_value
 
 
 class IdColumn(NamedTuple):
@@ -66,7 +65,9 @@ class Batch(NamedTuple):
         columns = {name: _as_id(name, value) for name, value in ids.items()}
         times = np.array([time.time_ns()]) if when is None else _as_times(when)
         lengths = {f"metric {name!r}": len(array) for name, array in values.items()}
-        lengths |= {f"id {name!r}": len(value.numbers) for name, value in columns.items() if isinstance(value, IdColumn)}
+        lengths |= {
+            f"id {name!r}": len(value.numbers) for name, value in columns.items() if isinstance(value, IdColumn)
+        }
         if times.ndim == 1 and when is not None:
             lengths["time"] = len(times)
         if len(set(lengths.values())) > 1:
@@ -134,7 +135,9 @@ def _strings(name: str, array: np.ndarray) -> IdColumn:
     for value in array:
         if type(value) is not str and not isinstance(value, str):
             plain = KIND_OF.get(type(value), type(value).__name__)  # type: ignore[arg-type]
-            raise IdTypeError(f"id {name!r} of a batch must be an array of int, float, str or bool, got a {plain} in it")
+            raise IdTypeError(
+                f"id {name!r} of a batch must be an array of int, float, str or bool, got a {plain} in it"
+            )
     encoded = pa.array([str.__str__(value) for value in array], pa.utf8()).dictionary_encode()
     strings = tuple(encoded.dictionary.to_pylist())
     for string in strings:

@@ -94,9 +94,7 @@ def arrow_schema(stream: int, columns: Columns) -> pa.Schema:
     ]
     if columns.mixed:
         head.append(pa.field(PRESENT, pa.int64(), nullable=False))
-    ids = [
-        pa.field(name, ARROW_TYPES[kind], nullable=False, metadata={"kind": kind}) for name, kind in columns.ids
-    ]
+    ids = [pa.field(name, ARROW_TYPES[kind], nullable=False, metadata={"kind": kind}) for name, kind in columns.ids]
     said = {"format": FORMAT_VERSION, "mixed": columns.mixed, "stream": stream, "ids": columns.ids}
     return pa.schema([*head, *ids], metadata={METADATA_KEY: json.dumps(said).encode()})
 

@@ -88,7 +88,7 @@ class Console:
         opened = options._replace(depth=options.depth + _OUR_FRAMES)
         try:
             from loguru import logger
-        except ImportError:  # NOTE: in a signal handler, which interrupts the first message in that import
+        except ImportError:  # NOTE: in a signal handler that interrupts the first message in this very import
             pass
         else:
             logger.opt(**opened._asdict()).patch(take).log(level, message, *args, **kwargs)

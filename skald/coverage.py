@@ -32,8 +32,8 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         covered: for each writer whose folder may still be there, the segments that are in the file.
         damaged: segments that could not be read when the file was written, and are not in it.
         rewound: names of the files that hold rows taken back.
-        oldest: the smallest time in the file, in µs since 1970 (None: no rows).
-        newest: the largest time in the file.
+        chunks: how many rows each chunk of the file has, and its oldest time, in µs since 1970.
+        newest: the largest time in the file (None: no rows).
         ordered: whether the times of each metric never decrease in the file.
         streams: for each covered stream of a writer that was alive, the newest time of each metric, in ns;
             rows that follow in that stream count as no older, whatever their clock says.
@@ -45,7 +45,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     covered: dict[str, Ranges] = {}
     damaged: dict[str, tuple[int, ...]] = {}
     rewound: tuple[str, ...] = ()
-    oldest: int | None = None
+    chunks: tuple[tuple[int, int], ...] = ()
     newest: int | None = None
     ordered: bool = True
     streams: dict[str, dict[int, dict[str, int]]] = {}

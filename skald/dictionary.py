@@ -10,6 +10,7 @@ import threading
 from array import array
 
 from skald.blueprint import Capacity
+from skald.lock import is_held_here
 
 FIRST = Capacity(64, 1024)
 KEEP = Capacity(1 << 18, 1 << 24)
@@ -18,7 +19,7 @@ KEEP = Capacity(1 << 18, 1 << 24)
 _HARMLESS_CHARS = 256
 
 
-class DictionaryFull(LookupError):
+class DictionaryFull(LookupError):  # noqa: N818 no error: a reason to roll
     """There is no room for another name: the segment must roll."""
 
 
@@ -50,7 +51,7 @@ class Dictionary(dict[str, int]):
         """Add a harmless string that a log call has met; all others are left to its slow path."""
         if type(name) is not str or len(name) > _HARMLESS_CHARS or not name or not name.isprintable():
             raise KeyError(name)
-        if self._lock._is_owned():  # type: ignore[attr-defined]
+        if is_held_here(self._lock):
             raise KeyError(name)  # NOTE: a signal handler inside `add`: two names would share a code
         with self._lock:
             return self.add(name)

@@ -16,6 +16,8 @@ SkaldError
     └── StorageError (OSError)
 """
 
+from __future__ import annotations
+
 
 class SkaldError(Exception):
     """The root of all errors raised by Skald."""

@@ -1,19 +1,16 @@
-"""Filled segments: files of a large batch, complete and sealed when they appear.
-
-They are written, not mapped: the kernel copies whole columns faster than it hands out zeroed pages.
-"""
+"""Filled segments: those that hold a large batch, and nothing else."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from skald.batch import Batch, IdColumn
-from skald.blueprint import SEALED_AT, Capacity, Columns, Shape, blueprint
+from skald.blueprint import Capacity, Columns, Shape, blueprint
 from skald.schema import Id, Kind, fit_id
 from skald.storage import Parts
 
@@ -36,30 +33,40 @@ def as_kind(name: str, value: Id | IdColumn, kind: Kind) -> Id | IdColumn:
     return IdColumn("float", value.numbers.astype(np.float64))
 
 
-def filled_segments(batch: Batch, stream: int, columns: Columns, ids: Ids) -> Iterator[tuple[Shape, Parts]]:
+class Filled(NamedTuple):
+    """A segment that is full from the start."""
+
+    shape: Shape
+    head: Parts
+    """What must be in the file when it appears."""
+    columns: Parts
+    """The rows; their times are last, as in every segment."""
+
+
+def filled_segments(batch: Batch, stream: int, columns: Columns, ids: Ids) -> Iterator[Filled]:
     """Cut a batch into segments: metric after metric, each with all its places in the piece."""
     step = max(1, MOST_ROWS // len(batch.values))
     for first in range(0, batch.length, step):
         yield _filled(batch, stream, columns, ids, slice(first, min(first + step, batch.length)))
 
 
-def _filled(batch: Batch, stream: int, columns: Columns, ids: Ids, piece: slice) -> tuple[Shape, Parts]:
+def _filled(batch: Batch, stream: int, columns: Columns, ids: Ids, piece: slice) -> Filled:
     count, metrics = piece.stop - piece.start, len(batch.values)
     names = [tuple(batch.values), *(_strings(ids[name]) for name, kind in columns.ids if kind == "str")]
     dictionaries = [_dictionary(strings) for strings in names]
     shape = Shape(stream, columns, count * metrics, tuple(capacity for capacity, _, _ in dictionaries))
     layout = blueprint(shape)
-    parts: list[tuple[int, object]] = [*layout.metadata, (SEALED_AT, b"\x01")]
+    head: list[tuple[int, object]] = [*layout.metadata]
     for (offsets_at, bytes_at), (_, offsets, data) in zip(layout.dictionaries, dictionaries, strict=True):
-        parts += [(offsets_at, offsets), (bytes_at, data)]
+        head += [(offsets_at, offsets), (bytes_at, data)]
     metric_at, value_at, time_at, *id_positions = layout.columns
-    parts.append((metric_at, np.repeat(np.arange(1, metrics + 1, dtype=np.int32), count)))
-    parts += [(value_at + 8 * count * k, values[piece]) for k, values in enumerate(batch.values.values())]
-    times = batch.times if len(batch.times) == 1 else batch.times[piece]
-    parts += _repeated(time_at, np.broadcast_to(times, count), metrics)
+    rows: list[tuple[int, object]] = [(metric_at, np.repeat(np.arange(1, metrics + 1, dtype=np.int32), count))]
+    rows += [(value_at + 8 * count * k, values[piece]) for k, values in enumerate(batch.values.values())]
     for position, (name, kind) in zip(id_positions, columns.ids, strict=True):
-        parts += _repeated(position, _numbers(ids[name], kind, piece), metrics)
-    return shape, parts
+        rows += _repeated(position, _numbers(ids[name], kind, piece), metrics)
+    times = batch.times if len(batch.times) == 1 else batch.times[piece]
+    rows += _repeated(time_at, np.broadcast_to(times, count), metrics)
+    return Filled(shape, head, rows)
 
 
 def _repeated(position: int, column: np.ndarray, times: int) -> list[tuple[int, np.ndarray]]:

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import msgspec
 
 from skald import layout
+from skald.claim import owners
 from skald.durable import write_atomic
 from skald.errors import CorruptRunError, RunNotFoundError, StorageError
-from skald.lock import is_locked
 
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -83,22 +83,18 @@ def write_info(run: Path, info: RunInfo) -> None:
 
 def read_status(run: Path) -> Status:
     """Return the status of a run: the word written, or `crashed` where its writers left none."""
-    status = read_info(run).status
-    if status != "running" or live_writers(run):
-        return status
-    # NOTE: a writer that closed between the two looks had written its last word before it let go
-    status = read_info(run).status
-    return "crashed" if status == "running" else status
+    info = read_info(run)
+    while info.status == "running" and not live_writers(run):
+        # NOTE: who closed or opened the run between the two looks has changed run.json meanwhile
+        before, info = info, read_info(run)
+        if info == before:
+            return "crashed"
+    return info.status
 
 
 def live_writers(run: Path) -> list[str]:
     """Return the names of the writers whose processes are alive, oldest first."""
-    segments = run / layout.SEGMENTS
-    try:
-        folders = sorted(entry.name for entry in segments.iterdir() if entry.is_dir())
-    except FileNotFoundError:
-        return []
-    return [name for name in folders if is_locked(segments / name / layout.WRITER_LOCK)]
+    return list(owners(run))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -1,12 +1,12 @@
 """Every name on disk, and the version of the format: nothing else in Skald spells a file name.
 
-    RUN/
-      run.json  params.yaml  console.log  artifacts/  artifacts.jsonl
-      metrics.parquet                 or metrics.csv with metrics.csv.json
-      rewound-N.parquet
-      segments/                       while there is something not yet compacted
-        run.lock  compaction.lock  ids.json
-        WRITER/                       one folder per writer: lock, NNNNNN.arrow
+RUN/
+  run.json  params.yaml  console.log  artifacts/  artifacts.jsonl
+  metrics.parquet                 or metrics.csv with metrics.csv.json
+  rewound-N.parquet
+  segments/                       while there is something not yet compacted
+    run.lock  compaction.lock  ids.json
+    WRITER/                       one folder per writer: lock, NNNNNN.arrow
 """
 
 from __future__ import annotations

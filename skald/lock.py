@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +23,7 @@ if os.name == "nt":
 
     _FAR = 1 << 30  # NOTE: Windows forbids reading locked bytes, so the lock is beyond what the file says
 
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
+    def _try_lock(descriptor: int, *, shared: bool) -> bool:  # noqa: ARG001 Windows knows no shared ones
         os.lseek(descriptor, _FAR, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
@@ -117,6 +118,11 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def is_held_here(lock: threading.RLock) -> bool:
+    """Tell whether the calling thread holds a reentrant lock: then it is in a signal handler or the like."""
+    return lock._is_owned()  # type: ignore[attr-defined,no-any-return]
 
 
 def is_locked(path: Path) -> bool:

@@ -5,10 +5,10 @@ Invariant: a text is in the file when its call has returned, and no other text s
 
 from __future__ import annotations
 
-import contextlib
 import os
-import sys
 from pathlib import Path
+
+from skald.notice import tell
 
 
 class LogFile:
@@ -50,17 +50,14 @@ class LogFile:
         descriptor = self._descriptor
         if descriptor is None:
             descriptor = self._descriptor = _Descriptor(path)
-        rest = data[os.write(descriptor.number, data) :]
-        self._torn = bool(rest)
-        if rest:  # the disk had room for a part; this tells why
-            os.write(descriptor.number, rest)
-            self._torn = False
+        while data:  # a second round only where the disk had room for a part, to be told why
+            data = data[os.write(descriptor.number, data) :]
+            self._torn = bool(data)
 
     def _lose(self, path: Path, error: OSError) -> None:
         self.lost += 1
-        if self.lost == 1 and sys.stderr is not None:
-            with contextlib.suppress(OSError, ValueError):  # stderr is gone too: nobody is left to be told
-                sys.stderr.write(f"skald: {path} takes no more, so messages are lost from it: {error}\n")
+        if self.lost == 1:
+            tell(f"{path} takes no more, so messages are lost from it: {error}")
 
 
 class _Descriptor:

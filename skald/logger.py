@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
-import time
-import weakref
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from skald.batch import Batch
+from skald.calls import Calls
 from skald.console import Console, Messages
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError
-from skald.functions import Branch, LogFunction, is_parameter
 from skald.layout import check_run_name, runs_dir
 from skald.opening import Description, check_mode, open_run, unused_name
-from skald.pending import snapshot
 from skald.progress import Bar
-from skald.schema import KIND_OF, Id, check_id_name, check_metric_name, kind_error, plain_id, widen
+from skald.schema import KIND_OF, Id, check_id_name, kind_error, plain_id, widen
+from skald.scope import plain_ids
 from skald.session import Session, open_session
-from skald.values import as_value
 
 if TYPE_CHECKING:
     from skald.info import Status
@@ -30,8 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Errors = Literal["raise", "warn"]
-IDLE_CALLS: Final = 3
-"""Calls of a bound logger until it gets functions of its own: many are bound for one call."""
 
 
 class Logger(Messages):
@@ -46,7 +39,7 @@ class Logger(Messages):
     def __init__(
         self,
         run_name: str | None = None,
-        dir: str | os.PathLike[str] | None = None,  # noqa: A002 the word people expect
+        dir: str | os.PathLike[str] | None = None,
         *,
         ids: Mapping[str, Any] | None = None,
         metrics_format: Literal["parquet", "csv"] = "parquet",
@@ -78,31 +71,17 @@ class Logger(Messages):
         chosen = check_mode(mode)
         if chosen == "join" and run_name is None:
             raise InvalidInputError("mode='join' needs the run_name of the run to join")
-        constant = _plain_ids(ids or {})
+        constant = plain_ids(ids or {})
         description = Description(metrics_format, (tags,) if isinstance(tags, str) else tuple(tags), notes)
-        self._session = _open(run_name, dir, chosen, description, errors=errors)
-        self._settle(None, constant)
+        session = _open(run_name, dir, chosen, description, errors=errors)
+        self._hand_out(Calls(session, constant, None, type(self)))
+        self._console = Console(session.file, self._ids_now)
 
-    def _settle(self, parent: Logger | None, constant: Mapping[str, Id | None]) -> None:
-        """Take up the ids, and the functions to hand out."""
-        session = self._session
-        self._parent = parent
-        self._constant = dict(constant)
-        self._layer: dict[str, Id | None] = {}  # of set_ids and track
-        self._children: weakref.WeakSet[Logger] = weakref.WeakSet()
-        self._ambient: dict[str, Id] = {}
-        self._calls = 0
-        self._console = parent._console.derive(self._ids_now) if parent else Console(session.file, self._ids_now)
-        self._functions = {name: LogFunction(name, self, session.namespace) for name in ("log_metric", "log_metrics")}
-        for name, generated in self._functions.items():
-            generated.function.__doc__ = getattr(type(self), name).__doc__
-            generated.function.__signature__ = _SIGNATURES[name]  # type: ignore[attr-defined]
-            self.__dict__[name] = generated.function
-        self.__dict__["log"] = self._functions["log_metrics"].function
-        session.loggers.add(self)
-        if parent is not None:
-            parent._children.add(self)
-        self._refresh(anew=True)
+    def _hand_out(self, calls: Calls) -> None:
+        """Take up the functions that log: as attributes they shadow the methods that document them."""
+        self._calls, self._session = calls, calls.session
+        self.__dict__["log_metric"] = calls.function("log_metric")
+        self.__dict__["log_metrics"] = self.__dict__["log"] = calls.function("log_metrics")
 
     # --- logging ---
 
@@ -118,7 +97,7 @@ class Logger(Messages):
             InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
             LoggerClosedError: the logger is closed.
         """
-        self._log_metric(name, value, ids)
+        self._calls.log_metric(name, value, ids)
 
     def log_metrics(self, metrics: Mapping[str, Any], /, **ids: Any) -> None:
         """Log several metrics with the same ids and time.
@@ -131,7 +110,7 @@ class Logger(Messages):
             InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
             LoggerClosedError: the logger is closed.
         """
-        self._log_metrics(metrics, ids)
+        self._calls.log_metrics(metrics, ids)
 
     log = log_metrics
 
@@ -147,20 +126,20 @@ class Logger(Messages):
             InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
             LoggerClosedError: the logger is closed.
         """
-        with self._policy():
-            batch = Batch.of(metrics, self._merged(ids), time)
+        with self._calls.policy():
+            batch = Batch.of(metrics, self._calls.scope.merged(ids), time)
             self._session.writer().append_batch(batch)
 
     def log_param(self, name: str, value: Any, /) -> None:
         """Log one parameter; a mapping may be nested. The last value of a leaf stands."""
-        with self._policy():
+        with self._calls.policy():
             if not isinstance(name, str) or not name:
                 raise InvalidInputError(f"a param's name must be a str that is not empty, got {name!r}")
             self._update_params({name: value})
 
     def log_params(self, mapping: Any = None, /, **params: Any) -> None:
         """Log parameters, nested as they are: a mapping, or an object with fields, and keyword arguments."""
-        with self._policy():
+        with self._calls.policy():
             if mapping is not None:
                 self._update_params(mapping)
             if params:
@@ -176,41 +155,33 @@ class Logger(Messages):
     @property
     def ids(self) -> dict[str, Id]:
         """The ids that a call would get now."""
-        return dict(self._ids_now())
+        return self._ids_now()
 
     def bind(self, **ids: Any) -> Self:
         """Return a logger on the same run with more constant ids.
 
         It follows `track` and `set_ids` of this logger; what is set on it does not reach back.
         """
-        constant = {**self._constant, **_plain_ids(ids)}
+        calls = self._calls
         bound = type(self).__new__(type(self))
-        bound._session = self._session
-        bound._settle(self, constant)
+        with self._session.lock:
+            bound._hand_out(Calls(self._session, {**calls.scope.constant, **plain_ids(ids)}, calls, type(self)))
+        bound._console = self._console.derive(bound._ids_now)
         return bound
 
     def set_ids(self, **ids: Any) -> None:
         """Set ids that stay until they are changed; None removes one."""
-        ambient = self._ambient
-        for name, value in ids.items():
-            if name not in self._layer or type(ambient.get(name)) is not type(value) or type(value) not in KIND_OF:
-                break
-        else:
-            if not self._children:
-                self._layer = {**self._layer, **ids}
-                self._ambient = {**ambient, **ids}
-                return
-        with self._policy():
-            self._set(_plain_ids(ids))
+        if not self._calls.scope.replace(ids):
+            with self._calls.policy():
+                self._set(plain_ids(ids))
 
     def _set(self, ids: Mapping[str, Id | None]) -> None:
+        kinds = self._session.writer().registry.kinds
         for name, value in ids.items():
-            known = self._session.writer().registry.kinds.get(name)
-            if value is not None and known and not widen(known, KIND_OF[type(value)]):
-                raise kind_error(name, KIND_OF[type(value)], known)
+            if value is not None and name in kinds and not widen(kinds[name], KIND_OF[type(value)]):
+                raise kind_error(name, KIND_OF[type(value)], kinds[name])
         with self._session.lock:
-            self._layer = {**self._layer, **ids}
-            self._refresh()
+            self._calls.scope.set(ids)
 
     @contextlib.contextmanager
     def contextualize(self, **ids: Any) -> Iterator[None]:
@@ -219,16 +190,16 @@ class Logger(Messages):
         with session.lock:
             if not session.contextual:
                 session.contextual = True
-                for logger in list(session.loggers):
-                    logger._refresh(anew=True)
-        token = session.context.set({**(session.context.get() or {}), **_plain_ids(ids)})
+                for calls in list(session.calls):
+                    calls.switch()
+        token = session.context.set({**(session.context.get() or {}), **plain_ids(ids)})
         try:
             yield
         finally:
             session.context.reset(token)
 
     def track(
-        self, iterable: Iterable[T], id: str, *, total: int | None = None, description: str | None = None  # noqa: A002
+        self, iterable: Iterable[T], id: str, *, total: int | None = None, description: str | None = None
     ) -> Iterator[T]:
         """Iterate with a progress bar, and the id set to each item for every call inside.
 
@@ -247,138 +218,20 @@ class Logger(Messages):
         return self._tracked(iter(iterable), id, Bar(description or id, total))
 
     def _tracked(self, items: Iterator[T], name: str, bar: Bar) -> Iterator[T]:
-        before = self._layer.get(name, _ABSENT)
+        before = self._calls.scope.layer
         try:
             for position, item in enumerate(items):
                 self.set_ids(**{name: _as_id(item, position)})
-                bar.show(position, item)
+                bar.show(position)
                 yield item
                 bar.advance(position + 1)
         finally:
             bar.close()
             with self._session.lock:
-                self._layer = {key: value for key, value in self._layer.items() if key != name}
-                if before is not _ABSENT:
-                    self._layer[name] = before  # type: ignore[assignment]
-                self._refresh()
+                self._calls.scope.restore(name, before)
 
-    def _refresh(self, *, anew: bool = False) -> None:
-        """Work out the ids that calls get from the logger, for it and those bound to it; the lock is held."""
-        merged = {**self._constant, **self._layers()}
-        ambient = {name: value for name, value in merged.items() if value is not None}
-        changed = ambient.keys() != self._ambient.keys()
-        self._ambient = ambient
-        if changed or anew:
-            for function in self._functions.values():
-                function.switch(ambient, contextual=self._session.contextual)
-        for child in list(self._children):
-            child._refresh(anew=anew)
-
-    def _layers(self) -> dict[str, Id | None]:
-        return {**(self._parent._layers() if self._parent else {}), **self._layer}
-
-    def _ids_now(self) -> Mapping[str, Id]:
-        context = self._session.context.get()
-        return self._resolved(context) if context else self._ambient
-
-    def _resolved(self, ids: Mapping[str, Id | None]) -> dict[str, Id]:
-        return {name: value for name, value in {**self._ambient, **ids}.items() if value is not None}
-
-    def _has_context(self) -> bool:
-        return self._session.context.get() is not None
-
-    def _merged(self, ids: Mapping[str, Any]) -> dict[str, Any]:
-        context = self._session.context.get()
-        ids = {**context, **ids} if context else ids
-        return {name: value for name, value in {**self._ambient, **ids}.items() if value is not None}
-
-    # --- the slow path of a log call ---
-
-    def _log_metric(self, name: str, value: Any, ids: Mapping[str, Any]) -> None:
-        try:
-            resolved = self._plain(ids)
-            checked = check_metric_name(name)
-            device = None if type(value) is float else snapshot(value)
-            now = time.time_ns()
-            writer = self._session.writer()
-            if device is not None:
-                slot = writer.reserve(checked, resolved)
-                self._session.pending.add(device, slot, writer, checked, now)
-                return
-            writer.append([(checked, self._number(checked, value))], resolved, now)
-            self._adapt("log_metric", ids, resolved)
-        except SkaldError as error:
-            self._refuse(error)
-
-    def _log_metrics(self, metrics: Mapping[str, Any], ids: Mapping[str, Any], now: int | None = None) -> None:
-        try:
-            resolved = self._plain(ids)
-            if now is None:
-                now = time.time_ns()
-            rows, waiting = [], []
-            for name, value in _flat(metrics):
-                device = None if type(value) is float else snapshot(value)
-                if device is None:
-                    rows.append((name, self._number(name, value)))
-                else:
-                    waiting.append((name, device))
-            writer = self._session.writer()
-            if rows:
-                writer.append(rows, resolved, now)
-            for name, device in waiting:
-                self._session.pending.add(device, writer.reserve(name, resolved), writer, name, now)
-            if rows and not waiting:
-                self._adapt("log_metrics", ids, resolved)
-        except SkaldError as error:
-            self._refuse(error)
-
-    def _number(self, name: str, value: Any) -> float:
-        if type(value) is float:
-            return value
-        number, rounded = as_value(name, value)
-        if rounded:
-            self._session.note_rounded(name)
-        return number
-
-    def _plain(self, ids: Mapping[str, Any]) -> dict[str, Id]:
-        """Return all ids of a call, those of the logger among them, checked and plain."""
-        merged = self._merged(ids)
-        kinds = self._session.writer().registry.kinds
-        for name, value in merged.items():
-            if name not in kinds:
-                check_id_name(name)
-            merged[name] = plain_id(name, value)
-        return merged
-
-    def _adapt(self, function: str, given: Mapping[str, Any], resolved: Mapping[str, Id]) -> None:
-        """Have code made for this id set, if generated code can serve it."""
-        self._calls += 1
-        session = self._session
-        if self._parent is not None and self._calls <= IDLE_CALLS:
-            return
-        if session.context.get() or None in given.values() or not all(map(is_parameter, given)):
-            return
-        with session.lock:
-            writer = session.writer()
-            columns = writer.columns_of(resolved)
-            if columns is None:
-                return
-            variable = session.namespace.variable(tuple(name for name, _ in columns))
-            branch = Branch(variable, columns, frozenset(given))
-            self._functions[function].adapt(self._ambient, branch, contextual=session.contextual)
-
-    @contextlib.contextmanager
-    def _policy(self) -> Iterator[None]:
-        try:
-            yield
-        except SkaldError as error:
-            self._refuse(error)
-
-    def _refuse(self, error: SkaldError) -> None:
-        """Raise an error, or count it where `errors` says so."""
-        if self._session.errors == "raise" or isinstance(error, LoggerClosedError):
-            raise error
-        self._session.refuse(error)
+    def _ids_now(self) -> dict[str, Id]:
+        return self._calls.scope.merged({})
 
     # --- life ---
 
@@ -426,18 +279,7 @@ class Logger(Messages):
         """Return one line: the run's name, its ids, its folder."""
         session = self._session
         state = "closed" if session.closed else "open"
-        return f"<skald.Logger {session} {state}, ids {dict(self._ambient)}, {session.run or 'nothing on disk'}>"
-
-
-_ABSENT: Final = object()
-
-
-def _signature(method: str) -> inspect.Signature:
-    full = inspect.signature(getattr(Logger, method))
-    return full.replace(parameters=list(full.parameters.values())[1:])
-
-
-_SIGNATURES: Final = {method: _signature(method) for method in ("log_metric", "log_metrics")}
+        return f"<skald.Logger {session} {state}, ids {self.ids}, {session.run or 'nothing on disk'}>"
 
 
 def _open(
@@ -456,33 +298,11 @@ def _open(
     return Session(opened.run, opened.claim, joined=opened.joined, errors=errors)
 
 
-def _plain_ids(ids: Mapping[str, Any]) -> dict[str, Id | None]:
-    """Return ids checked and plain; None stays, as it removes an id."""
-    for name in ids:
-        check_id_name(name)
-    return {name: None if value is None else plain_id(name, value) for name, value in ids.items()}
-
-
 def _as_id(item: object, position: int) -> Id:
     try:
         return plain_id("item", item)
     except SkaldError:
         return position
-
-
-def _flat(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Go through a mapping of metrics, the names of nested ones joined with `/`."""
-    if not isinstance(metrics, Mapping):
-        error = InvalidInputError(f"log_metrics takes a mapping of names to values, got {type(metrics).__name__}")
-        if isinstance(metrics, str):
-            error.add_note("hint: log.info(...) logs a message; log_metric(name, value) logs one metric")
-        raise error
-    for name, value in metrics.items():
-        if isinstance(value, Mapping):
-            check_metric_name(name)
-            yield from ((check_metric_name(f"{name}/{inner}"), number) for inner, number in _flat(value))
-        else:
-            yield check_metric_name(name), value
 
 
 def _status_after(error: BaseException | None) -> Status:

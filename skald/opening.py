@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, get_args
 
 from skald.claim import Claim, Owner, owners, run_lock
-from skald.stored import stored_kinds
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
-from skald.info import RunInfo, write_info
+from skald.info import RunInfo, read_info, write_info
 from skald.info import Session as SessionInfo
-from skald.info import read_info
 from skald.layout import IDS, SEGMENTS, default_run_name, is_run, temporary
 from skald.lock import PATIENCE_SECS, POLL_SECS
 from skald.registry import write_kinds
+from skald.stored import stored_kinds
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]

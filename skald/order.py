@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
 
-from skald.rows import Codes, Ints
+from skald.rows import Codes, Ints, Texts, renumber
 
 NEVER: Final = 2**63 - 1
 """The key that no row has: of a stream that is read to its end."""
@@ -28,14 +27,11 @@ class Interner:
         """Start with names that are known; their numbers begin at 0."""
         self.numbers: dict[str, int] = {name: number for number, name in enumerate(names)}
 
-    def number(self, codes: Codes, names: pa.StringArray) -> Codes:
+    def number(self, codes: Codes, names: Texts) -> Codes:
         """Return the run's numbers for a dictionary column."""
-        used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
-        numbers = np.zeros(len(names), np.int32)
-        numbers[used] = [
-            self.numbers.setdefault(name, len(self.numbers)) for name in names.take(pa.array(used)).to_pylist()
-        ]
-        return numbers[codes]
+        local, used = renumber(codes, len(names))
+        numbers = [self.numbers.setdefault(name, len(self.numbers)) for name in names.take(used).to_pylist()]
+        return np.array(numbers, np.int32)[local]
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -18,7 +18,7 @@ class Bar:
         self._drawn_at = 0.0
         self._drawn = False
 
-    def show(self, done: int, item: object) -> None:
+    def show(self, done: int) -> None:
         """Draw, if the last drawing is long enough ago."""
         now = time.monotonic()
         if now - self._drawn_at >= DRAW_SECS and sys.stderr is not None and sys.stderr.isatty():

@@ -15,11 +15,11 @@ import msgspec
 import polars as pl
 
 from skald import layout
+from skald.errors import RunNotFoundError
 from skald.info import RunInfo, Session, Status, live_writers, read_info, read_status
 from skald.params import read_params
-from skald.reader import scan_metrics
+from skald.reader import metric_names, scan_metrics
 from skald.schema import TIME, Id
-from skald.selection import metric_names
 from skald.summary import summarize
 from skald.wide import widen
 
@@ -95,13 +95,16 @@ class Run:
 
     @property
     def metrics(self) -> pl.LazyFrame:
-        """All rows: `metric`, the ids, `value`, `time`; what is there when it is collected, whatever happens until then."""
+        """All rows: `metric`, the ids, `value`, `time`.
+
+        It may be kept: collected later it holds what is there then, whatever happened to the run meanwhile.
+        """
         return scan_metrics(self._path)
 
     @property
     def metric_names(self) -> list[str]:
         """The names of the metrics, in order of first appearance."""
-        return metric_names(self.metrics)
+        return metric_names(self._path)
 
     @property
     def params(self) -> dict[str, Any]:
@@ -151,7 +154,11 @@ class Run:
         return widen(self.metrics, metrics, index=index, columns=columns, where=ids)
 
     def __repr__(self) -> str:
-        return f"Run({str(self._path)!r}, status={self.status!r})"
+        try:
+            status = self.status
+        except RunNotFoundError:  # its folder was removed meanwhile
+            return f"Run({str(self._path)!r}, gone)"
+        return f"Run({str(self._path)!r}, {status})"
 
     def _last_sign(self, info: RunInfo, session: Session, alive: set[str]) -> dt.datetime:
         """Return until when a session without an end was alive."""
@@ -159,7 +166,7 @@ class Run:
         if session.writer in alive:
             return now
         until = min((other.started for other in info.sessions if other.started > session.started), default=now)
-        newest = (
+        newest: dt.datetime | None = (
             self.metrics.filter(pl.col(TIME).is_between(session.started, until))
             .select(pl.col(TIME).max())
             .collect(engine="streaming")

@@ -11,7 +11,8 @@ import mmap
 import struct
 import threading
 from array import array
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from skald.batch import IdColumn
 from skald.blueprint import Blueprint, Shape, blueprint
 from skald.dictionary import Dictionary, image
 from skald.schema import Id, Kind
+from skald.source import BLOCK_ROWS
 from skald.storage import Parts, Storage
 
 FIRST_ROWS = 1024
@@ -32,6 +34,10 @@ _PACKER = {code: struct.Struct(code).pack for code in _FORMATS.values()}
 State = tuple[Any, ...]
 """What a generated function unpacks: names, counter, metric, value, time, then of each id its column, and
 before it its names where it is a string, and last the segment itself."""
+
+
+class InterleavedError(ValueError):
+    """Another thread took rows while a block was being taken: what was taken are holes."""
 
 
 def content(shape: Shape, older: Sequence[Dictionary | None]) -> Parts:
@@ -69,7 +75,7 @@ class Segment:
         self._layout: Blueprint = blueprint(shape)
         self.counter = itertools.count()
         self.reserved = 0  # rows that wait for their value
-        self.layouts: dict[tuple[str, ...], bytes] = {}  # codes of metrics that come together
+        self.layouts: dict[tuple[str, ...], Any] = {}  # codes of metrics that come together
         self.retired = False  # no new rows: to be sealed after the last reserved one
         self._cast_dictionaries(older, lock)
         self._cast_columns()
@@ -143,11 +149,10 @@ class Segment:
         count = len(rows)
         names = tuple(name for name, _ in rows)
         codes = array("i", map(self.names.add, names)).tobytes()
-        if len(self.layouts) >= MOST_LAYOUTS:
-            self.layouts.clear()
-        self.layouts[names] = codes
         values = struct.pack(f"{count}d", *[value for _, value in rows])
-        self.store_block([codes, values, *self.repeated(self.stored_ids(ids), count)], time_ns.to_bytes(8, "little") * count)
+        self.store_block(
+            [codes, values, *self.repeated(self.stored_ids(ids), count)], time_ns.to_bytes(8, "little") * count
+        )
 
     def store_column(self, name: str, values: np.ndarray, ids: Mapping[str, Id | IdColumn], times: np.ndarray) -> None:
         """Append the rows of one metric of a batch, n values; the writer's lock is held.
@@ -170,25 +175,24 @@ class Segment:
                 columns.append(column.numbers.tobytes())
         self.store_block(columns, np.broadcast_to(times, count).tobytes())
 
-    def store_known(self, metrics: Mapping[str, float], stored: Sequence[Any], time_ns: int) -> None:
+    def store_known(self, codes: bytes, values: Collection[float], ids: Sequence[Any], time_ns: int) -> None:
         """Append rows whose names came together before, from a log call without a lock.
 
         Args:
-            metrics: plain floats by name.
-            stored: what each id column stores.
+            codes: of the metrics, from `layouts`.
+            values: plain floats.
+            ids: what each id column stores.
             time_ns: of all rows.
 
         Raises:
-            KeyError: the names did not come together before in this segment.
-            IndexError, ValueError: no room, or sealed; nothing was appended.
+            IndexError, ValueError: no room, other threads, or sealed; nothing was appended.
         """
-        codes = self.layouts[tuple(metrics)]
-        count = len(metrics)
-        values = struct.pack(f"{count}d", *metrics.values())
-        self.store_block([codes, values, *self.repeated(stored, count)], time_ns.to_bytes(8, "little") * count)
+        count = len(values)
+        numbers = struct.pack(f"{count}d", *values)
+        self.store_block([codes, numbers, *self.repeated(ids, count)], time_ns.to_bytes(8, "little") * count)
 
     def store_block(self, columns: Sequence[bytes], times: bytes) -> None:
-        """Append rows at once, side by side where no other thread takes rows in between.
+        """Append rows at once, side by side.
 
         Args:
             columns: metric codes, values, and what each id column stores, as the bytes of their arrays.
@@ -196,21 +200,30 @@ class Segment:
 
         Raises:
             IndexError: the segment has no room for all of them; none was appended.
+            InterleavedError: another thread took rows in between; none was appended.
         """
         count = len(times) // 8
-        rows = list(itertools.islice(self.counter, count))
-        if rows[-1] >= self.shape.rows:
-            raise IndexError(rows[-1])
-        blocks = [(rows[0], 0, count)] if rows[-1] - rows[0] == count - 1 else [(row, k, 1) for k, row in enumerate(rows)]
+        first = last = next(self.counter)
+        if count > 1:
+            deque(itertools.islice(self.counter, count - 2), maxlen=0)
+            last = next(self.counter)
+        if last >= self.shape.rows:
+            raise IndexError(last)
+        if last - first != count - 1:
+            raise InterleavedError
         metric, value, _, *ids = self._layout.columns
         for position, data in zip((metric, value, *ids), columns, strict=True):
-            width = len(data) // count
-            for row, first, size in blocks:
-                begin = position + width * row
-                self.memory[begin : begin + width * size] = data[width * first : width * (first + size)]
-        with memoryview(times).cast("q") as view:
-            for row, first, size in blocks:
-                self.time[row : row + size] = view[first : first + size]
+            begin = position + len(data) // count * first
+            self.memory[begin : begin + len(data)] = data
+        with memoryview(times) as view:
+            self.time[first : last + 1] = view.cast("q")
+
+    def learn(self, names: tuple[str, ...]) -> None:
+        """Remember the codes of metrics that come together."""
+        if len(self.layouts) >= MOST_LAYOUTS:
+            self.layouts.clear()
+        codes = tuple(map(self.names.__getitem__, names))
+        self.layouts[names] = codes if len(codes) <= BLOCK_ROWS else array("i", codes).tobytes()
 
     def repeated(self, stored: Sequence[Any], count: int) -> list[bytes]:
         """Return the bytes of each id column for `count` rows that share their ids."""

@@ -50,8 +50,10 @@ def has_ids(where: Mapping[str, Id], kinds: Mapping[str, Kind]) -> pl.Expr:
         IdTypeError: a value of another kind than the id's column, which no row can have.
     """
     check_ids(where, kinds)
-    conditions = [pl.col(name) == _fit(name, value, kinds[name]) for name, value in where.items()]
-    return pl.all_horizontal(conditions) if conditions else pl.lit(True)
+    conditions = [pl.lit(value=True)] + [
+        pl.col(name) == _fit(name, value, kinds[name]) for name, value in where.items()
+    ]
+    return pl.all_horizontal(conditions)
 
 
 def metric_names(frame: pl.LazyFrame) -> list[str]:

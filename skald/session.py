@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.claim import Claim, owners, run_lock
+from skald.console import format_line
 from skald.errors import LoggerClosedError, SkaldError, StorageError
 from skald.functions import Namespace
 from skald.info import read_info, write_info
@@ -57,7 +58,7 @@ class Session:
         self.rounded = 0
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
-        self.loggers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
         self.params = Params(run, run / SEGMENTS / RUN_LOCK if run else None)
         self.file = LogFile(run / console_name(claim.name if joined and claim else None) if run else None)
         self.pending = Pending(self._device_failed)
@@ -128,7 +129,8 @@ class Session:
         from loguru import logger
 
         logger.opt(depth=2).warning("skald: {}", text)
-        self.file.append(f"{dt.datetime.now():%Y-%m-%d %H:%M:%S.%f} | WARNING | skald: {text}\n")
+        now = dt.datetime.now().astimezone()
+        self.file.append(format_line(now, "WARNING", {}, f"skald: {text}"))
 
     def sync(self) -> None:
         """Put everything on the disk itself."""

@@ -51,7 +51,7 @@ def segment_files(run: Path, writers: Iterable[Path] | None = None) -> list[Segm
     found = []
     for folder in writer_folders(run) if writers is None else writers:
         try:
-            names = os.listdir(folder)
+            names = [path.name for path in folder.iterdir()]
         except FileNotFoundError:  # compacted just now
             continue
         numbered = ((segment_number(name), name) for name in names)
@@ -83,7 +83,9 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile], T]) -> Snapshot[T]:
             except CorruptRunError as error:
                 damaged[file] = error
         stored = open_stored(run)
-        left = [file for file in (*copied, *damaged) if not stored or not stored.coverage.covers(file.writer, file.number)]
+        left = [
+            file for file in (*copied, *damaged) if not stored or not stored.coverage.covers(file.writer, file.number)
+        ]
         # NOTE: gone and not covered: two compactions have passed, and the second no longer names its writer
         if all(file.path.exists() for file in left):
             for file in left:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ import numpy as np
 
 from skald.blueprint import SEALED_AT, Shape, blueprint
 from skald.durable import sync_folder
+from skald.notice import tell
 from skald.schema import MAX_ID_BYTES
 from skald.storage import Parts, create, fill, write_at
 
@@ -178,9 +178,9 @@ class Flusher:
         """Say once that the disk takes nothing, and once that it does again."""
         said = str(fault) if fault else ""
         if said and not self._fault:
-            print(f"skald: rows wait in memory, the disk does not take them: {said}", file=sys.stderr)
+            tell(f"rows wait in memory, the disk does not take them: {said}")
         elif self._fault and not said:
-            print("skald: the disk takes rows again, nothing was lost", file=sys.stderr)
+            tell("the disk takes rows again, nothing was lost")
         self._fault = said
 
     def stop(self) -> OSError | None:

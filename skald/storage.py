@@ -88,12 +88,7 @@ class Mapped:
             self.memory = mmap.mmap(descriptor, size)
         finally:
             os.close(descriptor)
-        if sys.platform == "linux":
-            try:
-                self.memory.madvise(_POPULATE_WRITE)
-            except OSError as error:
-                if error.errno != errno.EINVAL:  # an older kernel: its calls fault a page now and then
-                    raise
+        _populate(self.memory)
 
     def seal(self) -> None:
         """Mark the file as never to change again."""
@@ -109,6 +104,20 @@ class Mapped:
             self.memory.close()
 
     abandon = close
+
+
+def _populate(memory: mmap.mmap) -> None:
+    """Fault all pages in, so that no log call does; a lack of space is an error here, and no signal later.
+
+    NOTE: MADV_HUGEPAGE before it makes this 0.3 instead of 2.0 ms for 65,536 rows on ext4 where memory is warm,
+    but 5 ms in a virtual machine that gives free memory back to its host.
+    """
+    if sys.platform == "linux":
+        try:
+            memory.madvise(_POPULATE_WRITE)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # an older kernel: a call faults a page now and then
+                raise
 
 
 def choose_mode(folder: Path) -> Mode:

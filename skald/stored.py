@@ -66,7 +66,13 @@ class Stored:
     """An opened metrics file, and what it says of itself."""
 
     def __init__(
-        self, path: Path, file: BinaryIO, coverage: Coverage, kinds: Kinds, metrics: tuple[str, ...]
+        self,
+        path: Path,
+        file: BinaryIO,
+        coverage: Coverage,
+        kinds: Kinds,
+        metrics: tuple[str, ...],
+        described: CsvFile | None = None,
     ) -> None:
         """Take over an open file.
 
@@ -76,8 +82,10 @@ class Stored:
             coverage: what is in it.
             kinds: its id columns.
             metrics: its metrics, in order of first appearance.
+            described: what stands beside a csv.
         """
         self.path, self.file, self.coverage, self.kinds, self.metrics = path, file, coverage, kinds, metrics
+        self.described = described
 
     @property
     def format(self) -> MetricsFormat:
@@ -153,10 +161,11 @@ def _parquet_tables(stored: Stored, columns: Collection[str] | None) -> Iterator
 
 
 def _csv_tables(stored: Stored, columns: Collection[str] | None) -> Iterator[pa.Table]:
-    types = {METRIC: pa.dictionary(pa.int32(), pa.utf8()), VALUE: pa.float64(), TIME: TIME_TYPE}
-    types |= {name: TYPES[kind] for name, kind in stored.kinds.items()}
+    texts = pa.dictionary(pa.int32(), pa.utf8())
+    ids = {name: texts if kind == "str" else TYPES[kind] for name, kind in stored.kinds.items()}
+    types = {METRIC: texts, **ids, VALUE: pa.float64(), TIME: TIME_TYPE}
     reader = pc.open_csv(
-        pa.PythonFile(stored.file, "r"),
+        stored.file,
         read_options=pc.ReadOptions(use_threads=False, block_size=_CSV_BLOCK_BYTES),
         parse_options=pc.ParseOptions(newlines_in_values=True),
         convert_options=pc.ConvertOptions(
@@ -204,7 +213,7 @@ def _open_csv(run: Path) -> Stored | None:
         with _closed_on_error(file):
             said = _describe(run, file)
             if said:
-                return Stored(path, file, said.coverage, said.kinds, said.metrics)
+                return Stored(path, file, said.coverage, said.kinds, said.metrics, said)
             is_current = _is_current(file, path)
         file.close()
         if is_current:
@@ -235,7 +244,9 @@ def _is_current(file: BinaryIO, path: Path) -> bool:
 
 
 def _unknown_csv(path: Path) -> CorruptRunError:
-    error = CorruptRunError(f"expected a csv as {CSV_DESCRIPTION} describes it, found another size or content, in {path}")
+    error = CorruptRunError(
+        f"expected a csv as {CSV_DESCRIPTION} describes it, found another size or content, in {path}"
+    )
     error.add_note(f"hint: {CSV} was changed by another program; copy it elsewhere before you edit it")
     return error
 

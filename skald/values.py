@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from skald.errors import ValueTypeError
+
+EXACT_INT: Final = 2**53
+"""Up to here every int is a float64."""
 
 
 class Value(NamedTuple):

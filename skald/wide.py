@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 import polars as pl
 
@@ -23,7 +24,8 @@ _RUN: Final = "run"
 _OWN: Final = "\x01"  # no metric and no id can be named so
 
 
-class _Selection(NamedTuple):
+@dataclass(frozen=True)
+class _Selection:
     """Rows that a wide table is made of, and the ids that decide where each goes."""
 
     rows: pl.LazyFrame
@@ -93,7 +95,7 @@ def _differs(name: str) -> pl.Expr:
     """Tell whether an id differs between rows; a row without it differs from one with it."""
     column = pl.col(name)
     some_lack_it = (column.null_count() > 0) & (column.count() > 0)
-    return ((column.min() != column.max()).fill_null(False) | some_lack_it).alias(_OWN + name)
+    return ((column.min() != column.max()).fill_null(value=False) | some_lack_it).alias(_OWN + name)
 
 
 def _common_ids(facts: pl.DataFrame, ids: Sequence[str]) -> list[str]:

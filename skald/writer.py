@@ -8,28 +8,28 @@ from __future__ import annotations
 
 import errno
 import itertools
-import os
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from skald.batch import Batch
 from skald.blueprint import Capacity, Columns, Shape, blueprint
 from skald.claim import Claim
 from skald.dictionary import FIRST, Dictionary, DictionaryFull, next_capacity
-from skald.filled import FILLED_ROWS, as_kind, filled_segments
 from skald.errors import LoggerClosedError, SkaldError, StorageError
-from skald.functions import BLOCK_ROWS, Namespace
+from skald.filled import FILLED_ROWS, Filled, as_kind, filled_segments
+from skald.functions import Namespace
 from skald.layout import segment_name
+from skald.lock import is_held_here
+from skald.notice import tell
 from skald.registry import Registry
 from skald.schema import METRIC, Id, Kind, fit_id
-from skald.segment import FIRST_ROWS, MOST_ROWS, Segment, content
+from skald.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
+from skald.source import BLOCK_ROWS
 from skald.staged import MOST_WAITING_BYTES, Flusher, Staged
-from skald.storage import Mapped, Parts, Storage, Volatile, choose_mode, create, is_network
+from skald.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
 
 MOST_STREAMS: Final = 64
 """Id sets with an open segment of their own; each costs a descriptor."""
@@ -94,7 +94,7 @@ class Writer:
             LoggerClosedError: the writer is closed.
             StorageError: neither the disk nor the memory set aside takes more.
         """
-        if self.lock._is_owned():  # type: ignore[attr-defined]
+        if is_held_here(self.lock):
             self._append_aside(rows, ids, time_ns)
             return
         with self.lock:
@@ -109,7 +109,7 @@ class Writer:
         Raises:
             IdTypeError, LoggerClosedError, StorageError: as `append`.
         """
-        if self.lock._is_owned():  # type: ignore[attr-defined]
+        if is_held_here(self.lock):
             self._queue.append(partial(self._append_batch, batch))
             return
         with self.lock:
@@ -190,9 +190,11 @@ class Writer:
         stream, fitted = self._stream(ids)
         if len(rows) > BLOCK_ROWS and stream is not self._mixed:
             self._into(stream, lambda segment: segment.store_rows(rows, fitted, time_ns), rows=len(rows))
-            return
-        for name, value in rows:
-            self._into(stream, lambda segment: segment.store(name, value, fitted, time_ns))  # noqa: B023
+        else:
+            for name, value in rows:
+                self._into(stream, lambda segment: segment.store(name, value, fitted, time_ns))  # noqa: B023
+        if len(rows) > 1 and stream.segment:
+            stream.segment.learn(tuple(name for name, _ in rows))
 
     def _append_batch(self, batch: Batch) -> None:
         self._check_open()
@@ -210,20 +212,15 @@ class Writer:
             old, stream.segment = stream.segment, None
             self.namespace.publish(stream.names, ())
             self._retire(old)
-        for shape, parts in filled_segments(batch, stream.number, columns, ids):
-            self._create_filled(shape, parts)
+        for filled in filled_segments(batch, stream.number, columns, ids):
+            self._fill(filled)
 
-    def _create_filled(self, shape: Shape, parts: Parts) -> None:
-        """Write a segment that is complete and sealed from the start."""
-        if self.claim is None:
-            return
-        path = self.claim.folder / segment_name(next(self._numbers))
-        try:
-            os.close(create(path, blueprint(shape).size, parts, reserve=False))
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise storage_error(error) from error
-            self._stage(path, shape, parts).seal()
+    def _fill(self, filled: Filled) -> None:
+        """Make a segment that is full, and sealed at once."""
+        storage = self._store(next(self._numbers), filled.shape, filled.head)
+        fill(storage.memory, filled.columns)
+        storage.seal()
+        storage.close()
 
     def _into(self, stream: Stream, store: Callable[[Segment], T], *, rows: int = 1) -> T:
         """Store into the active segment of a stream, which rolls as often as that takes."""
@@ -231,6 +228,8 @@ class Writer:
             segment = stream.segment or self._roll(stream, rows=rows)
             try:
                 return store(segment)
+            except InterleavedError:
+                continue
             except IndexError:
                 self._roll(stream, rows=rows)
             except DictionaryFull as full:
@@ -259,7 +258,7 @@ class Writer:
             try:
                 append()
             except SkaldError as error:  # its call is long over: nobody else could be told
-                print(f"skald: a row logged by a signal handler was refused: {error}", file=sys.stderr)
+                tell(f"a row logged by a signal handler was refused: {error}")
 
     def _stream(self, ids: Mapping[str, Id]) -> tuple[Stream, Mapping[str, Id]]:
         """Return the stream of an id set, and the ids as its columns store them."""
@@ -353,11 +352,10 @@ class Writer:
             except OSError as error:
                 if error.errno not in _FULL:
                     raise storage_error(error) from error
-        return self._stage(path, shape, parts)
-
-    def _stage(self, path: Path, shape: Shape, parts: Parts) -> Staged:
         if self._flusher.waiting_bytes > MOST_WAITING_BYTES:
-            raise StorageError(errno.ENOSPC, f"the disk takes no rows, and {MOST_WAITING_BYTES >> 20} MiB wait in memory")
+            raise StorageError(
+                errno.ENOSPC, f"the disk takes no rows, and {MOST_WAITING_BYTES >> 20} MiB wait in memory"
+            )
         staged = Staged(path, shape, parts, network=self._network)
         self._flusher.add(staged)
         return staged

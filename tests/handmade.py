@@ -14,7 +14,12 @@ SECOND = 10**9
 START = 1_800_000_000 * SECOND
 
 KINDS = {int: "int", float: "float", str: "str", bool: "bool"}
-TYPES = {"int": pa.int64(), "float": pa.float64(), "str": pa.dictionary(pa.int32(), pa.utf8()), "bool": pa.int8()}
+TYPES: dict[str, Any] = {
+    "int": pa.int64(),
+    "float": pa.float64(),
+    "str": pa.dictionary(pa.int32(), pa.utf8()),
+    "bool": pa.int8(),
+}
 
 
 class Row(NamedTuple):
@@ -39,9 +44,11 @@ class Names:
         self._spare, self._tail = spare, tail
 
     def code(self, name: str) -> int:
+        """Return the code of a name, a new one for a new name."""
         return self._codes.setdefault(name, len(self._codes) + 1)
 
-    def array(self) -> pa.Array:
+    def array(self) -> Any:
+        """Return the dictionary as it stands in a file."""
         texts = [b"", *(name.encode() for name in self._codes), self._tail, *[b""] * self._spare]
         offsets = [0]
         for text in texts:
@@ -98,17 +105,18 @@ def write_segment(
     path.parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
         writer.write_batch(pa.record_batch(columns, schema=schema))
-    with path.open("r+b") as file:
-        file.seek(6)
-        file.write(bytes([sealed]))
+    with path.open("r+b") as written:
+        written.seek(6)
+        written.write(bytes([sealed]))
     return path
 
 
-def _id_column(kind: str, values: Sequence[Any], room: int, names: Names | None) -> pa.Array:
+def _id_column(kind: str, values: Sequence[Any], room: int, names: Names | None) -> Any:
     if names is not None:
         codes = [0 if value is None else names.code(value) for value in values] + [0] * room
         return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), names.array(), safe=False)
-    return pa.array([0 if value is None else value for value in values] + [0] * room).cast(TYPES[kind])
+    number = float if kind == "float" else int
+    return pa.array([number(value or 0) for value in [*values, *[0] * room]], TYPES[kind])
 
 
 def segment(run: Path, writer: str, number: int, rows: Sequence[Row], **options: Any) -> Path:
@@ -128,4 +136,4 @@ def write_ids(run: Path, kinds: Mapping[str, str]) -> None:
 
 def plain(value: float) -> float | str:
     """Return a value that can be compared: NaN is equal to NaN."""
-    return "NaN" if isinstance(value, float) and math.isnan(value) else value
+    return "NaN" if math.isnan(value) else value

@@ -537,11 +537,13 @@ def handle(*_):
     global count
     count += 1
     log.info("signal")
+    signal.setitimer(signal.ITIMER_REAL, 5e-4)
+log.info("message")
 signal.signal(signal.SIGALRM, handle)
-signal.setitimer(signal.ITIMER_REAL, 1e-4, 2e-4)
-for n in range(2000):
+signal.setitimer(signal.ITIMER_REAL, 5e-4)
+for n in range(1999):
     log.info("message")
-signal.setitimer(signal.ITIMER_REAL, 0)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
 print(count)
 """
 
@@ -551,6 +553,24 @@ print(count)
     assert result.returncode == 0, result.stderr
     assert lines.count("INFO | epoch=1 | message") == 2000
     assert lines.count("INFO | epoch=1 | signal") == int(result.stdout) > 0
+
+
+def test_message_in_the_middle_of_the_import_of_loguru_is_written(path: Path) -> None:
+    """A signal handler may interrupt the first message of a run while that one loads loguru."""
+    program = """
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == "loguru._logger":
+            log.info("from inside")
+sys.meta_path.insert(0, Interrupt())
+log.info("first")
+"""
+
+    result = run_python(program, path)
+
+    assert result.returncode == 0, result.stderr
+    assert lines_of(path) == ["INFO | epoch=1 | from inside", "INFO | epoch=1 | first"]
+    assert result.stderr.count("\n") == 1
 
 
 def test_full_disk_never_reaches_the_training(path: Path) -> None:

@@ -43,15 +43,16 @@ app: Final = typer.Typer(
 
 def _print_version(asked: bool) -> None:  # noqa: FBT001  Typer gives it so
     if asked:
-        from importlib.metadata import version
+        from skald import __version__
 
-        typer.echo(f"skald {version('skald')}")
+        typer.echo(f"skald {__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _skald(
-    version: Annotated[  # noqa: ARG001  handled by its callback
+    *,
+    version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
@@ -60,7 +61,7 @@ def _skald(
 
 @app.command(epilog='Example: [dim]skald show digits --metric "loss*" --id split=val[/dim]')
 def show(
-    paths: Annotated[list[str] | None, typer.Argument(metavar="[PATH]...", help="Runs, or folders of runs.")] = None,
+    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Runs, or folders of runs.")] = None,
     *,
     metric: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only metrics named so.")] = None,
     id_: Annotated[list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.")] = None,
@@ -78,7 +79,7 @@ def show(
 
 @app.command(epilog="Example: [dim]skald compact runs[/dim]")
 def compact(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Runs, or folders of runs.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Runs, or folders of runs.")],
 ) -> None:
     """Write the segments of runs into their metrics files; of a folder, those of all runs that ended."""
     from skald.cli.compact import compact_paths

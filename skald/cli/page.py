@@ -13,8 +13,8 @@ from rich.panel import Panel
 from rich.text import Text
 
 from skald.cli import terminal
+from skald.cli.choice import Selection
 from skald.cli.format import dotted, duration_text, local_time, number_text, param_text, path_text, plural, size_text
-from skald.cli.show import Selection
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.run import Run
@@ -62,7 +62,7 @@ def _header(run: Run, selection: Selection, width: int) -> RenderableType:
         Text(path_text(run.path), style="dim"),
         *([Text(run.notes, style="italic")] if run.notes else []),
     ]
-    title = Text(f" {run.name} ", style="bold")
+    title = Text(run.name, style="bold")
     body = _flow(facts, max(width - 4, 1))
     return Panel(body, title=title, title_align="left", expand=False, width=_panel_width(title, body, width))
 

@@ -23,7 +23,7 @@ def resolve(given: str | None) -> Path:
     if given and path.is_dir():
         return path
     named = layout.runs_dir(None) / given
-    if given and _is_name(given) and layout.is_run(named):
+    if given and _is_name(given) and named.is_dir():
         return named
     raise _not_found(given)
 

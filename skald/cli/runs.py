@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 from rich.text import Text
@@ -19,6 +20,8 @@ from skald.cli.report import report
 from skald.cli.shapes import facts, to_csv, to_json
 from skald.errors import RunNotFoundError, SkaldError
 from skald.run import Run
+
+_COLUMNS: Final = ("run", "path", "status", "started", "duration", "rows", "tags")
 
 
 def show_runs(folders: Sequence[Path], form: str) -> None:
@@ -36,8 +39,8 @@ def show_runs(folders: Sequence[Path], form: str) -> None:
     if form == "json":
         sys.stdout.write(to_json(rows))
     elif form == "csv":
-        header = list(rows[0]) if rows else []
-        sys.stdout.write(to_csv(header, ([*row.values()][:-1] + [" ".join(row["tags"])] for row in rows)))
+        cells = [[*(row | {"tags": " ".join(row["tags"])}).values()] for row in rows]
+        sys.stdout.write(to_csv(_COLUMNS, cells))
     else:
         _print_table(rows)
 
@@ -47,7 +50,7 @@ def _describe(path: Path, name: str) -> dict[str, Any] | None:
     try:
         run = Run(path)
         rows = run.metrics.select(pl.len()).collect(engine="streaming").item()
-        return {"run": name, **facts(run), "rows": rows, "tags": run.tags, "duration_text": duration_text(run.duration)}
+        return {"run": name, **facts(run), "rows": rows, "tags": run.tags}
     except (SkaldError, OSError) as error:
         report(error)
         return None
@@ -58,7 +61,9 @@ def _print_table(rows: Sequence[dict[str, Any]]) -> None:
         terminal.Column("run", [Text(row["run"]) for row in rows]),
         terminal.Column("status", [Text(row["status"], style=STYLES[row["status"]]) for row in rows]),
         terminal.Column("started", [Text(local_time(row["started"])) for row in rows]),
-        terminal.Column("duration", [Text(row["duration_text"]) for row in rows], right=True),
+        terminal.Column(
+            "duration", [Text(duration_text(dt.timedelta(seconds=row["duration"]))) for row in rows], right=True
+        ),
         terminal.Column("rows", [Text(f"{row['rows']:,}") for row in rows], right=True),
         terminal.Column("tags", [Text(" ".join(row["tags"]), style="magenta") for row in rows]),
     ]

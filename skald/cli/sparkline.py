@@ -7,6 +7,7 @@ is the mean of the rows that it stands for. A character whose rows hold NaN or a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,12 +15,16 @@ import polars as pl
 
 from skald.schema import METRIC, VALUE
 
-BUCKETS: Final = 80
-"""Into how many buckets a series is cut at most; shorter ones have one a row."""
+ALL_BUCKETS: Final = 200_000
+FEWEST_BUCKETS, MOST_BUCKETS = 80, 1000
+"""Into how many buckets a series is cut, so that all have about ALL_BUCKETS; shorter ones have one a row.
+
+They are cut by position in the table, so a series that was logged in bursts needs more of them than characters.
+"""
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS: Final = "_.-~=+*#"
-NAN, INFINITY = "×", "∞"
+NAN, INFINITY = "×", "∞"  # noqa: RUF001  the sign is meant
 ASCII_NAN, ASCII_INFINITY = "x", "!"
 
 _OWN: Final = "\x01"  # no metric and no id can be named so
@@ -54,14 +59,15 @@ def curves(rows: pl.LazyFrame, summary: pl.DataFrame, by: Sequence[str]) -> list
         pl.col("first_row").alias(f"{_OWN}first"),
         pl.col("last_row").alias(f"{_OWN}last"),
     )
+    buckets = min(MOST_BUCKETS, max(FEWEST_BUCKETS, ALL_BUCKETS // len(summary)))
     # a running run may have grown since the summary: what came later falls into the last bucket
-    cut = ((row - first) * BUCKETS // (last - first + 1)).clip(0, BUCKETS - 1)
+    cut = ((row - first) * buckets // (last - first + 1)).clip(0, buckets - 1)
     value = pl.col(VALUE)
     found = (
         rows.with_row_index(f"{_OWN}row")
         .select(METRIC, *by, VALUE, row.cast(pl.Int64))
         .join(spans, on=[METRIC, *by], nulls_equal=True)
-        .group_by(series, pl.when(count <= BUCKETS).then(row).otherwise(cut).alias(f"{_OWN}bucket"))
+        .group_by(series, pl.when(count <= buckets).then(row).otherwise(cut).alias(f"{_OWN}bucket"))
         .agg(
             pl.len().alias("rows"),
             value.is_nan().sum().alias("nan"),
@@ -77,7 +83,7 @@ def curves(rows: pl.LazyFrame, summary: pl.DataFrame, by: Sequence[str]) -> list
 def _split(found: pl.DataFrame, series: int) -> list[Curve]:
     starts = np.searchsorted(found[f"{_OWN}series"].to_numpy(), np.arange(series + 1))
     columns = [found[name].cast(pl.Float64).to_numpy() for name in Curve._fields]
-    return [Curve(*(column[start:stop] for column in columns)) for start, stop in zip(starts, starts[1:], strict=False)]
+    return [Curve(*(column[start:stop] for column in columns)) for start, stop in pairwise(starts)]
 
 
 def draw(curve: Curve, width: int, *, ascii_only: bool = False) -> str:
@@ -113,7 +119,7 @@ def _resample(curve: Curve, width: int) -> list[Curve]:
     centres = np.searchsorted(ends, (edges[1:] + edges[:-1]) / 2)
     spans = [
         slice(start, stop) if start < stop else slice(centre, centre + 1)
-        for start, stop, centre in zip(starts, starts[1:], centres, strict=False)
+        for (start, stop), centre in zip(pairwise(starts), centres, strict=True)
     ]
     return [_merge(Curve(*(column[span] for column in curve))) for span in spans]
 

@@ -1,0 +1,55 @@
+"""Runs as a crash leaves them, made quickly from arrays: what the benchmarks read and compact."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from skald.layout import SEGMENTS, WRITER_LOCK, segment_name
+
+pa: Any = pyarrow  # its stubs reject arrays of NumPy
+
+SEGMENT_ROWS = 65_536
+START = 1_800_000_000_000_000_000
+
+
+def write_run(run: Path, rows: int, *, metrics: int = 20, writer: str = "w", every_ns: int = 1_000_000) -> Path:
+    """Write a crashed run: `metrics` take turns, a row every `every_ns`, ids epoch and step, float32-born values."""
+    folder = run / SEGMENTS / writer
+    folder.mkdir(parents=True)
+    (folder / WRITER_LOCK).touch()
+    random = np.random.default_rng(0)
+    names = pa.array(["", *(f"metric{number}" for number in range(metrics)), ""], pa.utf8())
+    said = {"format": 1, "mixed": False, "stream": 0, "ids": [["epoch", "int"], ["step", "int"]]}
+    schema = pa.schema(
+        [
+            ("metric", pa.dictionary(pa.int32(), pa.utf8())),
+            ("value", pa.float64()),
+            ("time", pa.timestamp("ns", "UTC")),
+            ("epoch", pa.int64()),
+            ("step", pa.int64()),
+        ],
+        metadata={"skald": json.dumps(said)},
+    )
+    for number, first in enumerate(range(0, rows, SEGMENT_ROWS)):
+        index = np.arange(first, min(first + SEGMENT_ROWS, rows))
+        step = index // metrics
+        jitter = random.integers(0, every_ns // 10, len(index))
+        columns = [
+            pa.DictionaryArray.from_arrays(pa.array((index % metrics + 1).astype(np.int32)), names),
+            pa.array(random.normal(size=len(index)).astype(np.float32).astype(np.float64)),
+            pa.array(START + index * every_ns + jitter).view(pa.timestamp("ns", "UTC")),
+            pa.array(step // 1000),
+            pa.array(step),
+        ]
+        path = folder / segment_name(number)
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as arrow:
+            arrow.write_batch(pa.record_batch(columns, schema=schema))
+        with path.open("r+b") as written:
+            written.seek(6)
+            written.write(b"\x01")
+    return run

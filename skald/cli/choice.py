@@ -1,0 +1,72 @@
+"""Which rows of a run a command shows: those of `--metric GLOB` and `--id NAME=VALUE`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
+
+import polars as pl
+
+from skald.errors import InvalidInputError
+from skald.schema import METRIC, Id, Kind
+from skald.selection import check_ids, close_matches, has_ids, id_kinds, metric_names, series_ids
+from skald.summary import summarize
+
+_BOOLS: Final = {"true": True, "false": False, "1": True, "0": False}
+
+
+class Selection(NamedTuple):
+    """The rows of a run that are shown, and what tells their series apart."""
+
+    rows: pl.LazyFrame
+    by: list[str]
+    summary: pl.DataFrame
+    total_rows: int
+
+
+def select(frame: pl.LazyFrame, metrics: Sequence[str], ids: Sequence[str]) -> Selection:
+    """Return the rows of metrics that match a glob and have the ids, with their summary (its span included).
+
+    Raises:
+        InvalidInputError: no metric matches, an id does not exist, a value is not of its kind.
+    """
+    kinds = id_kinds(frame.collect_schema())
+    by = series_ids(kinds)
+    where = parse_ids(ids, kinds)
+    names = _matching(metric_names(frame), metrics) if metrics else None
+    rows = frame if names is None else frame.filter(pl.col(METRIC).is_in(names))
+    rows = rows.filter(has_ids(where, kinds)) if where else rows
+    summary = summarize(rows, span=True)
+    chosen = bool(metrics or ids)
+    total = frame.select(pl.len()).collect(engine="streaming").item() if chosen else int(summary["count"].sum())
+    return Selection(rows, by, summary, total)
+
+
+def parse_ids(given: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, Id]:
+    """Return ids given as `NAME=VALUE`, each of the kind of its column.
+
+    Raises:
+        InvalidInputError: the id does not exist, or the value is not of its kind.
+    """
+    pairs = [pair.partition("=") for pair in given]
+    check_ids([name for name, _, _ in pairs], kinds)
+    return {name: _parse_id(name, text, kinds[name]) for name, _, text in pairs}
+
+
+def _parse_id(name: str, text: str, kind: Kind) -> Id:
+    try:
+        return _BOOLS[text.lower()] if kind == "bool" else {"int": int, "float": float, "str": str}[kind](text)
+    except (KeyError, ValueError):
+        raise InvalidInputError(f"id {name!r} is {kind} in this run, got {text!r}") from None
+
+
+def _matching(names: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """Return the names that match; an exact name stands for itself, whatever else it matches as a glob."""
+    found: set[str] = set()
+    for glob in globs:
+        matches = {glob} if glob in names else {name for name in names if fnmatchcase(name, glob)}
+        if not matches:
+            raise InvalidInputError(f"there is no metric {glob!r}{close_matches(glob, names)}")
+        found |= matches
+    return [name for name in names if name in found]

@@ -1,0 +1,127 @@
+"""`skald compact`: segments into metrics files, a line a run."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from skald import layout
+from skald.cli.format import path_text, plural, size_text
+from skald.cli.paths import find_runs, resolve
+from skald.cli.report import report
+from skald.compaction import Compaction, compact
+from skald.errors import RunNotFoundError, SkaldError
+from skald.info import read_status
+
+_Advance = Callable[[int, int], None] | None
+
+BAR_AFTER_SECS: Final = 1.0
+
+
+def compact_paths(paths: Sequence[str]) -> bool:
+    """Compact runs, and of folders all runs that ended; tell whether all went well.
+
+    A run that fails is told on stderr, and the others are compacted all the same.
+
+    Raises:
+        RunNotFoundError: a path is neither a run nor a folder with runs.
+    """
+    runs = list(dict.fromkeys(run for path in paths for run in _runs(resolve(path))))
+    done = [_compact(run) for run in runs]
+    return all(done)
+
+
+def _runs(folder: Path) -> Iterator[Path]:
+    if layout.is_run(folder):
+        yield folder
+        return
+    found = find_runs(folder)
+    if not found:
+        raise RunNotFoundError(f"there are no runs in {path_text(folder)}")
+    for run in found:
+        if _is_running(run):
+            _say(f"{path_text(run)}: is being written, left as it is")
+        else:
+            yield run
+
+
+def _is_running(run: Path) -> bool:
+    """Tell whether a run is being written; one that cannot be read is not, and its compaction will tell why."""
+    try:
+        return read_status(run) == "running"
+    except SkaldError:
+        return False
+
+
+def _compact(run: Path) -> bool:
+    try:
+        with _late_bar(run.name) as advance:
+            done = compact(run, progress=advance)
+    except (SkaldError, OSError) as error:
+        report(error)
+        return False
+    _say(f"{path_text(run)}: {describe(done)}")
+    return True
+
+
+def describe(done: Compaction) -> str:
+    """Return what a compaction did, in one line."""
+    text = "nothing to compact"
+    if done.segments:
+        text = f"{plural(done.rows, 'row')} from {plural(done.segments, 'segment')} in {done.seconds:.1f} s"
+        text += f", {size_text(done.bytes_written)}"
+    if done.damaged:
+        text += f"; {plural(len(done.damaged), 'damaged segment')} left where they are"
+    if done.damaged_rows:
+        text += f"; {plural(done.damaged_rows, 'damaged row')} left out"
+    return text
+
+
+class _LateBar:
+    """A progress bar on stderr that appears when the work has taken a while."""
+
+    def __init__(self, title: str, console: Console) -> None:
+        self._title = title
+        self._console = console
+        self._began = time.monotonic()
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+
+    def advance(self, done: int, total: int) -> None:
+        """Show that `done` of `total` rows are written."""
+        if self._bar is None and time.monotonic() - self._began > BAR_AFTER_SECS:
+            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            self._bar = Progress(*columns, console=self._console, transient=True)
+            self._task = self._bar.add_task(self._title, total=total)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+@contextmanager
+def _late_bar(title: str) -> Iterator[_Advance]:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    bar = _LateBar(title, console)
+    try:
+        yield bar.advance
+    finally:
+        bar.close()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")

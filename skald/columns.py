@@ -1,0 +1,101 @@
+"""The columns of the table that readers see, as polars has them, from arrays and from a metrics file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from skald.rows import Codes, IdColumn, Mask, Rows, Texts, as_kind, as_text, take
+from skald.schema import METRIC, TIME, VALUE, Kind, Kinds, unify
+
+POLARS_TYPES: Final[dict[Kind, pl.DataType]] = {
+    "int": pl.Int64(),
+    "float": pl.Float64(),
+    "str": pl.String(),
+    "bool": pl.Boolean(),
+}
+TIME_TYPE: Final = pl.Datetime("us", "UTC")
+
+
+def table_schema(kinds: Kinds) -> pl.Schema:
+    """Return the columns of a run's table, in their order."""
+    ids = {name: POLARS_TYPES[kind] for name, kind in kinds.items()}
+    return pl.Schema({METRIC: pl.String(), **ids, VALUE: pl.Float64(), TIME: TIME_TYPE})
+
+
+def holds(kinds: Kinds, name: str, kind: Kind) -> bool:
+    """Tell whether a table of `kinds` can show an id of this kind."""
+    return name in kinds and unify(kinds[name], kind) == kinds[name]
+
+
+def without_later(rows: Rows, kinds: Kinds) -> Rows:
+    """Leave out rows with ids that a table of `kinds` cannot show: they were logged after it was asked for."""
+    later: Mask = np.zeros(len(rows), np.bool_)
+    for name, column in rows.ids.items():
+        if not holds(kinds, name, column.kind):
+            later |= True if column.given is None else column.given
+    return take(rows, ~later) if later.any() else rows
+
+
+def frame_of(rows: Rows, kinds: Kinds, columns: Collection[str]) -> pl.DataFrame:
+    """Return rows as a table with these columns; ids that the rows lack are null."""
+    series = {}
+    for name in columns:
+        if name == METRIC:
+            series[name] = _texts(rows.names, rows.metric)
+        elif name == TIME:
+            series[name] = pl.Series(rows.time // 1000).cast(TIME_TYPE)
+        elif name == VALUE:
+            series[name] = pl.Series(rows.value)
+        elif name in rows.ids:
+            series[name] = _id_series(as_kind(rows.ids[name], kinds[name]))
+        else:
+            series[name] = pl.Series([None], dtype=POLARS_TYPES[kinds[name]]).new_from_index(0, len(rows))
+    return pl.DataFrame(series, height=len(rows))
+
+
+def _id_series(column: IdColumn) -> pl.Series:
+    series = pl.Series(column.values) if column.names is None else _texts(column.names, column.values)
+    return series if column.given is None else series.set(pl.Series(~column.given), None)
+
+
+def _texts(names: Texts, codes: Codes) -> pl.Series:
+    texts = pl.Series(names.to_pylist(), dtype=pl.String)
+    return texts.gather(pl.Series(codes.astype(np.uint32)))
+
+
+def fit(file: pl.LazyFrame, stored: Kinds, kinds: Kinds) -> pl.LazyFrame:
+    """Bring the rows of a metrics file into a table of `kinds`, without hiding them from push-down.
+
+    Rows with ids that such a table cannot show are left out: they were logged after it was asked for.
+
+    Args:
+        file: the rows as they are in the file.
+        stored: the kinds there.
+        kinds: the kinds of the table.
+    """
+    later = [name for name, kind in stored.items() if not holds(kinds, name, kind)]
+    if later:
+        file = file.filter(pl.all_horizontal(pl.col(name).is_null() for name in later))
+    changed = [name for name, kind in stored.items() if name in kinds and name not in later and kinds[name] != kind]
+    missing = [name for name in kinds if name not in stored or name in later]
+    return file.with_columns(
+        *(_widened(name, stored[name], kinds[name]) for name in changed),
+        *(pl.lit(None, dtype=POLARS_TYPES[kinds[name]]).alias(name) for name in missing),
+    )
+
+
+def _widened(name: str, stored: Kind, kind: Kind) -> pl.Expr:
+    if kind != "str":
+        return pl.col(name).cast(POLARS_TYPES[kind])
+    if stored == "int":
+        return pl.col(name).cast(pl.String)
+    return pl.col(name).map_batches(_as_texts, return_dtype=pl.String)
+
+
+def _as_texts(values: pl.Series) -> pl.Series:
+    known = {value: as_text(value) for value in values.unique().drop_nulls().to_list()}
+    return values.replace_strict(known, return_dtype=pl.String, default=None)

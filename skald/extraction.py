@@ -1,0 +1,171 @@
+"""Extraction: the rows of one segment, copied out of its file while a writer may be storing into it.
+
+Invariant: nothing handed out is on memory that can still change, and a row is taken whole: its time was seen
+before the rest of it was copied.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skald.rows import Codes, IdColumn, Ints, Mask, Rows, Texts, take
+from skald.schema import VALUE, Kind
+from skald.segmentfile import Fetch, Layout, Strings, with_segment
+
+_METRIC, _VALUE, _TIME, _PRESENT = range(4)
+_STORAGE: Final[dict[Kind, type[np.generic]]] = {
+    "int": np.int64,
+    "float": np.float64,
+    "str": np.int32,
+    "bool": np.int8,
+}
+_IN_ORDER: Final = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686", "x86"}
+_SETTLE_SECS: Final = 0.001
+"""How long another processor's stores may be seen out of order, where that happens at all (not on x86)."""
+
+
+def read_segment(
+    path: Path, *, columns: Collection[str] | None = None, first: int = 0, stop: int | None = None
+) -> Rows:
+    """Copy the committed rows of a segment, which its writer may be appending to.
+
+    Args:
+        path: the segment's file.
+        columns: which of `value` and the ids to copy; None: all.
+        first: the first row to look at, counted as they stand in the file.
+        stop: the row to stop before; None: all.
+
+    Raises:
+        CorruptRunError: the file is no segment, or cut off.
+        FormatVersionError: a newer Skald wrote it.
+        FileNotFoundError: it was removed.
+    """
+
+    def copy(layout: Layout, fetch: Fetch) -> Rows:
+        part = _Part(layout, fetch, first, stop)
+        wanted = [name for name in layout.header.kinds if columns is None or name in columns]
+        return part.copy(wanted, with_values=columns is None or VALUE in columns)
+
+    return with_segment(path, copy)
+
+
+def read_times(path: Path, *, first: int = 0, stop: int | None = None) -> Ints:
+    """Copy the times of the committed rows of a segment; arguments and errors as of `read_segment`."""
+
+    def copy(layout: Layout, fetch: Fetch) -> Ints:
+        times: Ints = np.array(_Part(layout, fetch, first, stop).column(_TIME, np.int64))
+        return times[_committed(times)]
+
+    return with_segment(path, copy)
+
+
+class _Part:
+    """Some rows of an open segment."""
+
+    def __init__(self, layout: Layout, fetch: Fetch, first: int, stop: int | None) -> None:
+        self._layout, self._fetch, self._first = layout, fetch, first
+        capacity = layout.header.capacity
+        self._count = max(0, (capacity if stop is None else min(stop, capacity)) - first)
+
+    def column(self, number: int, kind: type[np.generic]) -> npt.NDArray[Any]:
+        """Return a column, which may be live memory."""
+        return self._fetch(kind, self._layout.columns[number] + self._first * np.dtype(kind).itemsize, self._count)
+
+    def copy(self, wanted: Collection[str], *, with_values: bool) -> Rows:
+        """Copy rows in the order that makes them whole: times, columns, and then names."""
+        header = self._layout.header
+        times: Ints = np.array(self.column(_TIME, np.int64))
+        if not _IN_ORDER:
+            time.sleep(_SETTLE_SECS)
+        rows = _committed(times)
+        metric: Codes = np.array(self.column(_METRIC, np.int32)[rows])
+        value = np.array(self.column(_VALUE, np.float64)[rows]) if with_values else None
+        present = np.array(self.column(_PRESENT, np.int64)[rows]) if header.mixed and wanted else None
+        first_id = 3 + header.mixed
+        numbers = {name: number for number, name in enumerate(header.kinds, first_id) if name in wanted}
+        stored = {
+            name: np.array(self.column(number, _STORAGE[header.kinds[name]])[rows]) for name, number in numbers.items()
+        }
+        names, good = self._names(_METRIC, metric)
+        ids = {}
+        for name, number in numbers.items():
+            given: Mask | None = None if present is None else (present >> (number - first_id)) & 1 != 0
+            ids[name], known = self._id_column(number, header.kinds[name], stored[name], given)
+            good &= known
+        return _good_rows(Rows(times[rows], metric, names, value, ids, header.stream), good)
+
+    def _id_column(
+        self, number: int, kind: Kind, values: npt.NDArray[Any], given: Mask | None
+    ) -> tuple[IdColumn, Mask | np.bool_]:
+        """Return an id's column, and which of its rows can be read."""
+        if kind != "str":
+            return IdColumn(kind, values != 0 if kind == "bool" else values, given=given), np.True_
+        names, known = self._names(number, values)
+        return IdColumn(kind, values, names, given), known if given is None else known | ~given
+
+    def _names(self, number: int, codes: Codes) -> tuple[Texts, Mask]:
+        """Copy the names of the codes of a column, and tell which of these codes have one."""
+        return _copy_names(self._fetch, self._layout.strings[number], codes, is_metric=number == _METRIC)
+
+
+def _committed(times: Ints) -> slice | Ints:
+    """Return the rows whose time is stored: as a slice where there is no hole, which spares a copy."""
+    if times.all():
+        return slice(0, len(times))
+    rows = np.flatnonzero(times)
+    return slice(0, len(rows)) if not len(rows) or rows[-1] == len(rows) - 1 else rows
+
+
+def _copy_names(fetch: Fetch, where: Strings, codes: Codes, *, is_metric: bool) -> tuple[Texts, Mask]:
+    top = int(codes.max(initial=0))
+    good: Mask = np.ones(len(codes), np.bool_)
+    if top >= where.entries or int(codes.min(initial=1)) < 1:
+        good = (codes > 0) & (codes < where.entries)
+        top = int(codes.max(initial=0, where=good))
+    offsets: Codes = np.array(fetch(np.int32, where.offsets, top + 2))
+    starts, stops = offsets[:-1], offsets[1:]
+    whole: Mask = (starts >= 0) & (starts <= stops) & (stops <= where.size)
+    text = np.array(fetch(np.uint8, where.text, int(stops.max(initial=0, where=whole))))
+    names: Texts = pa.StringArray.from_buffers(top + 1, pa.py_buffer(offsets.data), pa.py_buffer(text.data))
+    if not whole.all() or starts[0] or not _is_utf8(names):
+        names, whole = _salvage(offsets, text, whole)
+    if is_metric:
+        whole &= stops > starts
+        if not text.all():  # zeros are no part of a name: the disk never got them
+            whole &= np.array(["\0" not in name for name in names.to_pylist()])
+    if not whole[1:].all():
+        good &= whole[np.where(good, codes, 0)]
+    return names, good
+
+
+def _is_utf8(names: Texts) -> bool:
+    try:
+        names.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _salvage(offsets: Codes, text: npt.NDArray[np.uint8], whole: Mask) -> tuple[Texts, Mask]:
+    """Return what can be read of a damaged dictionary, and which of its entries that is."""
+    data, names = text.tobytes(), []
+    readable = whole.copy()
+    for code, is_whole in enumerate(whole):
+        try:
+            names.append(data[offsets[code] : offsets[code + 1]].decode() if is_whole else "")
+        except UnicodeDecodeError:
+            names.append("")
+            readable[code] = False
+    return pa.array(names, pa.utf8()), readable
+
+
+def _good_rows(rows: Rows, good: Mask) -> Rows:
+    return rows if good.all() else take(rows, good, damaged=int(len(good) - np.count_nonzero(good)))

@@ -1,0 +1,170 @@
+"""Merging streams into one sequence of chunks, each sorted by metric, in bounded memory.
+
+Invariant: of one metric, no row of a chunk is in log order behind a row of a later chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skald.order import NEVER, Interner
+from skald.rows import Codes, IdColumn, Ints, Mask, Texts, as_kind, take_ids
+from skald.schema import Kind, Kinds
+from skald.sources import Piece, Source
+
+CHUNK_BYTES: Final = 96 << 20
+MOST_CHUNK_ROWS: Final = 1 << 21
+LEAST_CHUNK_ROWS: Final = 1 << 16
+_MOST_WAITING: Final = 3
+"""How many chunks of rows may wait for a stream that lags behind; beyond that, order between streams gives way."""
+_WIDTHS: Final[Mapping[Kind, int]] = {"int": 8, "float": 8, "str": 4, "bool": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows sorted by metric, each metric in log order; every id of the run is a column.
+
+    Attributes:
+        metric: the run's numbers of the metrics, ascending.
+        names: the metrics' names by number.
+        value: the values.
+        time: µs since 1970.
+        ids: the id columns.
+    """
+
+    metric: npt.NDArray[np.integer[Any]]
+    names: Sequence[str]
+    value: npt.NDArray[np.float64]
+    time: Ints
+    ids: dict[str, IdColumn]
+
+    def __len__(self) -> int:
+        return len(self.metric)
+
+
+def chunk_rows(kinds: Kinds) -> int:
+    """Return how many rows a chunk has, so that chunks of many columns take no more memory."""
+    width = 28 + sum(_WIDTHS[kind] + 1 for kind in kinds.values())
+    return max(LEAST_CHUNK_ROWS, min(MOST_CHUNK_ROWS, CHUNK_BYTES // width))
+
+
+def merge(sources: Sequence[Source], interner: Interner, kinds: Kinds, *, rows: int | None = None) -> Iterator[Chunk]:
+    """Merge sources by their keys.
+
+    Args:
+        sources: the streams; they are read to their end.
+        interner: numbers the metrics of all sources.
+        kinds: the ids of the run, each at least as wide as in any source.
+        rows: about how many rows a chunk has; None: as many as `chunk_rows` says.
+    """
+    size = chunk_rows(kinds) if rows is None else rows
+    unread = [source for source in sources if source.bound != NEVER]
+    pool: list[tuple[Source, Piece]] = []
+    waiting = 0
+    while unread or pool:
+        enough = size
+        while unread and waiting < enough:
+            source = min(unread, key=lambda unread: unread.bound)
+            piece = source.read()
+            pool.append((source, piece))
+            waiting += len(piece)
+            if source.bound == NEVER:
+                unread.remove(source)
+            if waiting >= enough and unread and _count_ready(pool, unread) < size:
+                enough = min(waiting + size // 4, _MOST_WAITING * size)
+        ready, pool = _split(pool, unread, at_least=1 if waiting < _MOST_WAITING * size else size)
+        waiting = sum(len(piece) for _, piece in pool)
+        if ready:
+            yield _chunk(ready, list(interner.numbers), kinds)
+
+
+def _limits(unread: Sequence[Source], source: Source) -> int:
+    """Return the key from which on rows of `source` must wait for rows of others."""
+    return min((other.bound for other in unread if other is not source), default=NEVER)
+
+
+def _count_ready(pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source]) -> int:
+    return sum(int(np.count_nonzero(piece.keys < _limits(unread, source))) for source, piece in pool)
+
+
+def _split(
+    pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source], *, at_least: int
+) -> tuple[list[Piece], list[tuple[Source, Piece]]]:
+    """Part the rows that nothing unread can come before from the others."""
+    floor = -NEVER
+    if _count_ready(pool, unread) < at_least:
+        # NOTE: here a stream lags too far behind: the oldest rows go, and what comes later stands behind them
+        keys = np.concatenate([piece.keys for _, piece in pool])
+        floor = int(np.partition(keys, at_least - 1)[at_least - 1]) + 1
+    ready, rest = [], []
+    for source, piece in pool:
+        goes = piece.keys < max(floor, _limits(unread, source))
+        if goes.all():
+            ready.append(piece)
+        else:
+            rest.append((source, _pick(piece, ~goes)))
+            if goes.any():
+                ready.append(_pick(piece, goes))
+    return ready, rest
+
+
+def _pick(piece: Piece, chosen: Mask) -> Piece:
+    return Piece(
+        piece.rank, piece.metric[chosen], piece.keys[chosen], piece.time[chosen], piece.value[chosen],
+        take_ids(piece.ids, chosen),
+    )  # fmt: skip
+
+
+def _chunk(pieces: Sequence[Piece], names: Sequence[str], kinds: Kinds) -> Chunk:
+    """Sort rows by metric, and inside a metric by key; of equal keys the smaller rank comes first."""
+    pieces = sorted(pieces, key=lambda piece: piece.rank)  # stable: pieces of one source stay in their order
+    order = _by_key(np.concatenate([piece.keys for piece in pieces]))
+    metric = np.concatenate([piece.metric for piece in pieces]).astype(_narrow(len(names)))
+    by_metric = np.argsort(metric if order is None else metric[order], kind="stable")
+    order = by_metric if order is None else order[by_metric]
+    ids = {name: _join([_column(piece, name, kind) for piece in pieces], kind) for name, kind in kinds.items()}
+    return Chunk(
+        metric=metric[order],
+        names=names,
+        value=np.concatenate([piece.value for piece in pieces])[order],
+        time=np.concatenate([piece.time for piece in pieces])[order],
+        ids=take_ids(ids, order),
+    )
+
+
+def _by_key(keys: Ints) -> Ints | None:
+    """Return the order of the keys; None where they stand in it."""
+    return None if (keys[1:] >= keys[:-1]).all() else np.argsort(keys, kind="stable")
+
+
+def _narrow(count: int) -> type[np.integer[Any]]:
+    """Return the smallest type for so many metrics: NumPy sorts 8 and 16 bits by radix, in linear time."""
+    return np.uint8 if count <= 1 << 8 else np.uint16 if count <= 1 << 16 else np.int32
+
+
+def _column(piece: Piece, name: str, kind: Kind) -> IdColumn:
+    found = piece.ids.get(name)
+    if found is not None:
+        return as_kind(found, kind)
+    values: Codes = np.zeros(len(piece), np.int32)
+    return IdColumn(kind, values, pa.array([""], pa.utf8()) if kind == "str" else None, np.zeros(len(piece), np.bool_))
+
+
+def _join(columns: Sequence[IdColumn], kind: Kind) -> IdColumn:
+    """Put the parts of one id behind each other."""
+    given = None
+    if any(column.given is not None for column in columns):
+        given = np.concatenate([np.ones(len(c.values), np.bool_) if c.given is None else c.given for c in columns])
+    if kind != "str":
+        return IdColumn(kind, np.concatenate([column.values for column in columns]), given=given)
+    texts: Texts = pa.concat_arrays([column.names for column in columns]).dictionary_encode()
+    codes = texts.indices.to_numpy()
+    starts = np.cumsum([0, *(len(column.names) for column in columns[:-1])])
+    values = [codes[start + column.values] for start, column in zip(starts, columns, strict=True)]
+    return IdColumn(kind, np.concatenate(values), texts.dictionary, given)

@@ -1,0 +1,232 @@
+"""Reading a run's metrics: a polars LazyFrame whose files are found when it is collected.
+
+Invariant: every collect sees one snapshot, in which each row stands once and each metric in log order.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from skald.columns import TIME_TYPE, fit, frame_of, holds, table_schema, without_later
+from skald.errors import CorruptRunError
+from skald.extraction import read_segment
+from skald.order import Clock, Interner
+from skald.rows import Ints, Rows
+from skald.schema import METRIC, TIME, Kinds
+from skald.segmentfile import read_header
+from skald.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot, warn_disagreed
+from skald.stored import Stored, open_stored, read_tables
+
+_KEY: Final = "\x01key"
+"""An inner column: the time at which a row counts as logged, in ns. No id can be named so."""
+_FRAME_ROWS: Final = 1 << 19
+"""Segments are handed to polars together up to about so many rows."""
+
+
+def scan_metrics(run: Path) -> pl.LazyFrame:
+    """Return the table of a run: `metric`, its ids in order of first appearance, `value`, `time`.
+
+    It may be kept: what is there is found out anew whenever it is collected.
+
+    Args:
+        run: the run's folder; without any rows in it the table is empty.
+
+    Raises:
+        CorruptRunError: the metrics file cannot be read.
+        FormatVersionError: a newer Skald wrote the run.
+    """
+    source = _Source(run)
+    source.schema()  # polars would wrap its errors
+    return register_io_source(source.read, schema=source.schema)
+
+
+def metric_names(run: Path) -> list[str]:
+    """Return the metrics of a run, in order of first appearance.
+
+    Raises:
+        As `scan_metrics`.
+    """
+    snapshot = take_snapshot(run, lambda file: read_segment(file.path, columns=()))
+    names: list[str] = []
+    if snapshot.stored:
+        with snapshot.stored as stored:
+            names += stored.metrics
+    for _, rows in snapshot.segments:
+        used = np.unique(rows.metric)
+        names += [rows.names[code].as_py() for code in used.tolist()]
+    return list(dict.fromkeys(names))
+
+
+class _Source:
+    """What polars asks for the columns and the rows of a run."""
+
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self._kinds: Kinds = {}
+        self._told: set[str] = set()
+
+    def schema(self) -> pl.Schema:
+        """Return the columns that there are now.
+
+        NOTE: polars 2.1 asks at every collect, also where `collect_schema` was called before (12 kinds of plans
+        tried); rows with ids that are newer than this answer were logged after that collect began.
+        """
+        headers = []
+        for file in segment_files(self._run):
+            try:
+                headers.append(read_header(file.path).kinds)
+            except (FileNotFoundError, CorruptRunError):  # it is in the file opened below, or warned of by `read`
+                continue
+        stored = open_stored(self._run)
+        if stored:
+            stored.close()
+        kinds, disagreed = join_kinds(self._run, [stored.kinds if stored else {}, *headers])
+        warn_disagreed(self._run, [name for name in disagreed if name not in self._told])
+        self._told.update(disagreed)
+        self._kinds = kinds
+        return table_schema(kinds)
+
+    def read(
+        self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows that there are now, as the IO sources of polars do."""
+        kinds = self._kinds
+        query = _Query(kinds, columns if columns is not None else table_schema(kinds).names(), predicate)
+        snapshot = take_snapshot(self._run, functools.partial(_copy, query))
+        try:
+            yield from _head(_frames(query, snapshot.stored, snapshot.segments), n_rows)
+        finally:
+            if snapshot.stored:
+                snapshot.stored.close()
+
+
+class _Query(NamedTuple):
+    """What a collect wants."""
+
+    kinds: Kinds
+    columns: Sequence[str]
+    predicate: pl.Expr | None
+
+    def of(self, rows: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
+        """Return the rows and columns that are wanted, and the inner columns named."""
+        return (rows if self.predicate is None else rows.filter(self.predicate)).select(*self.columns, *keys)
+
+
+def _copy(query: _Query, file: SegmentFile) -> Rows:
+    """Copy what a query wants of a segment."""
+    later = [name for name, kind in read_header(file.path).kinds.items() if not holds(query.kinds, name, kind)]
+    return without_later(read_segment(file.path, columns={*query.columns, *later}), query.kinds)
+
+
+def _head(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
+    """Yield the first rows only, where polars wants no more."""
+    for frame in frames:
+        if n_rows is None:
+            yield frame
+            continue
+        yield frame.head(n_rows)
+        n_rows -= frame.height
+        if n_rows <= 0:
+            return
+
+
+def _frames(
+    query: _Query, stored: Stored | None, segments: Sequence[tuple[SegmentFile, Rows]]
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a snapshot in log order."""
+    segments = [(file, rows) for file, rows in segments if len(rows)]
+    oldest = min((int(rows.time.min()) for _, rows in segments), default=None)
+    newest = stored.coverage.newest if stored else None
+    overlaps = oldest is not None and newest is not None and oldest < newest * 1000
+    if stored and not overlaps:
+        yield from _batches(query.of(_table(query, stored)))
+    if overlaps or len({(file.writer, rows.stream) for file, rows in segments}) > 1:
+        yield from _merged(query, stored, segments, overlaps=overlaps)
+        return
+    for frames in _grouped(frame_of(rows, query.kinds, query.columns) for _, rows in segments):
+        yield query.of(frames.lazy()).collect()
+
+
+def _merged(
+    query: _Query, stored: Stored | None, segments: Sequence[tuple[SegmentFile, Rows]], *, overlaps: bool
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of several streams by their keys; where the metrics file overlaps them, with its rows."""
+    keys = _keys(stored, segments)
+    first = min(int(of_segment.min()) for of_segment in keys)
+    keyed = (
+        frame_of(rows, query.kinds, query.columns).with_columns(pl.Series(_KEY, of_segment))
+        for (_, rows), of_segment in zip(segments, keys, strict=True)
+    )
+    parts = [query.of(frames.lazy(), _KEY).collect() for frames in _grouped(keyed)]
+    if stored and overlaps:
+        table = _table(query, stored)
+        if stored.coverage.ordered:
+            # A row's key is then its time, so all that is older than the segments comes first, as it stands.
+            cut = pl.lit(-(-first // 1000)).cast(TIME_TYPE)
+            yield from _batches(query.of(table.filter(pl.col(TIME) < cut)))
+            table = table.filter(pl.col(TIME) >= cut)
+            time = pl.col(TIME).to_physical()
+        else:
+            time = pl.col(TIME).to_physical().cum_max().over(METRIC)
+        parts.insert(0, query.of(table.with_columns((time * 1000).alias(_KEY)), _KEY).collect())
+    yield pl.concat(parts).sort(_KEY, maintain_order=True).drop(_KEY)
+
+
+def _keys(stored: Stored | None, segments: Sequence[tuple[SegmentFile, Rows]]) -> list[Ints]:
+    """Return the keys of each segment's rows."""
+    interner = Interner(stored.metrics if stored else ())
+    clocks: dict[tuple[str, int], Clock] = {}
+    keys = []
+    for file, rows in segments:
+        stream = (file.writer, rows.stream)
+        if stream not in clocks:
+            clocks[stream] = Clock(interner, stored.coverage.carried(*stream) if stored else None)
+        keys.append(clocks[stream].keys(interner.number(rows.metric, rows.names), rows.time))
+    return keys
+
+
+def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Put small frames together."""
+    group: list[pl.DataFrame] = []
+    for frame in frames:
+        group.append(frame)
+        if sum(frame.height for frame in group) >= _FRAME_ROWS:
+            yield pl.concat(group)
+            group = []
+    if group:
+        yield pl.concat(group)
+
+
+def _table(query: _Query, stored: Stored) -> pl.LazyFrame:
+    """Return the rows of an open metrics file, lazily."""
+    if stored.format == "parquet":
+        # NOTE: polars reads an open file through its own duplicate of the descriptor, and prunes as it does by path;
+        # it takes the file to begin where it stands
+        stored.file.seek(0)
+        return fit(pl.scan_parquet(stored.file), stored.kinds, query.kinds)
+    return fit(_scan_csv(stored), stored.kinds, query.kinds)
+
+
+def _scan_csv(stored: Stored) -> pl.LazyFrame:
+    def read(
+        columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        query = _Query(stored.kinds, columns if columns is not None else schema.names(), predicate)
+        frames = (
+            pl.DataFrame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, columns)
+        )
+        return _head((query.of(frame).collect() for frame in frames), n_rows)
+
+    schema = table_schema(stored.kinds)
+    return register_io_source(read, schema=schema)
+
+
+def _batches(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    yield from rows.collect_batches(maintain_order=True, lazy=True)

@@ -1,0 +1,182 @@
+"""Writing the next metrics file of a run: the rows of the last one, merged with those of segments.
+
+Invariant: the rename of the metrics file is the only commit; until then the run is as it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow.parquet as pq
+
+from skald.coverage import MAX_NAMED, Coverage, Ranges, encode, ranges
+from skald.durable import replace, sync_folder, unlink, write_atomic
+from skald.errors import CorruptRunError
+from skald.layout import CSV_DESCRIPTION, temporary
+from skald.merge import merge
+from skald.order import Clock, Interner
+from skald.sinks import CsvSink, ParquetSink
+from skald.snapshot import SegmentFile, join_kinds, warn_disagreed
+from skald.sources import Source, StoredSource, StreamSource, Surveyed
+from skald.stored import FILES, CsvDescription, MetricsFormat, Stored
+from skald.tally import Tally
+
+Progress = Callable[[int, int], None]
+"""Told how many rows are written, and of how many."""
+Streams = Mapping[tuple[str, int], StreamSource]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What goes into the next metrics file.
+
+    Attributes:
+        run: the run's folder.
+        stored: the metrics file of now, opened; it is closed when the next one takes its place.
+        segments: what to take in, all of it final.
+        damaged: segments that cannot be read.
+        writers: the writers whose folders are there.
+        alive: those of them that may go on writing.
+        format: what to write.
+    """
+
+    run: Path
+    stored: Stored | None
+    segments: Sequence[Surveyed]
+    damaged: Sequence[SegmentFile]
+    writers: frozenset[str]
+    alive: frozenset[str]
+    format: MetricsFormat
+
+    @property
+    def coverage(self) -> Coverage:
+        """What the metrics file of now holds."""
+        return self.stored.coverage if self.stored else Coverage()
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are in all, the damaged ones among them."""
+        return self.coverage.rows + sum(segment.rows for segment in self.segments)
+
+
+def rewrite(plan: Plan, *, progress: Progress | None = None) -> int:
+    """Write the next metrics file and put it into its place; return how many damaged rows were left out.
+
+    Raises:
+        CorruptRunError: the metrics file of now cannot be read, or a segment changed on the way.
+        OSError: the disk takes no more.
+    """
+    target = plan.run / FILES[plan.format]
+    beside = temporary(target)
+    try:
+        with beside.open("xb") as file:
+            sink, coverage, damaged = _write(plan, file, progress)
+            file.flush()
+            os.fsync(file.fileno())  # DURABILITY: before the rename, else the name may come to the disk first
+        _check(plan, beside, coverage, damaged)
+        _put_in_place(plan, sink, beside, target)
+    except BaseException:
+        unlink(beside)
+        raise
+    return damaged
+
+
+def _write(plan: Plan, file: BinaryIO, progress: Progress | None) -> tuple[ParquetSink | CsvSink, Coverage, int]:
+    interner = Interner(plan.stored.metrics if plan.stored else ())
+    stored_kinds = plan.stored.kinds if plan.stored else {}
+    kinds, disagreed = join_kinds(plan.run, [stored_kinds, *(segment.kinds for segment in plan.segments)])
+    warn_disagreed(plan.run, disagreed)
+    streams = _streams(plan, interner)
+    sources: list[Source] = [*([StoredSource(plan.stored, interner)] if plan.stored else []), *streams.values()]
+    sink = CsvSink(file, kinds) if plan.format == "csv" else ParquetSink(file, kinds)
+    tally = Tally()
+    for chunk in merge(sources, interner, kinds):
+        sink.write(chunk)
+        tally.add(chunk)
+        if progress:
+            progress(tally.rows, plan.rows)
+    coverage = _coverage(plan, tally, streams, interner)
+    sink.finish(coverage, list(interner.numbers))
+    return sink, coverage, sum(stream.damaged for stream in streams.values())
+
+
+def _streams(plan: Plan, interner: Interner) -> dict[tuple[str, int], StreamSource]:
+    grouped: dict[tuple[str, int], list[Surveyed]] = {}
+    for segment in sorted(plan.segments, key=lambda segment: segment.file):
+        if segment.rows:
+            grouped.setdefault((segment.file.writer, segment.stream), []).append(segment)
+    return {
+        stream: StreamSource(segments, interner, Clock(interner, plan.coverage.carried(*stream)))
+        for stream, segments in grouped.items()
+    }
+
+
+def _coverage(plan: Plan, tally: Tally, streams: Streams, interner: Interner) -> Coverage:
+    before = plan.coverage
+    carried = {writer: dict(known) for writer, known in before.streams.items() if writer in plan.alive}
+    for (writer, stream), source in streams.items():
+        if writer in plan.alive:
+            carried.setdefault(writer, {})[stream] = source.clock.newest(interner.numbers, most=MAX_NAMED)
+    return Coverage(
+        generation=before.generation + 1,
+        rows=tally.rows,
+        covered=_covered(plan, before.covered),
+        damaged=_by_writer(plan.damaged),
+        rewound=before.rewound,
+        chunks=tuple(tally.chunks),
+        newest=tally.newest,
+        ordered=tally.ordered,
+        streams=carried,
+    )
+
+
+def _covered(plan: Plan, before: Mapping[str, Ranges]) -> dict[str, Ranges]:
+    """Return what the next file covers; a writer whose folder is gone needs no mention."""
+    taken = _by_writer(segment.file for segment in plan.segments)
+    writers = [writer for writer in sorted({*before, *taken}) if writer in plan.writers]
+    return {writer: ranges(taken.get(writer, ()), before.get(writer, ())) for writer in writers}
+
+
+def _by_writer(files: Iterable[SegmentFile]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    for file in files:
+        found[file.writer] = (*found.get(file.writer, ()), file.number)
+    return found
+
+
+def _check(plan: Plan, written: Path, coverage: Coverage, damaged: int) -> None:
+    """Hold the file against the segments before it takes their place."""
+    rows = pq.read_metadata(written).num_rows if plan.format == "parquet" else coverage.rows
+    if not rows == coverage.rows == plan.rows - damaged:
+        raise CorruptRunError(
+            f"expected {plan.rows} rows of which {damaged} are damaged, wrote {rows}; "
+            f"nothing was removed, in {plan.run}"
+        )
+
+
+def _put_in_place(plan: Plan, sink: ParquetSink | CsvSink, beside: Path, target: Path) -> None:
+    """Replace the metrics file, and take away one of another format."""
+    before = plan.stored
+    if before:
+        before.close()  # Windows replaces no file that is open
+    if isinstance(sink, CsvSink):
+        assert sink.description is not None
+        described = (sink.description, *([before.described] if before and before.described else []))
+        # DURABILITY: before the csv, so that whichever csv a crash leaves is described
+        write_atomic(plan.run / CSV_DESCRIPTION, encode(CsvDescription(files=described)), sync=True)
+    replace(beside, target)
+    sync_folder(plan.run)  # DURABILITY: before any segment goes
+    remove_other_format(plan.run, keep=plan.format)
+
+
+def remove_other_format(run: Path, *, keep: MetricsFormat) -> None:
+    """Remove the metrics file that a change of format has made worthless."""
+    for format_, name in FILES.items():
+        if format_ != keep:
+            unlink(run / name)
+    if keep != "csv":
+        unlink(run / CSV_DESCRIPTION)

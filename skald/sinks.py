@@ -1,0 +1,160 @@
+"""Writing a metrics file: chunks go in, a parquet or csv file comes out.
+
+Invariant: a reader of one metric touches little: of each chunk only the row groups that hold it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO, Final, Protocol
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from skald.coverage import Coverage, encode
+from skald.merge import Chunk
+from skald.rows import IdColumn, Texts, renumber
+from skald.schema import METRIC, TIME, VALUE, Kinds
+from skald.stored import COVERAGE_KEY, METRICS_KEY, TIME_TYPE, TYPES, CsvFile
+
+ROW_GROUP_ROWS: Final = 1 << 17
+"""Metrics with fewer rows in a chunk share a row group."""
+MOST_ROW_GROUP_ROWS: Final = 1 << 19
+_CSV_ROWS: Final = 1 << 16
+
+_arrow: Any = pa  # their stubs reject much of what they can do
+_compute: Any = pc
+_parquet: Any = pq
+
+
+class Sink(Protocol):
+    """A metrics file that is being written."""
+
+    def write(self, chunk: Chunk) -> None:
+        """Append a chunk."""
+
+    def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
+        """Write what the file says of itself; the file stays open."""
+
+
+class ParquetSink:
+    """A parquet file: zstd, deltas of ints and times, the bytes of floats split, strings as dictionaries."""
+
+    def __init__(self, file: BinaryIO, kinds: Kinds) -> None:
+        """Begin a file with these id columns."""
+        texts = pa.dictionary(pa.int32(), pa.utf8())
+        types = {METRIC: texts, **{name: texts if kind == "str" else TYPES[kind] for name, kind in kinds.items()}}
+        self._schema = pa.schema([*types.items(), (VALUE, pa.float64()), (TIME, TIME_TYPE)])
+        encodings = {name: "DELTA_BINARY_PACKED" for name, kind in kinds.items() if kind == "int"}
+        encodings |= {name: "BYTE_STREAM_SPLIT" for name, kind in kinds.items() if kind == "float"}
+        self._writer = _parquet.ParquetWriter(
+            file,
+            self._schema,
+            version="2.6",
+            compression="zstd",
+            use_dictionary=[name for name, type_ in types.items() if type_ == texts],
+            column_encoding={VALUE: "BYTE_STREAM_SPLIT", TIME: "DELTA_BINARY_PACKED", **encodings},
+            store_schema=False,  # NOTE: else strings come back as dictionaries, and polars prunes no row group by them
+        )
+
+    def write(self, chunk: Chunk) -> None:
+        """Append a chunk as row groups of one metric, or of several with few rows."""
+        for first, stop in row_groups(chunk.metric):
+            part = slice(first, stop)
+            codes = chunk.metric[part]
+            low, high = int(codes[0]), int(codes[-1])
+            names = _arrow.array(chunk.names[low : high + 1], pa.utf8())
+            columns = [_arrow.DictionaryArray.from_arrays(_arrow.array((codes - low).astype(np.int32)), names)]
+            columns += [_array(column, part) for column in chunk.ids.values()]
+            columns += [_arrow.array(chunk.value[part]), _arrow.array(chunk.time[part]).view(TIME_TYPE)]
+            self._writer.write_table(_arrow.Table.from_arrays(columns, schema=self._schema), stop - first)
+
+    def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
+        """Write the footer."""
+        self._writer.add_key_value_metadata({COVERAGE_KEY: encode(coverage), METRICS_KEY: msgspec.json.encode(metrics)})
+        self._writer.close()
+
+
+def row_groups(metric: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
+    """Cut sorted rows into row groups: at the borders of metrics, but for metrics with very many rows."""
+    borders = [0, *(np.flatnonzero(metric[1:] != metric[:-1]) + 1).tolist(), len(metric)]
+    first = 0
+    for start, stop in itertools.pairwise(borders):
+        if first < start and stop - first > ROW_GROUP_ROWS:
+            yield first, start
+            first = start
+        while stop - first > MOST_ROW_GROUP_ROWS:
+            yield first, first + MOST_ROW_GROUP_ROWS
+            first += MOST_ROW_GROUP_ROWS
+    if first < len(metric):
+        yield first, len(metric)
+
+
+def _array(column: IdColumn, part: slice) -> Any:
+    missing = None if column.given is None else ~column.given[part]
+    values = column.values[part]
+    if column.names is None:
+        return _arrow.array(values, TYPES[column.kind], mask=missing)
+    codes, used = renumber(values, len(column.names))
+    return _arrow.DictionaryArray.from_arrays(_arrow.array(codes, mask=missing), column.names.take(used))
+
+
+class CsvSink:
+    """A csv file: a missing id is empty, an empty string is quoted, floats are the shortest that read back the same."""
+
+    def __init__(self, file: BinaryIO, kinds: Kinds) -> None:
+        """Begin a file with these id columns."""
+        self._file, self._kinds = file, kinds
+        self._size = self._crc = 0
+        self.description: CsvFile | None = None
+        names = _arrow.array([METRIC, *kinds, VALUE, TIME], pa.utf8())
+        self._put(",".join(_quoted(names).to_pylist()) + "\n")
+
+    def write(self, chunk: Chunk) -> None:
+        """Append a chunk."""
+        names = _quoted(_arrow.array(chunk.names, pa.utf8()))
+        for first in range(0, len(chunk), _CSV_ROWS):
+            part = slice(first, first + _CSV_ROWS)
+            columns = [names.take(_arrow.array(chunk.metric[part]))]
+            columns += [_texts(column, part) for column in chunk.ids.values()]
+            columns += [_arrow.array(chunk.value[part]).cast(pa.utf8()), _times(_arrow.array(chunk.time[part]))]
+            lines = _compute.binary_join_element_wise(*columns, ",", null_handling="replace", null_replacement="")
+            self._put("\n".join(lines.to_pylist()) + "\n")
+
+    def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
+        """Make the description that belongs beside the file."""
+        self.description = CsvFile(
+            size=self._size, crc32=self._crc, kinds=self._kinds, metrics=tuple(metrics), coverage=coverage
+        )
+
+    def _put(self, text: str) -> None:
+        data = text.encode()
+        self._file.write(data)
+        self._size += len(data)
+        self._crc = zlib.crc32(data, self._crc)
+
+
+def _quoted(texts: Texts) -> Texts:
+    """Quote what would be read as something else: commas, quotes, line ends, and the empty string."""
+    needs = _compute.match_substring_regex(texts, r'[",\r\n]|^$')
+    inner = _compute.replace_substring(texts, '"', '""')
+    return _compute.if_else(needs, _compute.binary_join_element_wise('"', inner, '"', ""), texts)
+
+
+def _texts(column: IdColumn, part: slice) -> Texts:
+    missing = None if column.given is None else ~column.given[part]
+    values = column.values[part]
+    if column.names is None:
+        return _arrow.array(values, TYPES[column.kind], mask=missing).cast(pa.utf8())
+    return _quoted(column.names.take(_arrow.array(values, mask=missing)))
+
+
+def _times(times: Any) -> Texts:
+    """Write µs since 1970 as 2026-11-23T08:15:00.123456Z."""
+    texts = times.view(pa.timestamp("us")).cast(pa.utf8())
+    return _compute.binary_join_element_wise(_compute.replace_substring(texts, " ", "T"), "Z", "")

@@ -1,0 +1,172 @@
+"""What a compaction reads from: the segments of a stream, and the metrics file written before.
+
+Invariant: a source gives its rows in log order, and none of a smaller key than it promised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from skald.extraction import read_segment, read_times
+from skald.order import NEVER, Clock, Interner
+from skald.rows import Codes, IdColumn, Ints, with_used_names
+from skald.schema import METRIC, TIME, VALUE, Kind, Kinds
+from skald.segmentfile import read_header
+from skald.snapshot import SegmentFile
+from skald.stored import Stored, read_tables
+
+SLICE_ROWS: Final = 1 << 18
+"""Rows read from a segment at a time: a batch logged in one call can make a large one."""
+
+_KIND_OF: Final[dict[Any, Kind]] = {pa.int64(): "int", pa.float64(): "float", pa.bool_(): "bool"}
+
+
+class Rank(NamedTuple):
+    """What decides between rows of the same key: the number of their segment; the metrics file comes first."""
+
+    number: int = -1
+    writer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some rows of one source.
+
+    Attributes:
+        rank: of all these rows.
+        metric: the run's numbers of the metrics.
+        keys: ns, see `order`.
+        time: µs since 1970.
+        value: the values.
+        ids: the ids that any of these rows has.
+    """
+
+    rank: Rank
+    metric: Codes
+    keys: Ints
+    time: Ints
+    value: npt.NDArray[np.float64]
+    ids: dict[str, IdColumn]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+class Source(Protocol):
+    """Rows in log order, read part by part."""
+
+    bound: int
+    """No row still to be read has a smaller key; NEVER where all are read."""
+
+    def read(self) -> Piece:
+        """Return the next rows."""
+
+
+class Surveyed(NamedTuple):
+    """A segment that is final, with how many rows it has and its oldest time in ns."""
+
+    file: SegmentFile
+    stream: int
+    kinds: Kinds
+    capacity: int
+    rows: int
+    oldest: int
+
+
+def survey(file: SegmentFile) -> Surveyed:
+    """Look a final segment over, without its columns.
+
+    Raises:
+        CorruptRunError: it cannot be read.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    header = read_header(file.path)
+    rows, oldest = 0, NEVER
+    for first in range(0, header.capacity, SLICE_ROWS):
+        times = read_times(file.path, first=first, stop=first + SLICE_ROWS)
+        rows += len(times)
+        oldest = min(oldest, int(times.min(initial=NEVER)))
+    return Surveyed(file, header.stream, header.kinds, header.capacity, rows, oldest)
+
+
+class StreamSource:
+    """The segments of one stream, in their order."""
+
+    def __init__(self, segments: Sequence[Surveyed], interner: Interner, clock: Clock) -> None:
+        """Begin at the first of `segments`, whose rows `clock` follows."""
+        self._interner, self.clock = interner, clock
+        self._unread = [
+            (segment, first)
+            for segment in reversed(segments)
+            for first in reversed(range(0, segment.capacity, SLICE_ROWS))
+        ]
+        bounds = np.minimum.accumulate([NEVER, *(segment.oldest for segment, _ in self._unread)])
+        self._bounds: list[int] = bounds.tolist()
+        self.bound = self._bounds[-1]
+        self.damaged = 0
+
+    def read(self) -> Piece:
+        """Return the rows of the next segment, or of a part of it."""
+        segment, first = self._unread.pop()
+        self._bounds.pop()
+        self.bound = self._bounds[-1]
+        rows = read_segment(segment.file.path, first=first, stop=first + SLICE_ROWS)
+        self.damaged += rows.damaged
+        metric = self._interner.number(rows.metric, rows.names)
+        keys = self.clock.keys(metric, rows.time)
+        assert rows.value is not None
+        ids = {name: with_used_names(column) for name, column in rows.ids.items()}
+        rank = Rank(segment.file.number, segment.file.writer)
+        return Piece(rank, metric, keys, rows.time // 1000, rows.value, ids)
+
+
+class StoredSource:
+    """The rows of a metrics file, as they stand there."""
+
+    def __init__(self, stored: Stored, interner: Interner) -> None:
+        """Begin at the first row of an open file."""
+        self._interner = interner
+        self._clock = None if stored.coverage.ordered else Clock(interner)
+        self._tables = read_tables(stored)
+        oldest = [oldest * 1000 for _, oldest in stored.coverage.chunks]
+        self._bounds: list[int] = np.minimum.accumulate([NEVER, *reversed(oldest)]).tolist()
+        self._stops: list[int] = np.cumsum([rows for rows, _ in stored.coverage.chunks])[::-1].tolist()
+        self._read = 0
+        self.bound = self._bounds[-1]
+
+    def read(self) -> Piece:
+        """Return the rows of the next part of the file."""
+        table = next(self._tables)
+        self._read += len(table)
+        while self._stops and self._stops[-1] <= self._read:
+            self._stops.pop()
+            self._bounds.pop()
+        self.bound = self._bounds[-1]
+        columns = {name: _flat(table.column(name)) for name in table.column_names}
+        metrics, times = columns.pop(METRIC), columns.pop(TIME).cast(pa.int64()).to_numpy()
+        metric = self._interner.number(metrics.indices.to_numpy(), metrics.dictionary)
+        keys = times * 1000 if self._clock is None else self._clock.keys(metric, times * 1000)
+        value = columns.pop(VALUE).to_numpy()
+        return Piece(Rank(), metric, keys, times, value, {name: _id_column(data) for name, data in columns.items()})
+
+
+def _flat(column: Any) -> Any:
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def _id_column(column: Any) -> IdColumn:
+    given = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
+    if not isinstance(column.type, pa.DictionaryType):
+        kind = _KIND_OF[column.type]
+        values = column.fill_null(0) if column.null_count and kind != "bool" else column
+        values = column.fill_null(fill_value=False) if kind == "bool" else values
+        return IdColumn(kind, values.to_numpy(zero_copy_only=False), given=given)
+    names = column.dictionary if len(column.dictionary) else pa.array([""], pa.utf8())
+    codes = column.indices.fill_null(0) if column.null_count else column.indices
+    return with_used_names(IdColumn("str", codes.to_numpy(), names, given))

@@ -1,0 +1,396 @@
+"""The command line, as processes that people and scripts start."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+import skald
+
+MAIN = "import sys; sys.argv[0] = 'skald'; from skald.cli import main; main()"
+ROOT = Path(skald.__file__).resolve().parent.parent
+
+
+def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `skald` in a folder, in a process of its own."""
+    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "SKALD_DIR", "NO_COLOR"}}
+    variables = inherited | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | environment
+    command = [sys.executable, "-c", MAIN, *args]
+    return subprocess.run(
+        command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
+
+
+def output(*args: str, folder: Path, **environment: str) -> str:
+    """Return what a command prints that must not fail."""
+    done = start(*args, folder=folder, **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def log_digits(folder: Path, name: str = "digits") -> None:
+    """Make a run with metrics of several kinds of ids, one of which turned NaN."""
+    with skald.Logger(name, folder / "runs", tags=["demo"]) as logger:
+        logger.log_params({"lr": 0.0003, "model": {"depth": 12, "act": "relu"}})
+        for epoch in range(4):
+            for batch in range(10):
+                logger.log_metric("loss", 2.0 / (1 + epoch * 10 + batch), epoch=epoch, batch=batch)
+            for split in ("train", "val"):
+                logger.log_metric("accuracy", epoch / 10, epoch=epoch, split=split)
+            logger.log_metric("grad_norm/first", math.nan if epoch == 3 else 1.0, epoch=epoch)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with `runs/digits` and `runs/sweep/seed0`, for commands that only look."""
+    base = tmp_path_factory.mktemp("cli")
+    log_digits(base)
+    log_digits(base, "seed0")
+    (base / "runs" / "sweep").mkdir()
+    (base / "runs" / "seed0").rename(base / "runs" / "sweep" / "seed0")
+    (base / "notes.txt").write_text("not a run")
+    return base
+
+
+def test_show_prints_a_run(folder: Path) -> None:
+    """Status, params, and a row a series with count, last, extremes and where they were, NaN and a curve."""
+    lines = output("show", "runs/digits", folder=folder).splitlines()
+
+    rows = {line.split()[0]: line.split() for line in lines if line.startswith(("loss", "grad_norm"))}
+    text = "\n".join(lines)
+    assert all(word in text for word in ("digits", "finished", "52 rows", "#demo", "lr=0.0003", "model.depth=12"))
+    loss = ["loss", "40", "0.05", "0.05", "epoch=3", "batch=9", "2", "epoch=0", "batch=0"]
+    assert rows["loss"][:-1] == loss
+    assert rows["grad_norm/first"] == ["grad_norm/first", "4", "NaN", "1", "epoch=0", "1", "epoch=0", "1", "▄▄▄×"]  # noqa: RUF001
+
+
+def test_show_has_a_row_a_series(folder: Path) -> None:
+    """Rows that differ in a string id are never mixed."""
+    lines = output("show", "digits", folder=folder).splitlines()
+
+    accuracy = [line.split()[:4] for line in lines if line.startswith("accuracy")]
+
+    assert accuracy == [["accuracy", f"split={split}", "4", "0.3"] for split in ("train", "val")]
+
+
+def test_show_hides_what_no_series_has(folder: Path) -> None:
+    """Without a NaN there is no column for it, without string ids none for them."""
+    text = output("digits", "--metric", "loss", folder=folder)
+
+    header = next(line for line in text.splitlines() if line.startswith("metric"))
+
+    assert header.split() == ["metric", "count", "last", "min", "at", "max", "at", "curve"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200])
+def test_show_fits_the_width(folder: Path, width: int) -> None:
+    """No line is wider than the terminal, and the metrics' names and extremes are there at any width."""
+    text = output("digits", folder=folder, COLUMNS=str(width))
+
+    assert max(cell_len(line) for line in text.splitlines()) <= width
+    assert all(word in text for word in ("grad_norm/first", "split=val", "epoch=3", "batch=9", "0.05"))
+
+
+def test_show_in_a_pipe_cuts_nothing(tmp_path: Path) -> None:
+    """What is printed for another program holds names of any length."""
+    name = "a/" + "very_long_name_of_a_metric" * 8
+    with skald.Logger("a", tmp_path / "runs") as logger:
+        logger.log_metric(name, 1.0, epoch=0, note="some text " * 20)
+
+    text = output("a", folder=tmp_path)
+
+    assert name in text
+    assert "some text " * 20 in text
+
+
+def test_show_without_utf8_prints_ascii(folder: Path) -> None:
+    """A terminal without block characters gets letters, lines and curves that it can show."""
+    text = output("digits", folder=folder, PYTHONIOENCODING="ascii")
+
+    assert text.isascii()
+    assert "~~~x" in text
+    assert "?" not in text
+
+
+def test_show_without_a_terminal_has_no_colors(folder: Path) -> None:
+    """A pipe gets plain text, with NO_COLOR and without."""
+    texts = [output("digits", folder=folder), output("digits", folder=folder, NO_COLOR="1")]
+
+    assert not any("\x1b" in text for text in texts)
+
+
+def test_show_respects_no_color(folder: Path) -> None:
+    """NO_COLOR takes the colors away where they would be."""
+    colored = output("digits", folder=folder, FORCE_COLOR="1", TERM="xterm-256color")
+    plain = output("digits", folder=folder, FORCE_COLOR="1", TERM="xterm-256color", NO_COLOR="1")
+
+    assert "\x1b[32m" in colored or "\x1b[1;32m" in colored
+    assert "\x1b[32m" not in plain
+    assert "\x1b[1;32m" not in plain
+
+
+def test_show_metric_takes_globs_and_exact_names(folder: Path) -> None:
+    """Several may be given; a metric is shown if one of them matches."""
+    text = output("digits", "--metric", "grad_norm/*", "--metric", "loss", "--format", "json", folder=folder)
+
+    assert {row["metric"] for row in json.loads(text)["metrics"]} == {"grad_norm/first", "loss"}
+
+
+def test_show_id_keeps_rows_with_that_id(folder: Path) -> None:
+    """`--id` is repeatable, and reads its value as the id's kind says."""
+    text = output("digits", "--id", "split=val", "--id", "epoch=2", "--format", "json", folder=folder)
+
+    run = json.loads(text)
+    assert [(row["metric"], row["ids"], row["count"]) for row in run["metrics"]] == [("accuracy", {"split": "val"}, 1)]
+    assert run["rows"] == 52
+
+
+def test_show_json_has_the_shape_of_the_interface(folder: Path) -> None:
+    """Every field of a run, with NaN as a string and times in UTC."""
+    run = json.loads(output("digits", "--format", "json", folder=folder))
+
+    rows = {row["metric"]: row for row in run["metrics"]}
+    assert list(run) == ["run", "path", "status", "started", "duration", "rows", "tags", "params", "metrics"]
+    assert (run["run"], run["path"], run["status"]) == ("digits", str(folder / "runs" / "digits"), "finished")
+    assert run["started"].endswith("Z")
+    assert (run["rows"], run["tags"], run["params"]["model"]) == (52, ["demo"], {"depth": 12, "act": "relu"})
+    assert rows["grad_norm/first"] == {
+        "metric": "grad_norm/first",
+        "ids": {},
+        "count": 4,
+        "nan": 1,
+        "first": 1.0,
+        "last": "NaN",
+        "min": 1.0,
+        "min_at": {"epoch": 0},
+        "max": 1.0,
+        "max_at": {"epoch": 0},
+        "mean": 1.0,
+        "nan_at": {"epoch": 3},
+    }
+
+
+def test_show_csv_has_the_shape_of_the_interface(folder: Path) -> None:
+    """A row a series; places as `epoch=3 batch=9`."""
+    text = output("digits", "--format", "csv", folder=folder)
+
+    rows = {(row["metric"], row["split"]): row for row in csv.DictReader(io.StringIO(text))}
+    assert len(rows) == 4
+    assert rows["loss", ""]["min_at"] == "epoch=3 batch=9"
+    assert rows["grad_norm/first", ""]["last"] == "NaN"
+
+
+def test_show_of_a_folder_lists_its_runs(folder: Path) -> None:
+    """Runs at every depth, named by their paths in the folder, with status and rows."""
+    texts = [output("show", "runs", folder=folder), output("runs", folder=folder), output(folder=folder)]
+
+    lines = [line.split() for line in texts[0].splitlines()]
+    assert {(line[0], line[1]) for line in lines[1:]} == {("digits", "finished"), ("sweep/seed0", "finished")}
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_show_of_several_runs_lists_them(folder: Path) -> None:
+    """As JSON it is a list of objects."""
+    runs = json.loads(output("show", "digits", "runs/sweep/seed0", "--format", "json", folder=folder))
+
+    assert [list(run) for run in runs] == [["run", "path", "status", "started", "duration", "rows", "tags"]] * 2
+    assert {(run["run"], run["rows"]) for run in runs} == {("digits", 52), ("sweep/seed0", 52)}
+
+
+def test_show_lists_the_other_runs_when_one_is_damaged(tmp_path: Path) -> None:
+    """A run that cannot be read is told on stderr and hides no other."""
+    log_digits(tmp_path)
+    log_digits(tmp_path, "broken")
+    (tmp_path / "runs" / "broken" / "run.json").write_text("{")
+
+    done = start("runs", folder=tmp_path)
+
+    assert done.returncode == 0
+    assert "digits" in done.stdout
+    assert "broken" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_show_of_a_run_without_rows(tmp_path: Path) -> None:
+    """A run that logged nothing yet is shown as that."""
+    skald.Logger("a", tmp_path / "runs").close()
+
+    text = output("a", folder=tmp_path)
+
+    assert "0 rows" in text
+    assert "no rows yet" in text
+
+
+def test_show_of_a_run_without_ids(tmp_path: Path) -> None:
+    """Extremes that have no place are shown without."""
+    with skald.Logger("a", tmp_path / "runs") as logger:
+        logger.log_metric("loss", 1.5)
+
+    row = next(line for line in output("a", folder=tmp_path).splitlines() if line.startswith("loss"))
+
+    assert row.split() == ["loss", "1", "1.5", "1.5", "1.5", "▄"]
+
+
+def test_show_of_a_running_run(tmp_path: Path) -> None:
+    """A run is shown while it is being written."""
+    with skald.Logger("a", tmp_path / "runs") as logger:
+        logger.log_metric("loss", 1.0, epoch=0)
+
+        text = output("a", folder=tmp_path)
+
+    assert "running" in text
+    assert "so far" in text
+
+
+def test_show_survives_names_like_markup(tmp_path: Path) -> None:
+    """Names and ids are text, whatever Rich would make of them."""
+    with skald.Logger("a", tmp_path / "runs") as logger:
+        logger.log_metric("[red]loss[/]", 1.0, note="[bold]\n")
+        logger.log_param("text", "[link]")
+
+    text = output("a", folder=tmp_path)
+
+    assert "[red]loss[/]" in text
+    assert 'note="[bold]\\n"' in text
+    assert "text=[link]" in text
+
+
+def test_a_word_that_is_no_command_is_a_run(folder: Path) -> None:
+    """`skald RUN` is `skald show RUN`, with its options."""
+    texts = [output(*args, folder=folder) for args in (["digits"], ["runs/digits"], ["show", "./runs/digits"])]
+
+    assert texts[0] == texts[1] == texts[2]
+
+
+def test_a_first_word_that_is_a_command_is_the_command(tmp_path: Path) -> None:
+    """A run called `show` is written `./show`."""
+    with skald.Logger("show", tmp_path) as logger:
+        logger.log_metric("loss", 1.0)
+
+    text = output("./show", "--format", "json", folder=tmp_path)
+
+    assert json.loads(text)["run"] == "show"
+
+
+def test_a_name_is_looked_up_in_skald_dir(folder: Path, tmp_path: Path) -> None:
+    """$SKALD_DIR takes the place of `runs`, for names and where no path is given."""
+    texts = [output(*args, folder=tmp_path, SKALD_DIR=str(folder / "runs" / "sweep")) for args in (["seed0"], [])]
+
+    assert all("seed0" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["digitz"], "there is no run or folder 'digitz', nor a run of that name in"),
+        (["runs/nowhere"], "there is no run or folder 'runs/nowhere'"),
+        (["notes.txt"], "notes.txt is a file, not a run or a folder of runs"),
+        ([""], "there is no run or folder ''"),
+        (["digits", "--metric", "los"], "there is no metric 'los'; did you mean 'loss'?"),
+        (["digits", "--id", "fold=1"], "there is no id 'fold': the ids are epoch, batch, split"),
+        (["digits", "--id", "epoch=one"], "id 'epoch' is int in this run, got 'one'"),
+        (["runs", "--metric", "loss"], "--metric and --id choose rows of one run"),
+        (["compact", "digitz"], "there is no run or folder 'digitz'"),
+    ],
+)
+def test_a_failure_is_one_line_on_stderr(folder: Path, args: list[str], message: str) -> None:
+    """What failed is told without a traceback, with exit code 1."""
+    done = start(*args, folder=folder)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"skald: {message}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_name_that_is_nearly_right_is_told(folder: Path) -> None:
+    """The hint names the run that was meant."""
+    done = start("digitz", folder=folder)
+
+    assert "did you mean digits?" in done.stderr
+
+
+def test_a_default_folder_that_is_missing_is_told(tmp_path: Path) -> None:
+    """`skald` alone where nothing was logged says where it looked."""
+    done = start(folder=tmp_path)
+
+    assert done.returncode == 1
+    assert f"there is no folder of runs at {tmp_path / 'runs'}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["show", "--nonsense"], ["--nonsense"], ["digits", "--format", "xml"], ["digits", "--id", "epoch"], ["compact"]],
+)
+def test_wrong_usage_ends_with_2(folder: Path, args: list[str]) -> None:
+    """Options that do not exist and values that they cannot have are told from failures."""
+    done = start(*args, folder=folder)
+
+    assert done.returncode == 2
+    assert "Usage" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    """`skald show a | head -1` prints a line, and nothing on stderr."""
+    with skald.Logger("a", tmp_path / "runs") as logger:
+        logger.log_metrics({f"metric_{number}": number for number in range(3000)})
+    command = [sys.executable, "-c", MAIN, "show", "a", "--format", "json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.read(1)
+        process.stdout.close()
+        told = process.stderr.read()
+
+    assert first == b"{"
+    assert told == b""
+
+
+def test_version_is_printed(tmp_path: Path) -> None:
+    """`skald --version` names program and version."""
+    assert output("--version", folder=tmp_path) == f"skald {skald.__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["show"], ["compact"]])
+def test_help_is_printed_for_each_command(tmp_path: Path, command: list[str]) -> None:
+    """Every command explains itself."""
+    text = output(*command, "--help", folder=tmp_path)
+
+    assert "Usage: skald" in text
+
+
+def test_help_loads_no_heavy_library(tmp_path: Path) -> None:
+    """`skald --help` is quick because it imports neither polars nor what reads runs."""
+    code = MAIN.replace("main()", "") + textwrap.dedent("""
+        try:
+            main()
+        except SystemExit:
+            pass
+        sys.stderr.write(" ".join(sorted(sys.modules)))
+    """)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+
+    assert not {"polars", "textual", "skald.run"} & set(done.stderr.split())

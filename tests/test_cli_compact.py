@@ -1,0 +1,90 @@
+"""`skald compact`, as a process that people and scripts start."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import skald
+
+MAIN = "import sys; sys.argv[0] = 'skald'; from skald.cli import main; main()"
+ROOT = Path(skald.__file__).resolve().parent.parent
+
+
+def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `skald` in a folder, in a process of its own."""
+    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "SKALD_DIR", "NO_COLOR"}}
+    variables = inherited | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | environment
+    command = [sys.executable, "-c", MAIN, *args]
+    return subprocess.run(
+        command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
+
+
+def output(*args: str, folder: Path, **environment: str) -> str:
+    """Return what a command prints that must not fail."""
+    done = start(*args, folder=folder, **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def crash(folder: Path, name: str) -> None:
+    """Make a run whose process left without a word."""
+    script = f"""
+        import os, skald
+        logger = skald.Logger({name!r}, {str(folder / "runs")!r})
+        for step in range(1000):
+            logger.log_metric("loss", 1.0, step=step)
+        os._exit(1)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=False, timeout=60)
+
+
+def test_compact_prints_a_line_a_run(tmp_path: Path) -> None:
+    """What was done is told: rows, segments, seconds, bytes."""
+    crash(tmp_path, "a")
+
+    text = output("compact", "a", folder=tmp_path)
+
+    assert text.startswith("runs/a: 1,000 rows from 1 segment in ")
+    assert (tmp_path / "runs" / "a" / "metrics.parquet").is_file()
+    assert not (tmp_path / "runs" / "a" / "segments").exists()
+
+
+def test_compact_of_a_compacted_run_says_so(tmp_path: Path) -> None:
+    """There is nothing to do for a run that was closed."""
+    with skald.Logger("a", tmp_path / "runs") as logger:
+        logger.log_metric("loss", 1.0)
+
+    text = output("compact", "a", folder=tmp_path)
+
+    assert text == "runs/a: nothing to compact\n"
+
+
+def test_compact_of_a_folder_leaves_running_runs_alone(tmp_path: Path) -> None:
+    """All runs in it that ended are compacted, and one that is being written is named as left out."""
+    crash(tmp_path, "a")
+    crash(tmp_path, "b")
+    with skald.Logger("c", tmp_path / "runs") as logger:
+        logger.log_metric("loss", 1.0)
+
+        lines = output("compact", "runs", folder=tmp_path).splitlines()
+
+    assert [line.partition(":")[0] for line in sorted(lines)] == ["runs/a", "runs/b", "runs/c"]
+    assert "is being written" in next(line for line in lines if line.startswith("runs/c"))
+
+
+def test_compact_goes_on_after_a_run_that_fails(tmp_path: Path) -> None:
+    """One damaged run is told, with exit code 1, and the others are compacted."""
+    crash(tmp_path, "a")
+    crash(tmp_path, "b")
+    (tmp_path / "runs" / "a" / "metrics.parquet").write_text("not a metrics file")
+
+    done = start("compact", "runs", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert done.stdout.startswith("runs/b: 1,000 rows")
+    assert len(done.stderr.splitlines()) == 1
