@@ -10,10 +10,9 @@ import threading
 from array import array
 
 from skald.blueprint import Capacity
-from skald.lock import is_held_here
 
 FIRST = Capacity(64, 1024)
-KEEP = Capacity(1 << 18, 1 << 24)
+KEEP = Capacity(1 << 17, 1 << 22)
 """A dictionary beyond this is not carried over a roll: memory and segments would grow with the names."""
 
 _HARMLESS_CHARS = 256
@@ -30,7 +29,7 @@ class Dictionary(dict[str, int]):
     the empty entry, which no string gets: a committed row that has it was damaged.
     """
 
-    __slots__ = ("_bytes", "_capacity", "_lock", "_offsets")
+    __slots__ = ("_bytes", "_capacity", "_is_held_here", "_lock", "_offsets")
 
     def __init__(
         self, offsets: memoryview, data: memoryview, capacity: Capacity, older: Dictionary | None, lock: threading.RLock
@@ -46,12 +45,13 @@ class Dictionary(dict[str, int]):
         """
         super().__init__(older or ())
         self._offsets, self._bytes, self._capacity, self._lock = offsets, data, capacity, lock
+        self._is_held_here = lock._is_owned  # type: ignore[attr-defined]
 
     def __missing__(self, name: str) -> int:
         """Add a harmless string that a log call has met; all others are left to its slow path."""
-        if type(name) is not str or len(name) > _HARMLESS_CHARS or not name or not name.isprintable():
+        if type(name) is not str or not 0 < len(name) <= _HARMLESS_CHARS or not name.isprintable():
             raise KeyError(name)
-        if is_held_here(self._lock):
+        if self._is_held_here():
             raise KeyError(name)  # NOTE: a signal handler inside `add`: two names would share a code
         with self._lock:
             return self.add(name)
@@ -63,16 +63,18 @@ class Dictionary(dict[str, int]):
             DictionaryFull: the segment must roll.
             UnicodeEncodeError: the string is not valid Unicode.
         """
-        if name in self:
-            return self[name]
+        code = self.get(name)
+        if code is not None:
+            return code
         data = name.encode()
         code = len(self) + 1
-        start = self._offsets[code]
+        offsets, (entries, size) = self._offsets, self._capacity
+        start = offsets[code]
         stop = start + len(data)
-        if code + 1 >= self._capacity.entries or stop > self._capacity.bytes:
+        if code + 1 >= entries or stop > size:
             raise DictionaryFull(name)
         self._bytes[start:stop] = data
-        self._offsets[code + 1] = stop  # the entry after the last name begins here and owns the free bytes
+        offsets[code + 1] = stop  # the entry after the last name begins here and owns the free bytes
         self[name] = code
         return code
 
@@ -105,8 +107,8 @@ def next_capacity(dictionary: Dictionary | None, capacity: Capacity, *, room_for
         the capacity, and whether it does.
     """
     count, size = dictionary.extent if dictionary is not None else (1, 0)
-    if count > KEEP.entries or size > KEEP.bytes:
-        return Capacity(KEEP.entries, max(KEEP.bytes, 2 * room_for)), False
+    if count > KEEP.entries or size > KEEP.bytes:  # room for as many names of that length as are kept
+        return Capacity(KEEP.entries, max(size * KEEP.entries // count, 2 * room_for)), False
     entries = capacity.entries * 2 if 2 * count > capacity.entries else capacity.entries
     data = capacity.bytes
     while 2 * (size + room_for) > data:
@@ -123,5 +125,5 @@ def image(capacity: Capacity, older: Dictionary | None) -> tuple[array[int], byt
     if not older:
         return offsets, b""
     used, data = older.content()
-    offsets[: len(used)] = array("i", used)
+    memoryview(offsets)[: len(used)] = used
     return offsets, bytes(data)
