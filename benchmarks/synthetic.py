@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow
+import pyarrow as pa
 
 from skald.layout import SEGMENTS, WRITER_LOCK, segment_name
 
-pa: Any = pyarrow  # its stubs reject arrays of NumPy
+_arrow: Any = pa  # its stubs reject arrays of NumPy
 
 SEGMENT_ROWS = 65_536
 START = 1_800_000_000_000_000_000
@@ -23,15 +23,15 @@ def write_run(run: Path, rows: int, *, metrics: int = 20, writer: str = "w", eve
     folder.mkdir(parents=True)
     (folder / WRITER_LOCK).touch()
     random = np.random.default_rng(0)
-    names = pa.array(["", *(f"metric{number}" for number in range(metrics)), ""], pa.utf8())
+    names = _arrow.array(["", *(f"metric{number}" for number in range(metrics)), ""], _arrow.utf8())
     said = {"format": 1, "mixed": False, "stream": 0, "ids": [["epoch", "int"], ["step", "int"]]}
-    schema = pa.schema(
+    schema = _arrow.schema(
         [
-            ("metric", pa.dictionary(pa.int32(), pa.utf8())),
-            ("value", pa.float64()),
-            ("time", pa.timestamp("ns", "UTC")),
-            ("epoch", pa.int64()),
-            ("step", pa.int64()),
+            ("metric", _arrow.dictionary(_arrow.int32(), _arrow.utf8())),
+            ("value", _arrow.float64()),
+            ("time", _arrow.timestamp("ns", "UTC")),
+            ("epoch", _arrow.int64()),
+            ("step", _arrow.int64()),
         ],
         metadata={"skald": json.dumps(said)},
     )
@@ -40,15 +40,15 @@ def write_run(run: Path, rows: int, *, metrics: int = 20, writer: str = "w", eve
         step = index // metrics
         jitter = random.integers(0, every_ns // 10, len(index))
         columns = [
-            pa.DictionaryArray.from_arrays(pa.array((index % metrics + 1).astype(np.int32)), names),
-            pa.array(random.normal(size=len(index)).astype(np.float32).astype(np.float64)),
-            pa.array(START + index * every_ns + jitter).view(pa.timestamp("ns", "UTC")),
-            pa.array(step // 1000),
-            pa.array(step),
+            _arrow.DictionaryArray.from_arrays(_arrow.array((index % metrics + 1).astype(np.int32)), names),
+            _arrow.array(random.normal(size=len(index)).astype(np.float32).astype(np.float64)),
+            _arrow.array(START + index * every_ns + jitter).view(_arrow.timestamp("ns", "UTC")),
+            _arrow.array(step // 1000),
+            _arrow.array(step),
         ]
         path = folder / segment_name(number)
-        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as arrow:
-            arrow.write_batch(pa.record_batch(columns, schema=schema))
+        with _arrow.OSFile(str(path), "wb") as file, _arrow.ipc.new_file(file, schema) as arrow:
+            arrow.write_batch(_arrow.record_batch(columns, schema=schema))
         with path.open("r+b") as written:
             written.seek(6)
             written.write(b"\x01")

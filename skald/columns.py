@@ -33,11 +33,14 @@ def holds(kinds: Kinds, name: str, kind: Kind) -> bool:
 
 def without_later(rows: Rows, kinds: Kinds) -> Rows:
     """Leave out rows with ids that a table of `kinds` cannot show: they were logged after it was asked for."""
-    later: Mask = np.zeros(len(rows), np.bool_)
-    for name, column in rows.ids.items():
-        if not holds(kinds, name, column.kind):
-            later |= True if column.given is None else column.given
-    return take(rows, ~later) if later.any() else rows
+    later = [name for name, column in rows.ids.items() if not holds(kinds, name, column.kind)]
+    if not later:
+        return rows
+    given: Mask = np.zeros(len(rows), np.bool_)
+    for name in later:
+        column = rows.ids.pop(name)
+        given |= True if column.given is None else column.given
+    return take(rows, ~given)
 
 
 def frame_of(rows: Rows, kinds: Kinds, columns: Collection[str]) -> pl.DataFrame:
@@ -77,15 +80,28 @@ def fit(file: pl.LazyFrame, stored: Kinds, kinds: Kinds) -> pl.LazyFrame:
         stored: the kinds there.
         kinds: the kinds of the table.
     """
-    later = [name for name, kind in stored.items() if not holds(kinds, name, kind)]
-    if later:
-        file = file.filter(pl.all_horizontal(pl.col(name).is_null() for name in later))
-    changed = [name for name, kind in stored.items() if name in kinds and name not in later and kinds[name] != kind]
-    missing = [name for name in kinds if name not in stored or name in later]
+    unknown = [name for name in stored if name not in kinds]
+    narrow = [name for name, kind in stored.items() if name in kinds and not holds(kinds, name, kind)]
+    wide = [name for name, kind in stored.items() if name in kinds and name not in narrow and kinds[name] != kind]
+    for name in unknown:
+        file = file.filter(pl.col(name).is_null())
+    for name in narrow:
+        file = file.filter(pl.col(name).is_null() | _narrowed(name, stored[name], kinds[name]).is_not_null())
     return file.with_columns(
-        *(_widened(name, stored[name], kinds[name]) for name in changed),
-        *(pl.lit(None, dtype=POLARS_TYPES[kinds[name]]).alias(name) for name in missing),
+        *(_widened(name, stored[name], kinds[name]) for name in wide),
+        *(_narrowed(name, stored[name], kinds[name]) for name in narrow),
+        *(pl.lit(None, dtype=POLARS_TYPES[kind]).alias(name) for name, kind in kinds.items() if name not in stored),
     )
+
+
+def _narrowed(name: str, stored: Kind, kind: Kind) -> pl.Expr:
+    """Return a column as a kind that it had before, null where that cannot be."""
+    column = pl.col(name)
+    if kind == "bool":
+        return column.replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    if stored == "float":
+        return pl.when(column % 1 == 0).then(column.cast(POLARS_TYPES[kind], strict=False)).alias(name)
+    return column.cast(POLARS_TYPES[kind], strict=False)
 
 
 def _widened(name: str, stored: Kind, kind: Kind) -> pl.Expr:

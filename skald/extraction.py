@@ -134,8 +134,8 @@ def _copy_names(fetch: Fetch, where: Strings, codes: Codes, *, is_metric: bool) 
     starts, stops = offsets[:-1], offsets[1:]
     whole: Mask = (starts >= 0) & (starts <= stops) & (stops <= where.size)
     text = np.array(fetch(np.uint8, where.text, int(stops.max(initial=0, where=whole))))
-    names: Texts = pa.StringArray.from_buffers(top + 1, pa.py_buffer(offsets.data), pa.py_buffer(text.data))
-    if not whole.all() or starts[0] or not _is_utf8(names):
+    names = _array(offsets, text)
+    if names is None or not whole.all():
         names, whole = _salvage(offsets, text, whole)
     if is_metric:
         whole &= stops > starts
@@ -146,12 +146,16 @@ def _copy_names(fetch: Fetch, where: Strings, codes: Codes, *, is_metric: bool) 
     return names, good
 
 
-def _is_utf8(names: Texts) -> bool:
+def _array(offsets: Codes, text: npt.NDArray[np.uint8]) -> Texts | None:
+    """Return strings over these buffers; None where they are damaged."""
     try:
+        names: Texts = pa.StringArray.from_buffers(
+            len(offsets) - 1, pa.py_buffer(offsets.data), pa.py_buffer(text.data)
+        )
         names.validate(full=True)
     except pa.ArrowInvalid:
-        return False
-    return True
+        return None
+    return names
 
 
 def _salvage(offsets: Codes, text: npt.NDArray[np.uint8], whole: Mask) -> tuple[Texts, Mask]:

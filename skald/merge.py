@@ -21,7 +21,7 @@ from skald.sources import Piece, Source
 CHUNK_BYTES: Final = 96 << 20
 MOST_CHUNK_ROWS: Final = 1 << 21
 LEAST_CHUNK_ROWS: Final = 1 << 16
-_MOST_WAITING: Final = 3
+MOST_WAITING: Final = 3
 """How many chunks of rows may wait for a stream that lags behind; beyond that, order between streams gives way."""
 _WIDTHS: Final[Mapping[Kind, int]] = {"int": 8, "float": 8, "str": 4, "bool": 1}
 
@@ -77,8 +77,8 @@ def merge(sources: Sequence[Source], interner: Interner, kinds: Kinds, *, rows: 
             if source.bound == NEVER:
                 unread.remove(source)
             if waiting >= enough and unread and _count_ready(pool, unread) < size:
-                enough = min(waiting + size // 4, _MOST_WAITING * size)
-        ready, pool = _split(pool, unread, at_least=1 if waiting < _MOST_WAITING * size else size)
+                enough = min(waiting + size // 4, MOST_WAITING * size)
+        ready, pool = _split(pool, unread, at_least=1 if waiting < MOST_WAITING * size else size)
         waiting = sum(len(piece) for _, piece in pool)
         if ready:
             yield _chunk(ready, list(interner.numbers), kinds)

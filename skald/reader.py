@@ -98,10 +98,10 @@ class _Source:
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows that there are now, as the IO sources of polars do."""
         kinds = self._kinds
-        query = _Query(kinds, columns if columns is not None else table_schema(kinds).names(), predicate)
+        query = _Query(kinds, columns if columns is not None else table_schema(kinds).names(), predicate, n_rows)
         snapshot = take_snapshot(self._run, functools.partial(_copy, query))
         try:
-            yield from _head(_frames(query, snapshot.stored, snapshot.segments), n_rows)
+            yield from _head(query, _frames(query, snapshot.stored, snapshot.segments))
         finally:
             if snapshot.stored:
                 snapshot.stored.close()
@@ -113,6 +113,7 @@ class _Query(NamedTuple):
     kinds: Kinds
     columns: Sequence[str]
     predicate: pl.Expr | None
+    n_rows: int | None
 
     def of(self, rows: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
         """Return the rows and columns that are wanted, and the inner columns named."""
@@ -125,15 +126,16 @@ def _copy(query: _Query, file: SegmentFile) -> Rows:
     return without_later(read_segment(file.path, columns={*query.columns, *later}), query.kinds)
 
 
-def _head(frames: Iterator[pl.DataFrame], n_rows: int | None) -> Iterator[pl.DataFrame]:
-    """Yield the first rows only, where polars wants no more."""
+def _head(query: _Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Yield the first rows only, where no more are wanted."""
+    if query.n_rows is None:
+        yield from frames
+        return
+    left = query.n_rows
     for frame in frames:
-        if n_rows is None:
-            yield frame
-            continue
-        yield frame.head(n_rows)
-        n_rows -= frame.height
-        if n_rows <= 0:
+        yield frame.head(left)
+        left -= frame.height
+        if left <= 0:
             return
 
 
@@ -146,7 +148,8 @@ def _frames(
     newest = stored.coverage.newest if stored else None
     overlaps = oldest is not None and newest is not None and oldest < newest * 1000
     if stored and not overlaps:
-        yield from _batches(query.of(_table(query, stored)))
+        wanted = query.of(_table(query, stored))
+        yield from _batches(wanted if query.n_rows is None else wanted.head(query.n_rows))
     if overlaps or len({(file.writer, rows.stream) for file, rows in segments}) > 1:
         yield from _merged(query, stored, segments, overlaps=overlaps)
         return
@@ -218,11 +221,11 @@ def _scan_csv(stored: Stored) -> pl.LazyFrame:
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
-        query = _Query(stored.kinds, columns if columns is not None else schema.names(), predicate)
+        query = _Query(stored.kinds, columns if columns is not None else schema.names(), predicate, n_rows)
         frames = (
             pl.DataFrame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, columns)
         )
-        return _head((query.of(frame).collect() for frame in frames), n_rows)
+        return _head(query, (query.of(frame).collect() for frame in frames))
 
     schema = table_schema(stored.kinds)
     return register_io_source(read, schema=schema)

@@ -93,9 +93,13 @@ def _plain(value: Any) -> Id | None:
         return str.__str__(value)
     if isinstance(value, float):
         return float(value)
-    module, kind = type(value).__module__, getattr(getattr(value, "dtype", None), "kind", "")
-    if module == "numpy" and getattr(value, "shape", None) == ():
-        return {"b": bool, "f": float, "i": int, "u": int}.get(kind, lambda _: None)(value)
+    if getattr(value, "shape", ()) != ():
+        return None
+    if callable(getattr(value, "item", None)):  # a NumPy scalar or a 0-d array
+        found = value.item()
+        if type(found) in KIND_OF and getattr(getattr(value, "dtype", None), "kind", "") not in ("m", "M"):
+            return found  # type: ignore[no-any-return]
+        return None
     try:
         return operator.index(value)
     except TypeError:

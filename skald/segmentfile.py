@@ -113,6 +113,7 @@ def _layout(whole: pa.Buffer, path: Path) -> Layout:
         with pa.ipc.open_file(whole) as reader:
             header = _header(reader.schema, reader.num_record_batches, path)
             batch = reader.get_batch(0)
+        batch.validate()  # lengths, and of each dictionary the first and last offset, which no writer changes
         columns, strings = [], {}
         for number, column in enumerate(batch.columns):
             codes = column

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Literal, Self
+from typing import BinaryIO, Final, Literal, NamedTuple, Self
 
 import msgspec
 import pyarrow as pa
@@ -60,6 +60,19 @@ class CsvDescription(msgspec.Struct, kw_only=True):
 
     format: int = FORMAT_VERSION
     files: tuple[CsvFile, ...] = ()
+
+
+class _Footer(NamedTuple):
+    """What a parquet file says of itself."""
+
+    coverage: Coverage
+    kinds: Kinds
+    metrics: tuple[str, ...]
+
+
+_MOST_FOOTERS: Final = 64
+_footers: Final[dict[tuple[int, ...], _Footer]] = {}
+"""Footers by the identity of their file: a query opens it two or three times, and reading one takes 0.3 ms."""
 
 
 class Stored:
@@ -186,21 +199,33 @@ def _open_parquet(path: Path) -> Stored | None:
     except FileNotFoundError:
         return None
     with _closed_on_error(file):
-        try:
-            metadata = pq.read_metadata(file)
-            columns = metadata.schema.to_arrow_schema()
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptRunError(f"expected a parquet file: {error}, in {path}") from error
-        said = metadata.metadata or {}
-        if COVERAGE_KEY not in said:
-            raise CorruptRunError(f"expected a parquet file that Skald wrote, found another, in {path}")
-        coverage = decode(said[COVERAGE_KEY], Coverage, path)
-        try:
-            kinds = {field.name: _KINDS[field.type] for field in columns if field.name not in (METRIC, VALUE, TIME)}
-            metrics = msgspec.json.decode(said.get(METRICS_KEY, b"[]"), type=tuple[str, ...])
-        except (KeyError, msgspec.MsgspecError) as error:
-            raise CorruptRunError(f"expected Skald's columns and metrics: {error}, in {path}") from error
-        return Stored(path, file, coverage, kinds, metrics)
+        status = os.fstat(file.fileno())
+        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        footer = _footers.get(identity)
+        if footer is None:
+            footer = _read_footer(file, path)
+            if len(_footers) >= _MOST_FOOTERS:
+                _footers.clear()
+            _footers[identity] = footer
+        return Stored(path, file, *footer)
+
+
+def _read_footer(file: BinaryIO, path: Path) -> _Footer:
+    try:
+        metadata = pq.read_metadata(file)
+        columns = metadata.schema.to_arrow_schema()
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptRunError(f"expected a parquet file: {error}, in {path}") from error
+    said = metadata.metadata or {}
+    if COVERAGE_KEY not in said:
+        raise CorruptRunError(f"expected a parquet file that Skald wrote, found another, in {path}")
+    coverage = decode(said[COVERAGE_KEY], Coverage, path)
+    try:
+        kinds = {field.name: _KINDS[field.type] for field in columns if field.name not in (METRIC, VALUE, TIME)}
+        metrics = msgspec.json.decode(said.get(METRICS_KEY, b"[]"), type=tuple[str, ...])
+    except (KeyError, msgspec.MsgspecError) as error:
+        raise CorruptRunError(f"expected Skald's columns and metrics: {error}, in {path}") from error
+    return _Footer(coverage, kinds, metrics)
 
 
 def _open_csv(run: Path) -> Stored | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Final, NamedTuple
 
 from skald.errors import ValueTypeError
@@ -23,36 +24,38 @@ def as_value(name: str, value: Any) -> Value:
     Raises:
         ValueTypeError: the value of metric `name` has none: strings, arrays with dimensions, complex numbers.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _from_int(int(value))
-    if isinstance(value, (str, bytes, bytearray)) or getattr(value, "shape", ()) != ():
-        raise _error(name, value)
-    if not (hasattr(value, "__float__") or hasattr(value, "__index__")):
-        raise _error(name, value)
+    if type(value) is float:
+        return Value(value)
     try:
-        number = float(value)
-    except OverflowError:
-        return Value(float("inf") if value > 0 else float("-inf"), rounded=True)
+        return _from_number(_unpacked(value))
     except Exception as error:
         raise _error(name, value) from error
-    return Value(number, rounded=_is_integer(value) and int(value) != number)
 
 
-def _from_int(value: int) -> Value:
+def _unpacked(value: Any) -> Any:
+    """Return the Python number in a 0-d array or tensor, which of its integers is exact; other values as they are."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if getattr(value, "shape", ()) != () or kind in ("m", "M"):
+        raise TypeError("only one number is a value")
+    if not callable(getattr(value, "item", None)):
+        return value
+    number = value.item()
+    return float(number) if type(number) is type(value) else number  # NumPy's longdouble stays one
+
+
+def _from_number(value: Any) -> Value:
+    if isinstance(value, (str, bytes, bytearray)):
+        raise TypeError("text is no number")
     try:
         number = float(value)
     except OverflowError:
         return Value(float("inf") if value > 0 else float("-inf"), rounded=True)
-    return Value(number, rounded=number != value)
-
-
-def _is_integer(value: Any) -> bool:
-    return getattr(getattr(value, "dtype", None), "kind", "") in ("i", "u")
+    return Value(number, rounded=isinstance(value, int) and number != int(value))
 
 
 def _error(name: str, value: Any) -> ValueTypeError:
     shape = getattr(value, "shape", ())
-    what = f"{type(value).__name__} of shape {tuple(shape)}" if shape else f"{type(value).__name__}: {value!r:.80}"
+    what = f"{type(value).__name__} of shape {tuple(shape)}" if shape else f"{type(value).__name__}: {reprlib.repr(value)}"
     error = ValueTypeError(f"metric {str(name)!r} needs one number, got {what}")
     error.add_note("hint: reduce it first, as in value.mean(); log text with info() or log_text()")
     return error

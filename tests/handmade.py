@@ -82,7 +82,8 @@ def write_segment(
     """
     kinds = dict(kinds) if kinds is not None else {n: KINDS[type(v)] for line in rows for n, v in line.ids.items()}
     metrics, strings = Names(), {name: Names() for name, kind in kinds.items() if kind == "str"}
-    known = [metrics.code(line.metric) if line.metric else 0 for line in rows] if codes is None else list(codes)
+    known = [metrics.code(line.metric) if line.metric else 0 for line in rows]
+    known = known if codes is None else list(codes)
     columns: list[Any] = [
         pa.DictionaryArray.from_arrays(pa.array(known + [0] * room, pa.int32()), metrics.array(), safe=False),
         pa.array([line.value for line in rows] + [0.0] * room, pa.float64()),

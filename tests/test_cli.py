@@ -1,4 +1,4 @@
-"""The command line, as processes that people and scripts start."""
+"""`skald show` and what all commands share: paths, failures, usage, help."""
 
 from __future__ import annotations
 
@@ -13,29 +13,13 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from commands import output, start
 from rich.cells import cell_len
 
 import skald
 
-MAIN = "import sys; sys.argv[0] = 'skald'; from skald.cli import main; main()"
+MAIN = "from skald.cli import main; main()"
 ROOT = Path(skald.__file__).resolve().parent.parent
-
-
-def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `skald` in a folder, in a process of its own."""
-    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "SKALD_DIR", "NO_COLOR"}}
-    variables = inherited | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | environment
-    command = [sys.executable, "-c", MAIN, *args]
-    return subprocess.run(
-        command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
-
-
-def output(*args: str, folder: Path, **environment: str) -> str:
-    """Return what a command prints that must not fail."""
-    done = start(*args, folder=folder, **environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def log_digits(folder: Path, name: str = "digits") -> None:
@@ -115,7 +99,7 @@ def test_show_in_a_pipe_cuts_nothing(tmp_path: Path) -> None:
 
 def test_show_without_utf8_prints_ascii(folder: Path) -> None:
     """A terminal without block characters gets letters, lines and curves that it can show."""
-    text = output("digits", folder=folder, PYTHONIOENCODING="ascii")
+    text = output("digits", folder=folder, encoding="ascii")
 
     assert text.isascii()
     assert "~~~x" in text
@@ -144,6 +128,19 @@ def test_show_metric_takes_globs_and_exact_names(folder: Path) -> None:
     text = output("digits", "--metric", "grad_norm/*", "--metric", "loss", "--format", "json", folder=folder)
 
     assert {row["metric"] for row in json.loads(text)["metrics"]} == {"grad_norm/first", "loss"}
+
+
+def test_show_metric_takes_an_exact_name_before_a_glob(tmp_path: Path) -> None:
+    """A name with brackets means itself where there is such a metric, whatever else it matches."""
+    with skald.Logger("a", tmp_path / "runs") as logger:
+        logger.log_metrics({"w[0]": 1.0, "w0": 2.0, "w*": 3.0})
+
+    exact, glob = (
+        json.loads(output("a", "--metric", name, "--format", "json", folder=tmp_path)) for name in ("w*", "w?")
+    )
+
+    assert [row["metric"] for row in exact["metrics"]] == ["w*"]
+    assert {row["metric"] for row in glob["metrics"]} == {"w0", "w*"}
 
 
 def test_show_id_keeps_rows_with_that_id(folder: Path) -> None:
@@ -215,7 +212,7 @@ def test_show_lists_the_other_runs_when_one_is_damaged(tmp_path: Path) -> None:
 
     done = start("runs", folder=tmp_path)
 
-    assert done.returncode == 0
+    assert done.code == 0
     assert "digits" in done.stdout
     assert "broken" in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -307,7 +304,7 @@ def test_a_failure_is_one_line_on_stderr(folder: Path, args: list[str], message:
     """What failed is told without a traceback, with exit code 1."""
     done = start(*args, folder=folder)
 
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"skald: {message}")
     assert len(done.stderr.splitlines()) == 1
 
@@ -323,7 +320,7 @@ def test_a_default_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     """`skald` alone where nothing was logged says where it looked."""
     done = start(folder=tmp_path)
 
-    assert done.returncode == 1
+    assert done.code == 1
     assert f"there is no folder of runs at {tmp_path / 'runs'}" in done.stderr
 
 
@@ -335,7 +332,7 @@ def test_wrong_usage_ends_with_2(folder: Path, args: list[str]) -> None:
     """Options that do not exist and values that they cannot have are told from failures."""
     done = start(*args, folder=folder)
 
-    assert done.returncode == 2
+    assert done.code == 2
     assert "Usage" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -375,16 +372,17 @@ def test_help_is_printed_for_each_command(tmp_path: Path, command: list[str]) ->
 
 def test_help_loads_no_heavy_library(tmp_path: Path) -> None:
     """`skald --help` is quick because it imports neither polars nor what reads runs."""
-    code = MAIN.replace("main()", "") + textwrap.dedent("""
+    code = """
+        import sys
+        from skald.cli import main
         try:
             main()
         except SystemExit:
-            pass
-        sys.stderr.write(" ".join(sorted(sys.modules)))
-    """)
+            sys.stderr.write(" ".join(sys.modules))
+    """
 
     done = subprocess.run(
-        [sys.executable, "-c", code, "--help"],
+        [sys.executable, "-c", textwrap.dedent(code), "--help"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -1,34 +1,15 @@
-"""`skald compact`, as a process that people and scripts start."""
+"""`skald compact`: a line a run, whatever happens to the others."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+from commands import output, start
+
 import skald
-
-MAIN = "import sys; sys.argv[0] = 'skald'; from skald.cli import main; main()"
-ROOT = Path(skald.__file__).resolve().parent.parent
-
-
-def start(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run `skald` in a folder, in a process of its own."""
-    inherited = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "SKALD_DIR", "NO_COLOR"}}
-    variables = inherited | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"} | environment
-    command = [sys.executable, "-c", MAIN, *args]
-    return subprocess.run(
-        command, cwd=folder, env=variables, capture_output=True, encoding="utf-8", timeout=60, check=False
-    )
-
-
-def output(*args: str, folder: Path, **environment: str) -> str:
-    """Return what a command prints that must not fail."""
-    done = start(*args, folder=folder, **environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
 
 
 def crash(folder: Path, name: str) -> None:
@@ -85,6 +66,6 @@ def test_compact_goes_on_after_a_run_that_fails(tmp_path: Path) -> None:
 
     done = start("compact", "runs", folder=tmp_path)
 
-    assert done.returncode == 1
+    assert done.code == 1
     assert done.stdout.startswith("runs/b: 1,000 rows")
     assert len(done.stderr.splitlines()) == 1

@@ -93,7 +93,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # where the terminal has no such character
     try:
-        app()
+        app(prog_name="skald")
     except (SkaldError, OSError) as error:
         from skald.cli.report import report
 
