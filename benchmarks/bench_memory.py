@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from threading import Event, Thread
 
-from measure import Benchmark, Goal, begin, folder, fresh, status_bytes
+from measure import Goal, begin, folder, fresh, status_bytes
 
 import skald
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from measure import Benchmark, Goal, begin, folder, fresh, seconds
+from measure import Benchmark, Goal, begin, folder, seconds
 
 import skald
 
 FEW = 10
 STAGES = ("logged", "closed", "read")
 
-Log = Callable[[skald.Logger, int, int], None]
+Log = Callable[[skald.Logger, list[str], int], None]
 
 
 def main() -> None:
@@ -29,7 +29,8 @@ def main() -> None:
 def compare(benchmark: Benchmark, name: str, log: Log, many: int, *, points: int) -> None:
     """Report what a point costs with many names, against ten, in all and in each stage."""
     pairs = [
-        (fresh(measure, log, many, points), fresh(measure, log, FEW, points)) for _ in range(benchmark.size(3, 1))
+        (benchmark.apart(measure, log, many, points), benchmark.apart(measure, log, FEW, points))
+        for _ in range(benchmark.size(3, 1))
     ]
     ours, few = ([sum(pair[k]) / points * 1e6 for pair in pairs] for k in (0, 1))
     benchmark.report(f"{name}, end to end", ours, "µs a point", against=few, goal=Goal(of="ratio", most=3))
@@ -40,29 +41,30 @@ def compare(benchmark: Benchmark, name: str, log: Log, many: int, *, points: int
 
 def measure(log: Log, distinct: int, points: int) -> tuple[float, ...]:
     """Return the seconds that it takes to log points, to close, and to read them."""
+    texts = [f"layer{number:07}/weight/norm" for number in range(distinct)]
     with folder() as runs:
         logger = skald.Logger("run", runs)
         run = logger.run
         run.metrics.collect()  # loads polars
-        taken = [seconds(lambda: log(logger, distinct, points)), seconds(logger.close)]
-        taken.append(seconds(lambda: run.metrics.collect()))
+        taken = [seconds(lambda: log(logger, texts, points)), seconds(logger.close)]
+        taken.append(seconds(run.metrics.collect))
         found = run.metrics.collect().height
         assert found == points, f"{found} of {points} rows came back"
     return tuple(taken)
 
 
-def log_names(logger: skald.Logger, distinct: int, points: int) -> None:
+def log_names(logger: skald.Logger, texts: list[str], points: int) -> None:
     """Log `points` values, the metrics in turns."""
-    log, names = logger.log_metric, [f"layer{number}/weight/norm" for number in range(distinct)]
-    for step in range(points // distinct):
-        for name in names:
-            log(name, 0.5, epoch=3, step=step)
+    log = logger.log_metric
+    for step in range(points // len(texts)):
+        for text in texts:
+            log(text, 0.5, epoch=3, step=step)
 
 
-def log_texts(logger: skald.Logger, distinct: int, points: int) -> None:
+def log_texts(logger: skald.Logger, texts: list[str], points: int) -> None:
     """Log `points` values, the values of a string id in turns."""
-    log, texts = logger.log_metric, [f"image-{number:08}.png" for number in range(distinct)]
-    for step in range(points // distinct):
+    log = logger.log_metric
+    for step in range(points // len(texts)):
         for text in texts:
             log("loss", 0.5, file=text, step=step)
 

@@ -53,9 +53,7 @@ class Timed:
     def roll_ms(self, calls: int) -> list[float]:
         """Return what each roll took, in ms; `calls` are those of a block."""
         usual = statistics.median(self.steady[0])
-        return [
-            (taken - usual) * calls / 1000 for taken, rolled in zip(self.ours, self.rolled, strict=True) if rolled
-        ]
+        return [(taken - usual) * calls / 1000 for taken, rolled in zip(self.ours, self.rolled, strict=True) if rolled]
 
 
 def _means(samples: list[float]) -> list[float]:

@@ -17,6 +17,7 @@ import os
 import platform
 import shutil
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,12 +55,17 @@ class Goal:
 class Benchmark:
     """One question, in its size for people or its tiny one for the tests."""
 
+    name: str
     question: str
     tiny: bool
 
     def size(self, full: int, tiny: int) -> int:
         """Return one of two numbers."""
         return tiny if self.tiny else full
+
+    def apart(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function in a process of its own; of a tiny run in this one, as that is quicker."""
+        return function(*arguments) if self.tiny else fresh(function, *arguments)
 
     def report(
         self,
@@ -76,6 +82,7 @@ class Benchmark:
         measured = ratio if goal and goal.of == "ratio" else value
         assert measured is not None, "a goal of a ratio needs something to compare with"
         line = {
+            "benchmark": self.name,
             "question": self.question,
             "name": name,
             "value": _rounded(value),
@@ -103,7 +110,7 @@ def begin(docstring: str | None) -> Benchmark:
     tiny: bool = parser.parse_args().tiny
     if not tiny:
         warm_up()
-    return Benchmark(question, tiny)
+    return Benchmark(Path(sys.argv[0]).stem, question, tiny)
 
 
 def warm_up() -> None:

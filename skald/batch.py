@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from skald.errors import IdTypeError, InvalidInputError, SkaldError, ValueTypeError
-from skald.schema import KIND_OF, Id, Kind, check_id_name, check_metric_name, plain_id
+from skald.schema import KIND_OF, Id, Kind, check_id_name, check_metric_name, fit_id, plain_id
 from skald.values import EXACT_INT, as_value
+
+MOST_SECONDS: Final = 2**63 / 1e9
+"""Since the epoch, that int64 holds in nanoseconds: until the year 2262."""
 
 
 class IdColumn(NamedTuple):
@@ -59,9 +62,10 @@ class Batch(NamedTuple):
         """
         if not isinstance(metrics, Mapping):
             raise InvalidInputError(f"log_batch takes a mapping of names to arrays, got {type(metrics).__name__}")
-        arrays = {check_metric_name(name): _as_array(name, values) for name, values in metrics.items()}
-        rounded = next((name for name, array in arrays.items() if _is_rounded(array)), None)
-        values = {name: np.ascontiguousarray(array, np.float64) for name, array in arrays.items()}
+        values, rounded = {}, None
+        for name, given in metrics.items():
+            values[check_metric_name(name)], is_rounded = _as_values(name, given)
+            rounded = rounded or (name if is_rounded else None)
         columns = {name: _as_id(name, value) for name, value in ids.items()}
         times = np.array([time.time_ns()]) if when is None else _as_times(when)
         lengths = {f"metric {name!r}": len(array) for name, array in values.items()}
@@ -76,38 +80,48 @@ class Batch(NamedTuple):
         return cls(values, columns, np.atleast_1d(times), rounded)
 
 
-def _as_array(name: str, values: Any) -> np.ndarray:
-    if isinstance(values, (str, bytes, Mapping)):
-        raise ValueTypeError(f"metric {name!r} of a batch needs a 1-D array of numbers, got {type(values).__name__}")
-    array = _to_numpy(f"metric {name!r}", values)
+def _as_values(name: str, given: Any) -> tuple[np.ndarray, bool]:
+    """Return the float64 of a metric, and whether some are ints that are none exactly."""
+    if isinstance(given, (str, bytes, Mapping)):
+        raise ValueTypeError(f"metric {name!r} of a batch needs a 1-D array of numbers, got {type(given).__name__}")
+    array = _to_numpy(f"metric {name!r}", given)
     if array.ndim != 1:
         raise ValueTypeError(f"metric {name!r} of a batch needs a 1-D array of numbers, got shape {array.shape}")
-    if array.dtype.kind in "fiub":
-        return array
     if array.dtype.kind == "O":
-        return np.array([as_value(name, value).number for value in array], np.float64)
-    raise ValueTypeError(f"metric {name!r} of a batch needs numbers, got an array of {array.dtype}")
+        numbers = [as_value(name, value) for value in array]
+        return np.array([value.number for value in numbers], np.float64), any(value.rounded for value in numbers)
+    if array.dtype.kind in "SUTcmM":
+        raise ValueTypeError(f"metric {name!r} of a batch needs numbers, got an array of {array.dtype}")
+    try:
+        values = np.ascontiguousarray(array, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueTypeError(f"metric {name!r} of a batch needs numbers, got an array of {array.dtype}") from error
+    return values, _is_rounded(array)
 
 
 def _to_numpy(what: str, values: Any) -> np.ndarray:
     """Return any 1-D container as a NumPy array; missing values are an error, as NaN would be a value."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
     missing = getattr(values, "null_count", 0)
-    if (missing() if callable(missing) else missing) > 0:
+    if (missing() if callable(missing) else missing) > 0 or np.ma.is_masked(values):
         raise InvalidInputError(f"{what} of a batch has missing values; log NaN, or leave these rows out")
-    if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        return np.asarray(values.to_numpy(zero_copy_only=False) if isinstance(values, pa.Array) else values.to_numpy())
-    if hasattr(values, "to_numpy"):
-        return np.asarray(values.to_numpy())
     try:
-        return np.asarray(values)
-    except ValueError as error:
+        if hasattr(values, "detach"):
+            return _from_torch(values)
+        if isinstance(values, pa.Array):
+            return np.asarray(values.to_numpy(zero_copy_only=False))
+        return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    except Exception as error:
         raise InvalidInputError(f"{what} of a batch is no 1-D array: {error}") from error
 
 
+def _from_torch(tensor: Any) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    # NumPy knows all of Torch's types but the floats of 16 and fewer bits that are not IEEE's
+    return np.asarray((tensor.double() if tensor.dtype.is_floating_point else tensor).numpy())
+
+
 def _is_rounded(array: np.ndarray) -> bool:
-    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or not len(array):
+    if array.dtype.kind not in "iu" or not len(array):
         return False
     return bool(array.max() > EXACT_INT or (array.dtype.kind == "i" and array.min() < -EXACT_INT))
 
@@ -116,33 +130,44 @@ def _as_id(name: str, value: Any) -> Id | IdColumn:
     check_id_name(name)
     if isinstance(value, str) or not hasattr(value, "__len__") or getattr(value, "shape", None) == ():
         return plain_id(name, value)
-    array = _to_numpy(f"id {name!r}", value)
+    array = _to_numpy(f"id {name!r}", _of_one_kind(name, value))
     if array.ndim != 1:
         raise InvalidInputError(f"id {name!r} of a batch must be a scalar or a 1-D array, got shape {array.shape}")
-    kind = {"i": "int", "u": "int", "f": "float", "b": "bool"}.get(array.dtype.kind)
-    if kind == "int":
-        if array.dtype.kind == "u" and len(array) and int(array.max()) >= 2**63:
-            raise InvalidInputError(f"id {name!r} must fit into 64 bits, got {array.max()}")
+    if array.dtype.kind == "u" and len(array) and int(array.max()) >= 2**63:
+        raise InvalidInputError(f"id {name!r} must fit into 64 bits, got {array.max()}")
+    if array.dtype.kind in "iu":
         return IdColumn("int", array.astype(np.int64))
-    if kind == "float":
+    if array.dtype.kind == "f":
         return IdColumn("float", array.astype(np.float64))
-    if kind == "bool":
+    if array.dtype.kind == "b":
         return IdColumn("bool", array.astype(np.int8))
     return _strings(name, array)
 
 
+def _of_one_kind(name: str, values: Any) -> Any:
+    """Return ids so that NumPy does not change them to make them one kind: True is no 1, and 1 no "1"."""
+    if hasattr(values, "dtype") or isinstance(values, (pa.Array, pa.ChunkedArray)):
+        return values
+    if len(set(map(type, values))) == 1 and type(next(iter(values))) in (float, str, bool):
+        return values
+    ids = [plain_id(name, value) for value in values]
+    kinds = {KIND_OF[type(value)] for value in ids}
+    if len(kinds) > 1 and kinds != {"int", "float"}:
+        raise IdTypeError(f"id {name!r} of a batch must be of one kind, got {', '.join(sorted(kinds))} in it")
+    return [fit_id(name, value, "float") for value in ids] if len(kinds) > 1 else ids
+
+
 def _strings(name: str, array: np.ndarray) -> IdColumn:
-    for value in array:
-        if type(value) is not str and not isinstance(value, str):
-            plain = KIND_OF.get(type(value), type(value).__name__)  # type: ignore[arg-type]
-            raise IdTypeError(
-                f"id {name!r} of a batch must be an array of int, float, str or bool, got a {plain} in it"
-            )
-    encoded = pa.array([str.__str__(value) for value in array], pa.utf8()).dictionary_encode()
-    strings = tuple(encoded.dictionary.to_pylist())
-    for string in strings:
+    values = array.tolist()
+    for value in values:
+        if not isinstance(value, str):
+            kind = type(value).__name__
+            raise IdTypeError(f"id {name!r} of a batch must be an array of int, float, str or bool, got {kind} in it")
+    codes: dict[str, int] = {}
+    numbers = [codes.setdefault(str.__str__(value), len(codes)) for value in values]
+    for string in codes:
         plain_id(name, string)
-    return IdColumn("str", encoded.indices.to_numpy(zero_copy_only=False).astype(np.int32), strings)
+    return IdColumn("str", np.array(numbers, np.int32), tuple(codes))
 
 
 def _as_times(when: Any) -> np.ndarray:
@@ -151,21 +176,27 @@ def _as_times(when: Any) -> np.ndarray:
         if isinstance(when, dt.datetime):
             return np.array(_datetime_ns(when))
         array = _to_numpy("time", when) if hasattr(when, "__len__") else np.asarray(when)
-        if array.dtype.kind == "O" and all(isinstance(value, dt.datetime) for value in array.flat):
-            array = np.array([_datetime_ns(value) for value in array.flat], np.int64)
-        elif array.dtype.kind == "M":
-            array = array.astype("datetime64[ns]").astype(np.int64)
-        elif array.dtype.kind in "iu":
-            array = array.astype(np.int64) * 10**9
-        elif array.dtype.kind == "f" and np.isfinite(array).all():
-            array = (array * 1e6).round().astype(np.int64) * 1000
-        else:
-            raise InvalidInputError(f"time must be datetimes or seconds since the epoch, got {array.dtype}")
+        array = _nanoseconds(array)
     except (SkaldError, OverflowError) as error:
         raise InvalidInputError(f"time of a batch: {error}") from error
     if array.ndim > 1:
         raise InvalidInputError(f"time must be one or a 1-D array, got shape {array.shape}")
     return np.where(array == 0, 1, array)  # a row of time 0 would not exist
+
+
+def _nanoseconds(array: np.ndarray) -> np.ndarray:
+    kind = array.dtype.kind
+    if kind == "O" and all(isinstance(value, dt.datetime) for value in array.flat):
+        return np.array([_datetime_ns(value) for value in array.flat], np.int64).reshape(array.shape)
+    if kind == "M":
+        if np.isnat(array).any():
+            raise InvalidInputError("a time is missing (NaT)")
+        return array.astype("datetime64[ns]").astype(np.int64)
+    if kind not in "iuf":
+        raise InvalidInputError(f"expected datetimes or seconds since the epoch, got {array.dtype}")
+    if not (np.abs(array.astype(np.float64)) < MOST_SECONDS).all():
+        raise InvalidInputError(f"expected seconds since the epoch, got {array.flat[np.abs(array).argmax()]}")
+    return array.astype(np.int64) * 10**9 if kind != "f" else (array * 1e6).round().astype(np.int64) * 1000
 
 
 def _datetime_ns(value: dt.datetime) -> int:

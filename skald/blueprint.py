@@ -9,7 +9,7 @@ from __future__ import annotations
 import array
 import functools
 import json
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
@@ -73,7 +73,7 @@ def blueprint(shape: Shape) -> Blueprint:
     """
     recorder = _Recorder()
     batch = pa.record_batch(_zeroed(shape), schema=arrow_schema(shape.stream, shape.columns))
-    with pa.ipc.new_file(recorder, batch.schema) as writer:
+    with pa.ipc.new_file(recorder, batch.schema) as writer:  # type: ignore[arg-type]
         writer.write_batch(batch)
     split = 2 * len(shape.dictionaries)
     positions = recorder.buffers[:split]
@@ -99,9 +99,9 @@ def arrow_schema(stream: int, columns: Columns) -> pa.Schema:
     return pa.schema([*head, *ids], metadata={METADATA_KEY: json.dumps(said).encode()})
 
 
-def _zeroed(shape: Shape) -> list[pa.Array]:
+def _zeroed(shape: Shape) -> list[pa.Array[Any]]:
     rows, capacities = shape.rows, iter(shape.dictionaries)
-    arrays = []
+    arrays: list[pa.Array[Any]] = []
     for field in arrow_schema(shape.stream, shape.columns):
         if pa.types.is_dictionary(field.type):
             codes = _zeros(pa.int32(), rows)
@@ -111,11 +111,11 @@ def _zeroed(shape: Shape) -> list[pa.Array]:
     return arrays
 
 
-def _zeros(kind: pa.DataType, rows: int) -> pa.Array:
+def _zeros(kind: pa.DataType, rows: int) -> pa.Array[Any]:
     return pa.Array.from_buffers(kind, rows, [None, pa.py_buffer(bytes(rows * kind.bit_width // 8))])
 
 
-def _empty_names(capacity: Capacity) -> pa.Array:
+def _empty_names(capacity: Capacity) -> pa.Array[Any]:
     """Build a dictionary of empty names, of which the second owns all the free bytes."""
     offsets = array.array("i", [0, 0, *[capacity.bytes] * (capacity.entries - 1)])
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(bytes(capacity.bytes))]

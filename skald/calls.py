@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -11,14 +12,15 @@ from typing import Any, Final
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError
 from skald.functions import LogFunction
 from skald.pending import snapshot
-from skald.schema import Id, check_id_name, check_metric_name, plain_id
-from skald.scope import Ids, Scope
+from skald.schema import Id, Kinds, check_id_name, check_metric_name, plain_id
+from skald.scope import Ids, Scope, plain_ids
 from skald.session import Session
 from skald.source import BLOCK_ROWS, Branch, is_parameter
 from skald.values import as_value
 
 IDLE_CALLS: Final = 3
 """Calls of a bound logger until it gets code of its own: many are bound for one call."""
+MOST_SETTLED: Final = 1024
 
 
 class Calls:
@@ -35,8 +37,9 @@ class Calls:
         """
         self.session = session
         self._functions = {name: LogFunction(name, self, session.namespace) for name in ("log_metric", "log_metrics")}
-        self.scope = Scope(session.context, constant, parent.scope if parent else None, self.switch)
+        self.scope: Scope = Scope(session.context, constant, parent.scope if parent else None, self.switch)
         self._idle = IDLE_CALLS if parent else 0
+        self._settled: dict[tuple[str | int | None, ...], Kinds] = {}
         for name, generated in self._functions.items():
             method = getattr(like, name)
             generated.function.__doc__ = method.__doc__
@@ -59,9 +62,31 @@ class Calls:
         try:
             yield
         except SkaldError as error:
-            self._refuse(error)
+            self.refuse(error)
 
-    def _refuse(self, error: SkaldError) -> None:
+    def checked(self, ids: Mapping[str, Any]) -> Ids:
+        """Return ids for many calls, plain and of the kinds that they have in this run; none where that is refused."""
+        try:
+            plain = plain_ids(ids)
+            self.session.check_kinds(plain)
+        except SkaldError as error:
+            self.refuse(error)
+            return {}
+        return plain
+
+    def set_ids(self, /, **ids: Any) -> bool:
+        """Set ids that stay until they are changed; None removes one. Tell whether they were not refused."""
+        session = self.session
+        with session.lock:
+            if not session.closed and self.scope.replace(ids):
+                return True
+            session.writer()
+            checked = self.checked(ids)
+            self.scope.set(checked)
+        return len(checked) == len(ids)
+
+    def refuse(self, error: SkaldError) -> None:
+        """Raise an error of bad input, or count it, as the logger's `errors` says."""
         if self.session.errors == "raise" or isinstance(error, LoggerClosedError):
             raise error
         self.session.refuse(error)
@@ -79,7 +104,7 @@ class Calls:
             self._log([(check_metric_name(name), value)], resolved, time.time_ns())
             self._adapt("log_metric", ids, resolved, None)
         except SkaldError as error:
-            self._refuse(error)
+            self.refuse(error)
 
     def log_metrics(self, metrics: Mapping[str, Any], ids: Mapping[str, Any], left_at: int | None = None) -> None:
         """Log several values; `left_at`: the time of a call that has stored some of its rows already."""
@@ -90,7 +115,7 @@ class Calls:
             if len(rows) == len(metrics) and left_at is None:
                 self._adapt("log_metrics", ids, resolved, len(rows) if len(rows) <= BLOCK_ROWS else 0)
         except SkaldError as error:
-            self._refuse(error)
+            self.refuse(error)
 
     # --- the slow path ---
 
@@ -129,26 +154,43 @@ class Calls:
 
     def _adapt(self, function: str, given: Mapping[str, Any], resolved: Mapping[str, Id], count: int | None) -> None:
         """Have code made for this kind of call, if generated code can serve it."""
-        session = self.session
         if self._idle:
             self._idle -= 1
             return
-        if self.has_context() or None in given.values() or not all(map(is_parameter, resolved)):
+        if self.has_context() or None in given.values():
+            return
+        session, ambient = self.session, self.scope.ambient
+        kinds = session.writer().registry.kinds
+        call = (function, count, *given, None, *resolved, None, *ambient)
+        if self._settled.get(call) is kinds:
+            return
+        if not all(map(is_parameter, resolved)):
+            self._settle(call, kinds)
             return
         with session.lock:
             columns = session.writer().columns_of(resolved)
-            if columns is not None:
-                variable = session.namespace.variable(tuple(name for name, _ in columns))
-                branch = Branch(variable, columns, frozenset(given), count)
-                self._functions[function].adapt(self.scope.ambient, branch, contextual=session.contextual)
+            if columns is None:
+                return
+            variable = session.namespace.variable(tuple(name for name, _ in columns))
+            branch = Branch(variable, columns, frozenset(given), count)
+            if self._functions[function].adapt(ambient, branch, contextual=session.contextual):
+                self._settle(call, kinds)
+            else:
+                self._settled = {}  # new code may have taken the place of older code
+
+    def _settle(self, call: tuple[str | int | None, ...], kinds: Kinds) -> None:
+        """Remember a kind of call that goes the slow path whatever code is made, while ids have these kinds."""
+        if len(self._settled) < MOST_SETTLED:
+            self._settled[call] = kinds
 
 
+@functools.cache
 def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     signature = inspect.signature(method)
     return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-def _flat(metrics: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _flat(metrics: Any) -> Iterator[tuple[str, Any]]:
     """Go through a mapping of metrics, the names of nested ones joined with `/`."""
     if not isinstance(metrics, Mapping):
         error = InvalidInputError(f"log_metrics takes a mapping of names to values, got {type(metrics).__name__}")

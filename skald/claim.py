@@ -48,10 +48,6 @@ class Claim:
         """Say that the writer is done; its folder stays for compaction."""
         self._lock.release()
 
-    def abandon(self) -> None:
-        """Forget, in a forked child, the parent's claim."""
-        self._lock.abandon()
-
 
 @contextmanager
 def run_lock(run: Path) -> Iterator[None]:
@@ -60,7 +56,7 @@ def run_lock(run: Path) -> Iterator[None]:
     Raises:
         FileNotFoundError: the run's folder is gone.
     """
-    lock = FileLock(run / SEGMENTS / RUN_LOCK)
+    lock = FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True)
     while not lock.held:
         (run / SEGMENTS).mkdir(exist_ok=True)
         try:

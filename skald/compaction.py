@@ -161,7 +161,7 @@ def _seized(run: Path, finished: Collection[Path]) -> Iterator[_Writers]:
     """
     writers = _Writers({}, [], is_all=True)
     try:
-        with FileLock(run / SEGMENTS / RUN_LOCK):
+        with FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True):
             for folder in writer_folders(run):
                 lock = FileLock(folder / WRITER_LOCK)
                 if folder in finished:
@@ -262,7 +262,7 @@ def _remove_rubbish(run: Path) -> None:
 def _remove_segments_folder(run: Path) -> None:
     """Remove `segments/`, unless a writer has come meanwhile."""
     folder = run / SEGMENTS
-    lock = FileLock(folder / RUN_LOCK)
+    lock = FileLock(folder / RUN_LOCK, reentrant=True)
     with lock:
         if writer_folders(run):
             return

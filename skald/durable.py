@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Callable
@@ -11,6 +12,11 @@ from skald.layout import temporary
 
 RETRY_SECS = 1.0
 """How long to wait for a file that another process holds open, where that forbids replacing it (Windows)."""
+
+
+def is_full(error: OSError) -> bool:
+    """Tell whether a fault is a lack of space, which may pass."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
 
 def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:

@@ -116,8 +116,10 @@ class LogFunction:
         self._branches: dict[frozenset[str], tuple[Branch, ...]] = {}
         self._misses = 0
 
-    def adapt(self, ambient: Iterable[str], branch: Branch, *, contextual: bool) -> None:
+    def adapt(self, ambient: Iterable[str], branch: Branch, *, contextual: bool) -> bool:
         """Take note that a call with the ids of `branch` went the slow path, and make code for it if that pays.
+
+        Returns whether there is code for it already: the call went the slow path for another reason.
 
         Args:
             ambient: names of the ids that the logger has.
@@ -127,15 +129,16 @@ class LogFunction:
         key = frozenset(ambient)
         branches = self._branches.get(key, ())
         if branch in branches:
-            return
-        others = [other for other in branches if (other.given, other.count) != (branch.given, branch.count)]
+            return True
+        others = [other for other in branches if (other.given, other.metrics) != (branch.given, branch.metrics)]
         if len(others) == MOST_BRANCHES:
             self._misses += 1
             if self._misses % PATIENCE:
-                return
+                return False
             del others[0]
         self._branches[key] = (*others, branch)
         self.switch(key, contextual=contextual)
+        return False
 
     def switch(self, ambient: Iterable[str], *, contextual: bool) -> None:
         """Give the function the code for what the logger has.
@@ -147,7 +150,7 @@ class LogFunction:
         branches = self._branches.get(frozenset(ambient), ())
         code, parameters = compile_function(function.__name__, branches, contextual=contextual)
         # the defaults first: another thread may call between the two stores
-        function.__kwdefaults__ = {**function.__kwdefaults__, **dict.fromkeys(parameters, _ABSENT)}
+        function.__kwdefaults__ = {**(function.__kwdefaults__ or {}), **dict.fromkeys(parameters, _ABSENT)}
         function.__code__ = code
 
 

@@ -7,12 +7,14 @@ removed or replaced meanwhile.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+from weakref import WeakValueDictionary
 
 POLL_SECS = 0.01
 PATIENCE_SECS = 1.0
@@ -48,17 +50,29 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
+_held: Final[WeakValueDictionary[tuple[Path, int], FileLock]] = WeakValueDictionary()
+"""The locks held by this process, by file and thread."""
+
+
 class FileLock:
     """An exclusive lock on a file, which is made where it is missing (its folder must stand)."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._descriptor: int | None = None
+    def __init__(self, path: Path, *, reentrant: bool = False) -> None:
+        """Name the lock.
+
+        Args:
+            path: the file.
+            reentrant: whether a thread that holds it may take it again through another object, as a signal
+                handler does that interrupted the holder, for which it would wait for ever.
+        """
+        self.path, self._reentrant = path, reentrant
+        self._file: io.FileIO | None = None  # NOTE: closes itself wherever an exception drops it
+        self._outer: FileLock | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
-        return self._descriptor is not None
+        return self._file is not None or self._outer is not None
 
     def acquire(self, timeout_secs: float | None = None, *, create: bool = True) -> bool:
         """Take the lock; tell whether it was had in time (None: wait for ever).
@@ -66,33 +80,40 @@ class FileLock:
         Raises:
             FileNotFoundError: the folder is not there, or the file is not and `create` is False.
         """
+        key = (self.path, threading.get_ident())
+        self._outer = _held.get(key) if self._reentrant else None
+        if self._outer is not None:
+            return True
         deadline = None if timeout_secs is None else time.monotonic() + timeout_secs
         while True:
-            descriptor = os.open(self.path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
-            if _try_lock(descriptor, shared=False):
-                if _stands(descriptor, self.path):
-                    self._descriptor = descriptor
+            file = io.FileIO(self.path, "r+", opener=_create if create else None)
+            if _try_lock(file.fileno(), shared=False):
+                if _stands(file.fileno(), self.path):
+                    self._file = file
+                    _held[key] = self
                     return True
-                os.close(descriptor)
+                file.close()
                 continue
-            os.close(descriptor)
+            file.close()
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             time.sleep(POLL_SECS)
 
     def write(self, data: bytes) -> None:
         """Put `data` into the locked file, for those who find it locked."""
-        assert self._descriptor is not None
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, data)
+        assert self._file is not None
+        self._file.seek(0)
+        self._file.write(data)
 
     def release(self) -> None:
         """Give the lock back; does nothing where it is not held."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            with contextlib.suppress(OSError):  # closing unlocks in any case
-                _unlock(descriptor)
-            os.close(descriptor)
+        self._outer = None
+        if self._file is not None:
+            self._forget()
+            with contextlib.suppress(OSError, ValueError):  # closing unlocks in any case
+                _unlock(self._file.fileno())
+            self._file.close()
+            self._file = None
 
     def remove(self) -> None:
         """Give the lock back and remove its file, so that nobody is left waiting on it."""
@@ -106,9 +127,14 @@ class FileLock:
 
     def abandon(self) -> None:
         """Forget, in a forked child, the lock of the parent, which goes on holding it."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)  # NOTE: no unlock: parent and child share the open file and its lock
+        self._outer = None
+        if self._file is not None:
+            self._file.close()  # NOTE: no unlock: parent and child share the open file and its lock
+            self._file = None
+
+    def _forget(self) -> None:
+        for key in [key for key, lock in list(_held.items()) if lock is self]:
+            del _held[key]
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -118,6 +144,20 @@ class FileLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
+
+
+def _abandon_all() -> None:
+    for lock in list(_held.values()):
+        lock.abandon()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)
 
 
 def is_held_here(lock: threading.RLock) -> bool:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from skald.batch import Batch
 from skald.calls import Calls
 from skald.console import Console, Messages
-from skald.errors import InvalidInputError, LoggerClosedError, SkaldError
-from skald.layout import check_run_name, runs_dir
-from skald.opening import Description, check_mode, open_run, unused_name
-from skald.progress import Bar
-from skald.schema import KIND_OF, Id, check_id_name, kind_error, plain_id, widen
+from skald.errors import InvalidInputError, LoggerClosedError
+from skald.opening import Description, check_mode
+from skald.params import merge, plain
+from skald.progress import Bar, total_of, track
+from skald.schema import Id
 from skald.scope import plain_ids
-from skald.session import Session, open_session
+from skald.session import start_session
 
 if TYPE_CHECKING:
     from skald.info import Status
@@ -66,20 +66,19 @@ class Logger(Messages):
             RunExistsError, RunNotFoundError: the mode forbids what is there.
             StorageError: the folder cannot be written.
         """
-        _check_choice("metrics_format", metrics_format, ("parquet", "csv"))
         _check_choice("errors", errors, ("raise", "warn"))
-        chosen = check_mode(mode)
-        if chosen == "join" and run_name is None:
-            raise InvalidInputError("mode='join' needs the run_name of the run to join")
+        if ids is not None and not isinstance(ids, Mapping):
+            raise InvalidInputError(f"ids must be a mapping of names to values, got {type(ids).__name__}")
         constant = plain_ids(ids or {})
-        description = Description(metrics_format, (tags,) if isinstance(tags, str) else tuple(tags), notes)
-        session = _open(run_name, dir, chosen, description, errors=errors)
+        description = Description.of(metrics_format, tags, notes)
+        session = start_session(run_name, dir, check_mode(mode), description, errors=errors)
         self._hand_out(Calls(session, constant, None, type(self)))
         self._console = Console(session.file, self._ids_now)
 
     def _hand_out(self, calls: Calls) -> None:
-        """Take up the functions that log: as attributes they shadow the methods that document them."""
+        """Take up the functions that loops call: as attributes they shadow the methods that document them."""
         self._calls, self._session = calls, calls.session
+        self.__dict__["set_ids"] = calls.set_ids
         self.__dict__["log_metric"] = calls.function("log_metric")
         self.__dict__["log_metrics"] = self.__dict__["log"] = calls.function("log_metrics")
 
@@ -127,27 +126,30 @@ class Logger(Messages):
             LoggerClosedError: the logger is closed.
         """
         with self._calls.policy():
+            writer = self._session.writer()
             batch = Batch.of(metrics, self._calls.scope.merged(ids), time)
-            self._session.writer().append_batch(batch)
+            if batch.rounded is not None:
+                self._session.note_rounded(batch.rounded)
+            if batch.length:
+                writer.append_batch(batch)
 
     def log_param(self, name: str, value: Any, /) -> None:
         """Log one parameter; a mapping may be nested. The last value of a leaf stands."""
         with self._calls.policy():
-            if not isinstance(name, str) or not name:
-                raise InvalidInputError(f"a param's name must be a str that is not empty, got {name!r}")
+            _check_param_name(name)
             self._update_params({name: value})
 
     def log_params(self, mapping: Any = None, /, **params: Any) -> None:
         """Log parameters, nested as they are: a mapping, or an object with fields, and keyword arguments."""
         with self._calls.policy():
-            if mapping is not None:
-                self._update_params(mapping)
-            if params:
-                self._update_params(params)
+            given = {} if mapping is None else plain(mapping)
+            if not isinstance(given, dict):
+                raise InvalidInputError(f"log_params takes a mapping of names to values, got {type(mapping).__name__}")
+            self._update_params(merge(given, plain(params)))
 
-    def _update_params(self, mapping: Any) -> None:
+    def _update_params(self, mapping: Mapping[str, Any]) -> None:
         if self._session.closed:
-            raise LoggerClosedError("the logger is closed, so no params can be logged to this run")
+            raise LoggerClosedError(f"the logger of {self._session} is closed, so no params can be logged")
         self._session.params.update(mapping)
 
     # --- ids ---
@@ -157,46 +159,26 @@ class Logger(Messages):
         """The ids that a call would get now."""
         return self._ids_now()
 
-    def bind(self, **ids: Any) -> Self:
+    def bind(self, /, **ids: Any) -> Self:
         """Return a logger on the same run with more constant ids.
 
         It follows `track` and `set_ids` of this logger; what is set on it does not reach back.
         """
         calls = self._calls
         bound = type(self).__new__(type(self))
+        given = calls.checked(ids)
         with self._session.lock:
-            bound._hand_out(Calls(self._session, {**calls.scope.constant, **plain_ids(ids)}, calls, type(self)))
+            bound._hand_out(Calls(self._session, {**calls.scope.constant, **given}, calls, type(self)))
         bound._console = self._console.derive(bound._ids_now)
         return bound
 
-    def set_ids(self, **ids: Any) -> None:
+    def set_ids(self, /, **ids: Any) -> None:
         """Set ids that stay until they are changed; None removes one."""
-        if not self._calls.scope.replace(ids):
-            with self._calls.policy():
-                self._set(plain_ids(ids))
+        self._calls.set_ids(**ids)
 
-    def _set(self, ids: Mapping[str, Id | None]) -> None:
-        kinds = self._session.writer().registry.kinds
-        for name, value in ids.items():
-            if value is not None and name in kinds and not widen(kinds[name], KIND_OF[type(value)]):
-                raise kind_error(name, KIND_OF[type(value)], kinds[name])
-        with self._session.lock:
-            self._calls.scope.set(ids)
-
-    @contextlib.contextmanager
-    def contextualize(self, **ids: Any) -> Iterator[None]:
+    def contextualize(self, /, **ids: Any) -> AbstractContextManager[None]:
         """Give these ids to every call inside, in this thread or task."""
-        session = self._session
-        with session.lock:
-            if not session.contextual:
-                session.contextual = True
-                for calls in list(session.calls):
-                    calls.switch()
-        token = session.context.set({**(session.context.get() or {}), **plain_ids(ids)})
-        try:
-            yield
-        finally:
-            session.context.reset(token)
+        return self._session.contextualize(self._calls.checked(ids))
 
     def track(
         self, iterable: Iterable[T], id: str, *, total: int | None = None, description: str | None = None
@@ -212,23 +194,7 @@ class Logger(Messages):
             total: how many items there are in all; default: the length of `iterable`, where it has one.
             description: what the bar says; default: the id.
         """
-        check_id_name(id)
-        if total is None:
-            total = len(iterable) if hasattr(iterable, "__len__") else None
-        return self._tracked(iter(iterable), id, Bar(description or id, total))
-
-    def _tracked(self, items: Iterator[T], name: str, bar: Bar) -> Iterator[T]:
-        before = self._calls.scope.layer
-        try:
-            for position, item in enumerate(items):
-                self.set_ids(**{name: _as_id(item, position)})
-                bar.show(position)
-                yield item
-                bar.advance(position + 1)
-        finally:
-            bar.close()
-            with self._session.lock:
-                self._calls.scope.restore(name, before)
+        return track(self._calls, iterable, id, Bar(description or str(id), total_of(iterable, total)))
 
     def _ids_now(self) -> dict[str, Id]:
         return self._calls.scope.merged({})
@@ -240,9 +206,7 @@ class Logger(Messages):
         """The run that is being written, to be read."""
         from skald.run import Run
 
-        if self._session.run is None:
-            raise InvalidInputError("a disabled logger writes no run, so there is none to read")
-        return Run(self._session.run)
+        return Run(self._session.folder())
 
     def sync(self) -> None:
         """Wait until the disk itself, not only the kernel, has everything that was logged."""
@@ -282,27 +246,9 @@ class Logger(Messages):
         return f"<skald.Logger {session} {state}, ids {self.ids}, {session.run or 'nothing on disk'}>"
 
 
-def _open(
-    run_name: str | None, folder: str | os.PathLike[str] | None, mode: str, description: Description, *, errors: str
-) -> Session:
-    """Open the session of a new logger."""
-    runs = runs_dir(folder)
-    name = unused_name(runs) if run_name is None else check_run_name(run_name)
-    if mode == "disabled":
-        return Session(None, None, joined=False, errors=errors)
-    path = runs / name
-    session = open_session(path)
-    if session and mode == "overwrite" and not session.forked:
-        session.close("stopped")  # a notebook cell run twice
-    opened = open_run(path, mode, description)  # type: ignore[arg-type]
-    return Session(opened.run, opened.claim, joined=opened.joined, errors=errors)
-
-
-def _as_id(item: object, position: int) -> Id:
-    try:
-        return plain_id("item", item)
-    except SkaldError:
-        return position
+def _check_param_name(name: object) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidInputError(f"a param's name must be a str that is not empty, got {name!r:.80}")
 
 
 def _status_after(error: BaseException | None) -> Status:

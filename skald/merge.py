@@ -72,13 +72,14 @@ def merge(sources: Sequence[Source], interner: Interner, kinds: Kinds, *, rows: 
         while unread and waiting < enough:
             source = min(unread, key=lambda unread: unread.bound)
             piece = source.read()
-            pool.append((source, piece))
-            waiting += len(piece)
+            if len(piece):
+                pool.append((source, piece))
+                waiting += len(piece)
             if source.bound == NEVER:
                 unread.remove(source)
             if waiting >= enough and unread and _count_ready(pool, unread) < size:
                 enough = min(waiting + size // 4, MOST_WAITING * size)
-        ready, pool = _split(pool, unread, at_least=1 if waiting < MOST_WAITING * size else size)
+        ready, pool = _split(pool, unread, at_least=size if waiting >= MOST_WAITING * size else 0)
         waiting = sum(len(piece) for _, piece in pool)
         if ready:
             yield _chunk(ready, list(interner.numbers), kinds)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import datetime as dt
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from skald.claim import Claim, Owner, owners, run_lock
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
@@ -18,7 +20,6 @@ from skald.info import Session as SessionInfo
 from skald.layout import IDS, SEGMENTS, default_run_name, is_run, temporary
 from skald.lock import PATIENCE_SECS, POLL_SECS
 from skald.registry import write_kinds
-from skald.stored import stored_kinds
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -28,9 +29,24 @@ DEFAULT_MODE: Final = "new"
 class Description(NamedTuple):
     """What a new run says of itself."""
 
-    metrics_format: MetricsFormat
-    tags: tuple[str, ...]
-    notes: str
+    metrics_format: MetricsFormat = "parquet"
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+
+    @classmethod
+    def of(cls, metrics_format: Any, tags: Any, notes: Any) -> Description:
+        """Check what a logger got.
+
+        Raises:
+            InvalidInputError: it is none of what is expected.
+        """
+        if metrics_format not in get_args(MetricsFormat):
+            raise InvalidInputError(f"metrics_format must be parquet or csv, got {metrics_format!r}")
+        words = (tags,) if isinstance(tags, str) else tuple(tags) if isinstance(tags, Iterable) else (tags,)
+        for word in (*words, notes):
+            if not isinstance(word, str):
+                raise InvalidInputError(f"tags and notes must be str, got {type(word).__name__}: {word!r:.80}")
+        return cls(metrics_format, words, notes)
 
 
 class Opened(NamedTuple):
@@ -59,10 +75,25 @@ def unused_name(folder: Path) -> str:
     """Return the local time as a run's name, made unique in the folder."""
     name = base = default_run_name()
     number = 1
-    while (folder / name).exists():
+    while os.path.lexists(folder / name):
         number += 1
         name = f"{base}-{number}"
     return name
+
+
+def open_unnamed(folder: Path, mode: Mode, description: Description) -> Opened:
+    """Make a run that has the local time as its name; as open_run otherwise.
+
+    Raises:
+        RunNotFoundError: a run without a name cannot be resumed.
+        StorageError: the folder cannot be made or written.
+    """
+    while True:
+        run = folder / unused_name(folder)
+        try:
+            return open_run(run, mode if mode == "resume" else "new", description)
+        except RunExistsError:
+            continue  # another process took the name at the same moment
 
 
 def open_run(run: Path, mode: Mode, description: Description) -> Opened:
@@ -75,7 +106,9 @@ def open_run(run: Path, mode: Mode, description: Description) -> Opened:
     """
     try:
         if mode == "resume" and not is_run(run):
-            raise RunNotFoundError(f"there is no run to resume at {run}")
+            error = RunNotFoundError(f"there is no run to resume at {run}")
+            error.add_note("hint: mode='auto' makes it where there is none")
+            raise error
         if mode == "new":
             _check_free(run)
         if mode == "overwrite":
@@ -91,6 +124,20 @@ def open_run(run: Path, mode: Mode, description: Description) -> Opened:
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
 
 
+def open_scratch(name: str) -> Path:
+    """Make the run of a disabled logger, for those who read it or put files into it; it goes with the process."""
+    folder = Path(tempfile.mkdtemp(prefix="skald-disabled-"))
+    opened = open_run(folder / name, "new", Description())
+    atexit.register(_remove_scratch, folder, opened.claim, os.getpid())
+    return opened.run
+
+
+def _remove_scratch(folder: Path, claim: Claim, pid: int) -> None:
+    if os.getpid() == pid:  # and not a child that was forked
+        claim.release()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     there = is_run(run)
     if mode in ("new", "overwrite") and there:
@@ -104,7 +151,8 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     info.sessions.append(SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now))
     info.status, info.ended = "running", None
     write_info(run, info)
-    _seed_kinds(run)
+    if there:
+        _seed_kinds(run)
     return Opened(run, claim, joined=bool(alive), resumed=there)
 
 
@@ -121,6 +169,8 @@ def _new_info(run: Path, description: Description) -> RunInfo:
 def _seed_kinds(run: Path) -> None:
     """Let the writers of a run that was compacted know the kinds of its ids."""
     if not (run / SEGMENTS / IDS).exists():
+        from skald.stored import stored_kinds
+
         kinds = stored_kinds(run)
         if kinds:
             write_kinds(run / SEGMENTS, kinds)

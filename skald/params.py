@@ -64,7 +64,7 @@ class Params:
             raise StorageError(f"params were not written: {error}, in {self._run}") from error
 
     def _write(self, run: Path, lock_path: Path, params: dict[str, Any]) -> None:
-        lock = FileLock(lock_path)
+        lock = FileLock(lock_path, reentrant=True)
         # NOTE: a signal handler may call this in the middle of itself, so waiting for ever is no choice
         if not lock.acquire(LOCK_SECS):
             raise TimeoutError(f"another process held {lock_path.name} for {LOCK_SECS:.0f} s")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -60,8 +61,7 @@ class _CudaTensor:
     can_be_asked = True
 
     def __init__(self, tensor: Any) -> None:
-        import torch
-
+        torch: Any = sys.modules["torch"]
         self._host = torch.empty((), dtype=tensor.dtype, pin_memory=True)
         with torch.cuda.device(tensor.device):
             self._host.copy_(tensor.detach(), non_blocking=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from skald.durable import write_atomic
+from skald.durable import is_full, write_atomic
 from skald.layout import FORMAT_VERSION, IDS, RUN_LOCK, SEGMENTS, check_format
 from skald.lock import FileLock
 from skald.schema import KIND_OF, Id, Kinds, kind_error, widen
@@ -32,8 +32,8 @@ class Registry:
             for name, value in ids.items()
         )
 
-    def learn(self, ids: Mapping[str, Id]) -> bool:
-        """Take up ids or kinds that are new; tell whether a known kind changed.
+    def learn(self, ids: Mapping[str, Id]) -> None:
+        """Take up ids or kinds that are new.
 
         Raises:
             IdTypeError: an id has another kind in this run; nothing was taken up.
@@ -41,13 +41,24 @@ class Registry:
         if self._folder is None:
             merged = merge_kinds(self.kinds, ids)
         else:
-            with FileLock(self._folder / RUN_LOCK):
+            lock = FileLock(self._folder / RUN_LOCK, reentrant=True)
+            try:
+                lock.acquire()
                 known = _read(self._folder / IDS)
                 merged = merge_kinds(self.kinds | known, ids)
                 if merged != known:
-                    write_kinds(self._folder, merged)
-        before, self.kinds = self.kinds, merged
-        return any(merged[name] != kind for name, kind in before.items())
+                    self._write(self._folder, merged)
+            finally:
+                lock.release()
+        self.kinds = merged
+
+    def _write(self, folder: Path, kinds: Kinds) -> None:
+        try:
+            write_kinds(folder, kinds)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            # logging goes on: each segment says its kinds too, and the next new id is a new try
 
 
 def merge_kinds(known: Kinds, ids: Mapping[str, Id]) -> Kinds:

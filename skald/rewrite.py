@@ -93,14 +93,18 @@ def _write(plan: Plan, file: BinaryIO, progress: Progress | None) -> tuple[Parqu
     streams = _streams(plan, interner)
     sources: list[Source] = [*([StoredSource(plan.stored, interner)] if plan.stored else []), *streams.values()]
     sink = CsvSink(file, kinds) if plan.format == "csv" else ParquetSink(file, kinds)
-    tally = Tally()
-    for chunk in merge(sources, interner, kinds):
-        sink.write(chunk)
-        tally.add(chunk)
-        if progress:
-            progress(tally.rows, plan.rows)
-    coverage = _coverage(plan, tally, streams, interner)
-    sink.finish(coverage, list(interner.numbers))
+    try:
+        tally = Tally()
+        for chunk in merge(sources, interner, kinds):
+            sink.write(chunk)
+            tally.add(chunk)
+            if progress:
+                progress(tally.rows, plan.rows)
+        coverage = _coverage(plan, tally, streams, interner)
+        sink.finish(coverage, list(interner.numbers))
+    except BaseException:
+        sink.abandon()
+        raise
     return sink, coverage, sum(stream.damaged for stream in streams.values())
 
 

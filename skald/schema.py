@@ -96,14 +96,9 @@ def _plain(value: Any) -> Id | None:
     if getattr(value, "shape", ()) != ():
         return None
     if callable(getattr(value, "item", None)):  # a NumPy scalar or a 0-d array
-        found = value.item()
-        if type(found) in KIND_OF and getattr(getattr(value, "dtype", None), "kind", "") not in ("m", "M"):
-            return found  # type: ignore[no-any-return]
-        return None
-    try:
-        return operator.index(value)
-    except TypeError:
-        return None
+        found, is_time = value.item(), getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M")
+        return found if type(found) in KIND_OF and not is_time else None
+    return operator.index(value) if hasattr(value, "__index__") else None
 
 
 def widen(old: Kind, new: Kind) -> Kind | None:

@@ -19,9 +19,10 @@ from skald.schema import KIND_OF, Id, check_id_name, plain_id
 
 Ids = Mapping[str, Id | None]
 Context = ContextVar[Ids | None]
-Layer = dict[str, tuple[int, Id | None]]
-"""What `set_ids` and `track` said of each id, and when, as a serial number."""
+Said = tuple[Id | None, int]
+"""What `set_ids` or `track` said of an id, and when, as a serial number."""
 
+MOST_INT: Final = 2**63
 MOST_ASCII: Final = 256
 """Up to this length a string in ASCII is an id, whatever it says."""
 
@@ -43,10 +44,11 @@ class Scope:
         self.ambient: dict[str, Id] = {}
         """What a call gets that gives no ids itself, outside `contextualize`."""
         self._context, self._constant, self._parent, self._changed = context, dict(constant), parent, changed
-        self._layer: Layer = {}
-        self._children: weakref.WeakSet[Scope] = weakref.WeakSet()
+        self._layer: dict[str, Id | None] = {}
+        self._serial: dict[str, int] = {}
+        self._children: set[weakref.ref[Scope]] = set()  # a WeakSet takes 60 ns to tell that it is empty
         if parent is not None:
-            parent._children.add(self)
+            parent._children.add(weakref.ref(self, parent._children.discard))
         self.ambient = self._merge()
 
     @property
@@ -60,30 +62,35 @@ class Scope:
         if self._children:
             return False
         for name, value in ids.items():
-            if name not in layer or type(ambient.get(name)) is not type(value) or not _is_simple(value):
+            if name not in layer or type(ambient.get(name)) is not type(value):
                 return False
-        serial = next(_serials)
-        self._layer = {**layer, **{name: (serial, value) for name, value in ids.items()}}
+            if not (-MOST_INT <= value < MOST_INT if type(value) is int else _is_simple(value)):
+                return False
+        self._layer = {**layer, **ids}
+        if self._parent:
+            self._serial = {**self._serial, **dict.fromkeys(ids, next(_serials))}
         self.ambient = {**ambient, **ids}
         return True
 
     def set(self, ids: Ids) -> None:
         """Set plain ids that stay until they are changed; None removes one."""
-        serial = next(_serials)
-        self._layer = {**self._layer, **{name: (serial, value) for name, value in ids.items()}}
+        self._layer = {**self._layer, **ids}
+        self._serial = {**self._serial, **dict.fromkeys(ids, next(_serials))}
         self._refresh()
 
-    def restore(self, name: str, before: Layer) -> None:
-        """Let an id be again what `layer` said of it, which may be nothing."""
-        self._layer = {key: said for key, said in self._layer.items() if key != name}
-        if name in before:
-            self._layer[name] = before[name]
-        self._refresh()
+    def said(self, name: str) -> Said | None:
+        """Return what was set of an id here, None where nothing was."""
+        return (self._layer[name], self._serial[name]) if name in self._layer else None
 
-    @property
-    def layer(self) -> Layer:
-        """What has been set here."""
-        return self._layer
+    def restore(self, name: str, said: Said | None) -> None:
+        """Let an id be again what `said` told of it."""
+        layer, serial = dict(self._layer), dict(self._serial)
+        layer.pop(name, None)
+        serial.pop(name, None)
+        if said is not None:
+            layer[name], serial[name] = said
+        self._layer, self._serial = layer, serial
+        self._refresh()
 
     def merged(self, ids: Mapping[str, Any]) -> dict[str, Any]:
         """Return all ids of a call that gives `ids`; what the call gives is as it was given."""
@@ -97,20 +104,22 @@ class Scope:
         self.ambient = ambient
         if changed:
             self._changed()
-        for child in list(self._children):
-            child._refresh()
+        for child in [child() for child in list(self._children)]:
+            if child is not None:
+                child._refresh()
 
     def _merge(self) -> dict[str, Id]:
-        merged = {**self._constant, **{name: value for name, (_, value) in self._layers().items()}}
+        merged = {**self._constant, **{name: value for name, (value, _) in self._all_said().items()}}
         return {name: value for name, value in merged.items() if value is not None}
 
-    def _layers(self) -> Layer:
-        """Return what this logger and those it was bound from were told, of each id the latest."""
-        layers = dict(self._parent._layers()) if self._parent else {}
-        for name, said in self._layer.items():
-            if name not in layers or said[0] > layers[name][0]:
-                layers[name] = said
-        return layers
+    def _all_said(self) -> dict[str, Said]:
+        """Return what was set here and on the loggers that this one was bound from, of each id the latest."""
+        latest = self._parent._all_said() if self._parent else {}
+        for name, value in self._layer.items():
+            serial = self._serial[name]
+            if name not in latest or latest[name][1] < serial:
+                latest[name] = value, serial
+        return latest
 
 
 def plain_ids(ids: Mapping[str, Any]) -> dict[str, Id | None]:
@@ -125,9 +134,7 @@ def plain_ids(ids: Mapping[str, Any]) -> dict[str, Id | None]:
 
 
 def _is_simple(value: object) -> bool:
-    """Tell whether a value can be an id as it is; False also where that takes a closer look."""
-    if type(value) is int:
-        return -(2**63) <= value < 2**63
+    """Tell whether a value that is no int can be an id as it is; False also where that takes a closer look."""
     if type(value) is str:
-        return value.isascii() and len(value) <= MOST_ASCII
+        return len(value) <= MOST_ASCII and value.isascii()
     return type(value) in KIND_OF

@@ -222,8 +222,9 @@ class Segment:
         """Remember the codes of metrics that come together."""
         if len(self.layouts) >= MOST_LAYOUTS:
             self.layouts.clear()
-        codes = tuple(map(self.names.__getitem__, names))
-        self.layouts[names] = codes if len(codes) <= BLOCK_ROWS else array("i", codes).tobytes()
+        codes = tuple(self.names.get(name, 0) for name in names)
+        if all(codes):  # a roll between them may have dropped the dictionary
+            self.layouts[names] = codes if len(codes) <= BLOCK_ROWS else array("i", codes).tobytes()
 
     def repeated(self, stored: Sequence[Any], count: int) -> list[bytes]:
         """Return the bytes of each id column for `count` rows that share their ids."""
@@ -241,7 +242,10 @@ class Segment:
         return stored
 
     def seal(self) -> None:
-        """End the segment: calls still in flight fail at their commit, then nothing changes any more."""
+        """End the segment: calls still in flight fail at their commit, then nothing changes any more.
+
+        Where an exception cut it off it is simply done again.
+        """
         self.time.release()  # DURABILITY: before anything reads the segment as final
         self.storage.seal()
         self._release_views()

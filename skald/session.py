@@ -10,46 +10,49 @@ import atexit
 import contextlib
 import datetime as dt
 import os
+import sys
 import threading
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.claim import Claim, owners, run_lock
 from skald.console import format_line
-from skald.errors import LoggerClosedError, SkaldError, StorageError
+from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.functions import Namespace
 from skald.info import read_info, write_info
-from skald.layout import PARAMS, RUN_LOCK, SEGMENTS, console_name
+from skald.layout import PARAMS, RUN_LOCK, SEGMENTS, check_run_name, console_name, default_run_name, runs_dir
 from skald.logfile import LogFile
+from skald.opening import Description, Mode, open_run, open_scratch, open_unnamed
 from skald.params import Params
 from skald.pending import Pending
-from skald.schema import Id
+from skald.schema import KIND_OF, Id, kind_error, widen
 from skald.writer import Writer
 
 if TYPE_CHECKING:
     from skald.info import Status
 
-_sessions: Final[dict[Path | int, Session]] = {}
-"""The open sessions of this process, by run."""
+_sessions: Final[dict[int, Session]] = {}
+"""The open sessions of this process; several where it joined its own run."""
 
 
 class Session:
     """One process's recording of a run; with no folder (disabled) nothing is kept."""
 
-    def __init__(self, run: Path | None, claim: Claim | None, *, joined: bool, errors: str) -> None:
+    def __init__(self, name: str, run: Path | None, claim: Claim | None, *, joined: bool, errors: str) -> None:
         """Begin to record.
 
         Args:
+            name: of the run.
             run: the run's folder.
             claim: the writer's place in it.
             joined: whether another process made the run and is writing it.
             errors: what happens to bad input, `raise` or `warn`.
         """
-        self.run, self.errors = run, errors
+        self.name, self.run, self.errors = name, run, errors
         self.namespace = Namespace()
         self.lock = threading.RLock()
         self.closed = False
@@ -60,11 +63,14 @@ class Session:
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
         self.params = Params(run, run / SEGMENTS / RUN_LOCK if run else None)
-        self.file = LogFile(run / console_name(claim.name if joined and claim else None) if run else None)
-        self.pending = Pending(self._device_failed)
+        self._console = run / console_name(claim.name if joined and claim else None) if run else None
+        self.file = LogFile(self._console)
+        self.pending = Pending(self.note_rounded, self._device_failed)
         self._writer: Writer | None = Writer(claim, self.namespace)
-        self.name = claim.name if claim else ""
-        _sessions[run or id(self)] = self
+        self._writer_name = claim.name if claim else ""
+        self._scratch: Path | None = None
+        _end_at_exit()
+        _sessions[id(self)] = self
 
     def writer(self) -> Writer:
         """Return the writer of this process; a forked child gets its own at its first call.
@@ -94,14 +100,35 @@ class Session:
 
     def __str__(self) -> str:
         """Return the run's name."""
-        return repr(self.run.name) if self.run else "a disabled run"
+        return repr(self.name)
+
+    def check_kinds(self, ids: Mapping[str, Id | None]) -> None:
+        """Raise IdTypeError if an id has another kind in this run."""
+        kinds = {} if self.closed else self.writer().registry.kinds
+        for name, value in ids.items():
+            if value is not None and name in kinds and not widen(kinds[name], KIND_OF[type(value)]):
+                raise kind_error(name, KIND_OF[type(value)], kinds[name])
+
+    @contextlib.contextmanager
+    def contextualize(self, ids: Mapping[str, Id | None]) -> Iterator[None]:
+        """Give ids to the calls inside, in this thread or task; from the first time on, calls look for them."""
+        with self.lock:
+            if not self.contextual:
+                self.contextual = True
+                for calls in list(self.calls):
+                    calls.switch()
+        token = self.context.set({**(self.context.get() or {}), **ids})
+        try:
+            yield
+        finally:
+            self.context.reset(token)
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
         writer, self._writer = self._writer, None
         self.forked = True
         self.lock = threading.RLock()
-        self.pending = Pending(self._device_failed)
+        self.pending = Pending(self.note_rounded, self._device_failed)
         self.namespace.empty()
         if writer is not None:
             writer.abandon()
@@ -122,23 +149,33 @@ class Session:
     def _device_failed(self, name: str, error: Exception) -> None:
         self.refused["DeviceError"] += 1
         if self.refused["DeviceError"] == 1:
-            self.warn(f"the device did not produce a value of metric {name!r}: {error}")
+            reason = error.__cause__ or error
+            self.warn(f"the device did not produce a value of metric {name!r}: {type(reason).__name__}: {reason}")
 
     def warn(self, text: str) -> None:
-        """Warn in the terminal and in console.log."""
+        """Warn in the terminal, as from the line that called Skald, and in console.log."""
         from loguru import logger
 
-        logger.opt(depth=2).warning("skald: {}", text)
+        logger.opt(depth=_own_frames()).warning("skald: {}", text)
         now = dt.datetime.now().astimezone()
         self.file.append(format_line(now, "WARNING", {}, f"skald: {text}"))
+
+    def folder(self) -> Path:
+        """Return the run's folder; of a disabled run one that is there until the interpreter ends."""
+        if self.run is not None:
+            return self.run
+        with self.lock:
+            if self._scratch is None:
+                self._scratch = open_scratch(self.name)
+            return self._scratch
 
     def sync(self) -> None:
         """Put everything on the disk itself."""
         self.pending.finish()
         self.writer().sync()
-        if self.run:
-            for name in (console_name(), PARAMS):
-                with contextlib.suppress(FileNotFoundError), (self.run / name).open("rb+") as file:
+        if self.run and self._console:
+            for path in (self._console, self.run / PARAMS):
+                with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
                     os.fsync(file.fileno())
 
     def close(self, status: Status) -> None:
@@ -146,12 +183,14 @@ class Session:
         with self.lock:
             if self.closed:
                 return
-            self.pending.finish()
+            self.pending.stop()
             self.closed = True
             self.namespace.empty()
-            _sessions.pop(self.run or id(self), None)
-            fault = self._end(status)
-            self.file.close()
+            _sessions.pop(id(self), None)
+            try:
+                fault = self._end(status)
+            finally:
+                self.file.close()
         if fault:
             raise StorageError(fault.errno, f"some rows did not reach the disk: {fault}")
 
@@ -160,10 +199,15 @@ class Session:
         if writer is None:
             return None
         fault = writer.seal()
-        if run is not None and not self.forked and run.exists():
-            self._write_status(run, status)
-        writer.release()
-        if run is not None and not self.forked and run.exists() and not fault:
+        if run is not None and not run.is_dir():
+            self.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
+            run = None
+        try:
+            if run is not None and not self.forked:
+                self._write_status(run, status)
+        finally:
+            writer.release()
+        if run is not None and not self.forked and not fault:
             self._compact(run)
         return fault
 
@@ -173,9 +217,9 @@ class Session:
         with run_lock(run):
             info = read_info(run)
             for session in info.sessions:
-                if session.writer == self.name:
+                if session.writer == self._writer_name:
                     session.status, session.ended = status, now
-            if set(owners(run)) <= {self.name}:
+            if set(owners(run)) <= {self._writer_name}:
                 info.status, info.ended = status, now
             write_info(run, info)
 
@@ -191,9 +235,44 @@ class Session:
             self.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 
 
-def open_session(run: Path) -> Session | None:
-    """Return the open session of this process on a run, if it has one."""
-    return _sessions.get(run)
+def start_session(
+    run_name: str | None, folder: str | os.PathLike[str] | None, mode: Mode, description: Description, *, errors: str
+) -> Session:
+    """Open a run as the mode says, and a session on it.
+
+    Raises:
+        InvalidInputError, RunExistsError, RunNotFoundError, StorageError: as `Logger` says.
+    """
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+        raise InvalidInputError(f"dir must be a str or a path, got {type(folder).__name__}: {folder!r:.80}")
+    runs = runs_dir(folder)
+    if mode == "join" and run_name is None:
+        raise InvalidInputError("mode='join' needs the run_name of the run to join")
+    if mode == "disabled":
+        name = default_run_name() if run_name is None else check_run_name(run_name)
+        return Session(name, None, None, joined=False, errors=errors)
+    if run_name is None:
+        opened = open_unnamed(runs, mode, description)
+    else:
+        run = runs / check_run_name(run_name)
+        if mode == "overwrite":
+            for session in _open_sessions(run):
+                session.close("stopped")  # a notebook cell run twice
+        opened = open_run(run, mode, description)
+    return Session(opened.run.name, opened.run, opened.claim, joined=opened.joined, errors=errors)
+
+
+def _open_sessions(run: Path) -> list[Session]:
+    """Return the open sessions of this process on a run, but for those that it inherited by a fork."""
+    return [session for session in list(_sessions.values()) if session.run == run and not session.forked]
+
+
+def _own_frames() -> int:
+    """Return how many frames of Skald are above the caller, its generated functions among them."""
+    depth, frame = 0, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in ("skald", "contextlib"):
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def _after_fork() -> None:
@@ -203,9 +282,26 @@ def _after_fork() -> None:
 
 def _at_exit() -> None:
     for session in list(_sessions.values()):
-        session.close("finished")
+        try:
+            session.close("finished")
+        except Exception as error:  # noqa: BLE001 told, and the others are still to be closed
+            session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
+
+
+def _end_at_exit() -> None:
+    """Have the open sessions closed at exit, while messages still reach the terminal.
+
+    NOTE: what is registered last runs first, and loguru registers the end of its handlers when it is imported;
+    so it is imported here: 15 ms, which `import skald` does not cost. And pyarrow imports pandas, where there is
+    one, at the first array that it makes, which fails at exit unless this module has been imported before.
+    """
+    import concurrent.futures.thread  # noqa: F401
+
+    import loguru  # noqa: F401
+
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-atexit.register(_at_exit)

@@ -5,6 +5,7 @@ Invariant: a reader of one metric touches little: of each chunk only the row gro
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import zlib
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,9 @@ class Sink(Protocol):
 
     def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
         """Write what the file says of itself; the file stays open."""
+
+    def abandon(self) -> None:
+        """Give up, before the file is closed."""
 
 
 class ParquetSink:
@@ -78,6 +82,12 @@ class ParquetSink:
         """Write the footer."""
         self._writer.add_key_value_metadata({COVERAGE_KEY: encode(coverage), METRICS_KEY: msgspec.json.encode(metrics)})
         self._writer.close()
+
+    def abandon(self) -> None:
+        """Let pyarrow end the file while it is open: it would try when it is collected, and complain."""
+        with contextlib.suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._writer.is_open = False
 
 
 def row_groups(metric: np.ndarray[Any, Any]) -> Iterator[tuple[int, int]]:
@@ -131,6 +141,9 @@ class CsvSink:
         self.description = CsvFile(
             size=self._size, crc32=self._crc, kinds=self._kinds, metrics=tuple(metrics), coverage=coverage
         )
+
+    def abandon(self) -> None:
+        """Give up: nothing is held back."""
 
     def _put(self, text: str) -> None:
         data = text.encode()

@@ -26,7 +26,7 @@ class Branch(NamedTuple):
     columns: tuple[tuple[str, Kind], ...]
     given: frozenset[str]
     """Ids that come with the call; the others come from the logger."""
-    count: int | None = None
+    metrics: int | None = None
     """Metrics of a call of log_metrics; 0 for any number above BLOCK_ROWS."""
 
 
@@ -80,8 +80,8 @@ def _condition(branch: Branch, parameters: Sequence[str]) -> str:
     """
     kinds = dict(branch.columns)
     tests = []
-    if branch.count is not None:
-        tests.append(f"_skald_len(_skald_metrics) {f'== {branch.count}' if branch.count else f'> {BLOCK_ROWS}'}")
+    if branch.metrics is not None:
+        tests.append(f"_skald_len(_skald_metrics) {f'== {branch.metrics}' if branch.metrics else f'> {BLOCK_ROWS}'}")
     for name in parameters:
         if name not in branch.given:
             tests.append(f"{name} is _skald_absent")
@@ -136,7 +136,7 @@ def _many_rows(branch: Branch, line: int) -> list[str]:
         "_skald_now = _skald_time_ns()",
         "_skald_codes = _skald_segment.layouts[_skald_tuple(_skald_metrics)]",
     ]
-    if not branch.count:
+    if not branch.metrics:
         ids = ", ".join([*stored, ""])
         return [
             *checked,
@@ -145,7 +145,7 @@ def _many_rows(branch: Branch, line: int) -> list[str]:
             f"_skald_segment.store_known(_skald_codes, _skald_metrics.values(), ({ids}), _skald_now)",
             "return",
         ]
-    places = range(branch.count)
+    places = range(branch.metrics)
     values, codes = (", ".join(f"_skald_{letter}{k}" for k in places) + "," for letter in "vk")
     is_float = " and ".join(f"_skald_type(_skald_v{k}) is _skald_float" for k in places)
     checked += [

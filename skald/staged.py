@@ -17,6 +17,7 @@ import numpy as np
 
 from skald.blueprint import SEALED_AT, Shape, blueprint
 from skald.durable import sync_folder
+from skald.lock import is_held_here
 from skald.notice import tell
 from skald.schema import MAX_ID_BYTES
 from skald.storage import Parts, create, fill, write_at
@@ -32,7 +33,7 @@ class Staged:
     """Anonymous memory of a segment, and the file that follows it."""
 
     def __init__(self, path: Path, shape: Shape, parts: Parts, *, network: bool) -> None:
-        """Take the memory; the file is made now if the disk allows, else by a later flush."""
+        """Take the memory; `open` makes the file, or the next flush."""
         self.path, self.network = path, network
         self._shape, self._layout = shape, blueprint(shape)
         self._parts = parts
@@ -43,43 +44,55 @@ class Staged:
         self._flushed = 0  # rows before the first hole that are in the file
         self._sealed = False
         self.is_done = False  # sealed, and all of it in the file
-        self._lock = threading.Lock()
-        with contextlib.suppress(OSError):  # tried again, and told, by the flush
-            self._open()
+        self._failed = False
 
-    def _open(self) -> int:
+    def open(self) -> int:
+        """Make the file, if it is not there yet; return its descriptor.
+
+        Raises:
+            OSError: no space, no folder.
+        """
         if self._descriptor is None:
             self._descriptor = create(self.path, self._layout.size, self._parts, reserve=False)
             self._parts = ()
         return self._descriptor
 
     def flush(self) -> None:
-        """Write the rows committed so far.
+        """Write the rows committed so far; of two threads one at a time.
 
         Raises:
             OSError: the disk takes nothing now; nothing is lost, and the next flush tries again.
         """
-        with self._lock:
-            if self.is_done:
-                return
-            descriptor = self._open()
-            first = self._flushed
-            positions = self._layout.columns
-            begin = positions[_TIME_AT]
-            copied = self.memory[begin + 8 * first : begin + 8 * self._shape.rows]
-            committed = np.frombuffer(copied, np.int64) != 0
-            rows = int(committed.nonzero()[0][-1]) + 1 if committed.any() else 0
-            if rows:
-                self._write_dictionaries(descriptor)
-                self._write_columns(descriptor, first, first + rows)
-                if self.network:
-                    _data_sync(descriptor)
-                write_at(descriptor, copied[: 8 * rows], begin + 8 * first)  # DURABILITY: after what they vouch for
-                self._flushed = first + (rows if committed[:rows].all() else int(committed.argmin()))
-            if self._sealed:
+        if self.is_done:
+            return
+        sealed = self._sealed  # NOTE: before the times are copied: what is committed later is not in the copy
+        try:
+            descriptor = self.open()
+            self._write(descriptor)
+            if sealed:
                 write_at(descriptor, b"\x01", SEALED_AT)
-                self.is_done = True
-                self.abandon()
+        except OSError:
+            self._failed = True
+            raise
+        self._failed = False
+        if sealed:
+            self.is_done = True
+            self.abandon()
+
+    def _write(self, descriptor: int) -> None:
+        first = self._flushed
+        begin = self._layout.columns[_TIME_AT]
+        copied = self.memory[begin + 8 * first : begin + 8 * self._shape.rows]
+        committed = np.frombuffer(copied, np.int64) != 0
+        if not committed.any():
+            return
+        rows = int(committed.nonzero()[0][-1]) + 1
+        self._write_dictionaries(descriptor)
+        self._write_columns(descriptor, first, first + rows)
+        if self.network:
+            _data_sync(descriptor)
+        write_at(descriptor, copied[: 8 * rows], begin + 8 * first)  # DURABILITY: after what they vouch for
+        self._flushed = first + (rows if committed[:rows].all() else int(committed.argmin()))
 
     def _write_columns(self, descriptor: int, first: int, last: int) -> None:
         widths = [4, 8, 8, *[8] * self._shape.columns.mixed]
@@ -104,16 +117,15 @@ class Staged:
 
     @property
     def waiting_bytes(self) -> int:
-        """How much of the memory the disk has not taken."""
-        return 0 if self._descriptor is not None or self.is_done else self._layout.size
+        """How much of the memory the disk would not take."""
+        return self._layout.size if self._failed or (self._descriptor is None and not self.is_done) else 0
 
     def seal(self) -> None:
         """Let the next flush write the rest, mark the file as final and free the memory."""
         self._sealed = True
 
     def sync(self) -> None:
-        """Write what is committed and wait until the disk has it."""
-        self.flush()
+        """Wait until the disk has what was flushed."""
         if self._descriptor is not None:
             os.fsync(self._descriptor)
             sync_folder(self.path.parent)
@@ -140,6 +152,7 @@ class Flusher:
     def __init__(self) -> None:
         """Start with nothing to write; the thread starts with the first segment."""
         self._staged: list[Staged] = []
+        self._lock = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._fault = ""
@@ -161,17 +174,23 @@ class Flusher:
             self.flush()
 
     def flush(self) -> OSError | None:
-        """Write everything committed; return the fault of the disk, if it has one."""
+        """Write everything committed; return the fault of the disk, if it has one.
+
+        A signal handler that interrupted this very method leaves it to the interrupted call.
+        """
+        if is_held_here(self._lock):
+            return None
         fault: OSError | None = None
-        for staged in list(self._staged):
-            try:
-                staged.flush()
-            except OSError as error:
-                fault = error
-            else:
-                if staged.is_done:
-                    self._staged.remove(staged)
-        self._tell(fault)
+        with self._lock:
+            for staged in list(self._staged):
+                try:
+                    staged.flush()
+                except OSError as error:
+                    fault = error
+                else:
+                    if staged.is_done:
+                        self._staged.remove(staged)
+            self._tell(fault)
         return fault
 
     def _tell(self, fault: OSError | None) -> None:

@@ -92,7 +92,8 @@ class Mapped:
 
     def seal(self) -> None:
         """Mark the file as never to change again."""
-        self.memory[SEALED_AT] = 1
+        if not self.memory.closed:
+            self.memory[SEALED_AT] = 1
 
     def sync(self) -> None:
         """Wait until the disk has everything."""
@@ -116,6 +117,8 @@ def _populate(memory: mmap.mmap) -> None:
         try:
             memory.madvise(_POPULATE_WRITE)
         except OSError as error:
+            if error.errno == errno.EFAULT:  # a store would have been a SIGBUS
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             if error.errno != errno.EINVAL:  # an older kernel: a call faults a page now and then
                 raise
 

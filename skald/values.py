@@ -55,7 +55,7 @@ def _from_number(value: Any) -> Value:
 
 def _error(name: str, value: Any) -> ValueTypeError:
     shape = getattr(value, "shape", ())
-    what = f"{type(value).__name__} of shape {tuple(shape)}" if shape else f"{type(value).__name__}: {reprlib.repr(value)}"
-    error = ValueTypeError(f"metric {str(name)!r} needs one number, got {what}")
+    what = f"of shape {tuple(shape)}" if shape else reprlib.repr(value)
+    error = ValueTypeError(f"metric {str(name)!r} needs one number, got {type(value).__name__}: {what}")
     error.add_note("hint: reduce it first, as in value.mean(); log text with info() or log_text()")
     return error

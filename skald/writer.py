@@ -1,31 +1,35 @@
 """The writer: one process's hold on a run, its streams of segments, and the slow path of a log call.
 
-Invariant: every change that a log call can see is one store (the published state, `stream.segment`), so an
-exception between any two bytecodes, and a call on another thread, meets the state before it or after it.
+Invariant: `stream.segment` is the one truth, and changes by one store; the published state and the sealing of
+what came before follow from it, and where an exception has cut them off, the next call makes up for it. So an
+exception between any two bytecodes, a signal handler and another thread meet the state before it or after it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from skald.batch import Batch
 from skald.blueprint import Capacity, Columns, Shape, blueprint
 from skald.claim import Claim
 from skald.dictionary import FIRST, Dictionary, DictionaryFull, next_capacity
+from skald.durable import is_full, sync_file, sync_folder
 from skald.errors import LoggerClosedError, SkaldError, StorageError
 from skald.filled import FILLED_ROWS, Filled, as_kind, filled_segments
 from skald.functions import Namespace
-from skald.layout import segment_name
+from skald.layout import segment_name, segment_number
 from skald.lock import is_held_here
 from skald.notice import tell
-from skald.registry import Registry
-from skald.schema import METRIC, Id, Kind, fit_id
+from skald.registry import Registry, merge_kinds
+from skald.schema import METRIC, Id, Kind, Kinds, fit_id
 from skald.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
 from skald.source import BLOCK_ROWS
 from skald.staged import MOST_WAITING_BYTES, Flusher, Staged
@@ -35,8 +39,6 @@ MOST_STREAMS: Final = 64
 """Id sets with an open segment of their own; each costs a descriptor."""
 MOST_MIXED_IDS: Final = 63
 """Id columns of a mixed segment: bits of an int64 but its sign."""
-
-_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
 MOST_CACHED: Final = 256
 
@@ -54,12 +56,25 @@ class Slot(NamedTuple):
 class Stream:
     """The segments of one id set, of which one is active."""
 
-    __slots__ = ("names", "number", "segment")
+    __slots__ = ("activated", "columns", "kinds", "mixed", "names", "number", "segment")
 
-    def __init__(self, number: int, names: tuple[str, ...]) -> None:
-        """Begin a stream of rows with these ids; its first row makes its first segment."""
-        self.number, self.names = number, names
-        self.segment: Segment | None = None
+    def __init__(
+        self, number: int, names: tuple[str, ...], *, mixed: bool = False, segment: Segment | None = None
+    ) -> None:
+        """Begin a stream of rows with these ids, or (mixed) some of them; its first row makes its first segment."""
+        self.number, self.names, self.mixed, self.segment = number, names, mixed, segment
+        self.activated: Segment | None = None  # what calls store into, once all else that follows is done too
+        self.kinds: Kinds | None = None
+        self.columns = Columns(())
+
+    def columns_in(self, kinds: Kinds) -> Columns:
+        """Return the columns by the kinds that the ids have now: the same object while they are the same."""
+        if self.kinds is not kinds:
+            columns = Columns(tuple((name, kinds[name]) for name in self.names), mixed=self.mixed)
+            if columns != self.columns:
+                self.columns = columns
+            self.kinds = kinds
+        return self.columns
 
 
 class Writer:
@@ -84,7 +99,10 @@ class Writer:
         self._by_call: dict[tuple[str, ...], Stream] = {}
         self._mixed: Stream | None = None
         self._open: dict[int, Segment] = {}
-        self._queue: deque[Callable[[], None]] = deque()
+        self._synced = 0  # segments with a smaller number are on the disk itself
+        self._aside = next(self._stream_numbers)
+        self._depth = 0  # of calls that interrupted each other in the slow path
+        self._unknown: deque[Mapping[str, Id]] = deque()  # ids of such calls, for the interrupted one to learn
 
     def append(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
         """Append rows that share ids and time; names, values and ids are plain and legal.
@@ -96,12 +114,8 @@ class Writer:
         """
         if is_held_here(self.lock):
             self._append_aside(rows, ids, time_ns)
-            return
-        with self.lock:
-            try:
-                self._append(rows, ids, time_ns)
-            finally:
-                self._drain()
+        else:
+            self._slowly(partial(self._append, rows, ids, time_ns))
 
     def append_batch(self, batch: Batch) -> None:
         """Append a row for each place of each metric: few into the active segment, many as segments of their own.
@@ -110,26 +124,25 @@ class Writer:
             IdTypeError, LoggerClosedError, StorageError: as `append`.
         """
         if is_held_here(self.lock):
-            self._queue.append(partial(self._append_batch, batch))
-            return
-        with self.lock:
-            try:
-                self._append_batch(batch)
-            finally:
-                self._drain()
+            self._check_open()
+            self._fill_all(batch, self._aside, self._kinds_aside(batch.samples))
+        else:
+            self._slowly(partial(self._append_batch, batch))
 
     def columns_of(self, ids: Mapping[str, Id]) -> tuple[tuple[str, Kind], ...] | None:
         """Return the id columns of the stream that these ids go to, None where it is a mixed one."""
         with self.lock:
             stream = self._by_call.get(tuple(ids))
-            return self._columns(stream).ids if stream else None
+            return stream.columns_in(self.registry.kinds).ids if stream else None
 
     def reserve(self, name: str, ids: Mapping[str, Id]) -> Slot:
         """Take a row now whose value comes later; its segment is sealed after `fill` of it."""
-        with self.lock:
-            self._check_open()
-            stream, fitted = self._stream(ids)
-            return self._into(stream, lambda segment: Slot(segment, segment.hold(name, fitted)))
+        if is_held_here(self.lock):
+            segment, fitted = self._segment_aside((name,), ids)
+            slot = Slot(segment, segment.hold(name, fitted))
+            self._retire(segment)
+            return slot
+        return self._slowly(partial(self._reserve, name, ids))
 
     def fill(self, slot: Slot, value: float | None, time_ns: int) -> None:
         """Commit a reserved row, or leave it a hole where its value never came (None)."""
@@ -153,6 +166,21 @@ class Writer:
                 raise StorageError(fault.errno, f"rows wait in memory, the disk does not take them: {fault}")
             for segment in list(self._open.values()):
                 segment.storage.sync()
+            still_open = list(self._open)
+        if self.claim:
+            try:
+                self._sync_sealed(self.claim.folder, still_open)
+            except OSError as error:
+                raise storage_error(error) from error
+
+    def _sync_sealed(self, folder: Path, still_open: Collection[int]) -> None:
+        """Wait for the segments that were sealed since the last time."""
+        numbers = {number for path in folder.iterdir() if (number := segment_number(path.name)) is not None}
+        for number in sorted(number for number in numbers.difference(still_open) if number >= self._synced):
+            with contextlib.suppress(FileNotFoundError):  # compacted, which waits for the disk too
+                sync_file(folder / segment_name(number))
+        sync_folder(folder)
+        self._synced = min(still_open, default=max(numbers, default=0))
 
     def seal(self) -> OSError | None:
         """Let no call append any more; return the fault that keeps rows from the disk, if there is one.
@@ -174,21 +202,32 @@ class Writer:
 
     def abandon(self) -> None:
         """Forget everything in a forked child: it all belongs to the parent."""
+        self.closed = True
         for segment in list(self._open.values()):
             segment.abandon()
-        if self.claim:
-            self.claim.abandon()
 
     # --- the slow path; the lock is held ---
+
+    def _slowly(self, action: Callable[[], T]) -> T:
+        # NOTE: no context manager written in Python: an exception as it is entered would leave the lock held
+        with self.lock:
+            self._depth = 0
+            try:
+                self._check_open()
+                return action()
+            except (ValueError, StorageError):
+                self._check_open()  # closed under this call by a signal handler that interrupted it, or forked there
+                raise
+            finally:
+                self._learn_unknown()
 
     def _check_open(self) -> None:
         if self.closed:
             raise LoggerClosedError("the logger is closed, so nothing more can be logged to this run")
 
     def _append(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
-        self._check_open()
         stream, fitted = self._stream(ids)
-        if len(rows) > BLOCK_ROWS and stream is not self._mixed:
+        if len(rows) > BLOCK_ROWS and not stream.mixed:
             self._into(stream, lambda segment: segment.store_rows(rows, fitted, time_ns), rows=len(rows))
         else:
             for name, value in rows:
@@ -197,22 +236,27 @@ class Writer:
             stream.segment.learn(tuple(name for name, _ in rows))
 
     def _append_batch(self, batch: Batch) -> None:
-        self._check_open()
         stream, samples = self._stream(batch.samples)
         kinds = self.registry.kinds
-        names = [name for name in kinds if name in samples]
-        columns = Columns(tuple((name, kinds[name]) for name in names))
-        ids = {name: as_kind(name, batch.ids[name], kinds[name]) for name in names}
-        if len(batch.values) * batch.length < FILLED_ROWS and stream is not self._mixed:
+        if len(batch.values) * batch.length < FILLED_ROWS and not stream.mixed:
+            ids = {name: as_kind(name, batch.ids[name], kinds[name]) for name in samples}
             for name, values in batch.values.items():
                 store = partial(Segment.store_column, name=name, values=values, ids=ids, times=batch.times)
                 self._into(stream, store, rows=batch.length)
             return
-        if stream.segment:
-            old, stream.segment = stream.segment, None
-            self.namespace.publish(stream.names, ())
-            self._retire(old)
-        for filled in filled_segments(batch, stream.number, columns, ids):
+        stream.segment = None  # the next row comes after these
+        self._activate(stream)
+        self._fill_all(batch, stream.number, kinds)
+
+    def _reserve(self, name: str, ids: Mapping[str, Id]) -> Slot:
+        stream, fitted = self._stream(ids)
+        return self._into(stream, lambda segment: Slot(segment, segment.hold(name, fitted)))
+
+    def _fill_all(self, batch: Batch, stream: int, kinds: Kinds) -> None:
+        names = [name for name in kinds if name in batch.ids]
+        columns = Columns(tuple((name, kinds[name]) for name in names))
+        ids = {name: as_kind(name, batch.ids[name], kinds[name]) for name in names}
+        for filled in filled_segments(batch, stream, columns, ids):
             self._fill(filled)
 
     def _fill(self, filled: Filled) -> None:
@@ -225,7 +269,7 @@ class Writer:
     def _into(self, stream: Stream, store: Callable[[Segment], T], *, rows: int = 1) -> T:
         """Store into the active segment of a stream, which rolls as often as that takes."""
         while True:
-            segment = stream.segment or self._roll(stream, rows=rows)
+            segment = self._active(stream, rows=rows)
             try:
                 return store(segment)
             except InterleavedError:
@@ -235,30 +279,54 @@ class Writer:
             except DictionaryFull as full:
                 self._roll(stream, rows=rows, room_for=len(str(full.args[0]).encode()))
 
+    def _active(self, stream: Stream, *, rows: int) -> Segment:
+        """Return the segment of a stream, a new one where its columns are not the stream's any more."""
+        segment = stream.segment
+        if segment is None or segment.shape.columns != stream.columns_in(self.registry.kinds):
+            return self._roll(stream, rows=rows)
+        if stream.activated is not segment:
+            self._activate(stream)
+        return segment
+
     def _append_aside(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
         """Append from a signal handler that interrupted the slow path: nothing that it was changing is touched."""
-        self._check_open()
-        if not self.registry.knows(ids):
-            self._queue.append(partial(self._append, rows, dict(ids), time_ns))  # the call that was interrupted does it
-            return
-        kinds = self.registry.kinds
-        columns = Columns(tuple((name, kinds[name]) for name in ids))
-        fitted = {name: fit_id(name, value, kinds[name]) for name, value in ids.items()}
-        room = 2 * sum(len(name.encode()) for name in (*dict(rows), *map(str, ids.values()))) + FIRST.bytes
-        capacity = Capacity(len(rows) + FIRST.entries, room)
-        shape = self._shape(next(self._stream_numbers), columns, len(rows), lambda _: capacity)
-        segment = self._create(shape, [None] * len(shape.dictionaries))
+        segment, fitted = self._segment_aside([name for name, _ in rows], ids)
         for name, value in rows:
             segment.store(name, value, fitted, time_ns)
         self._retire(segment)
 
-    def _drain(self) -> None:
-        while self._queue:
-            append = self._queue.popleft()
+    def _segment_aside(self, names: Sequence[str], ids: Mapping[str, Id]) -> tuple[Segment, Mapping[str, Id]]:
+        """Make a small segment for rows of one interrupting call; return it, and the ids as its columns store them."""
+        self._check_open()
+        kinds = self._kinds_aside(ids)
+        columns = Columns(tuple((name, kinds[name]) for name in ids))
+        fitted = {name: fit_id(name, value, kinds[name]) for name, value in ids.items()}
+        room = FIRST.bytes
+        while room < sum(len(text.encode()) for text in (*names, *map(str, ids.values()))):
+            room *= 2
+        capacity = Capacity(len(names) + FIRST.entries, room)
+        shape = self._shape(self._aside, columns, len(names), lambda _: capacity)
+        self._depth += 1
+        try:
+            return self._create(shape, [None] * len(shape.dictionaries)), fitted
+        finally:
+            self._depth -= 1
+
+    def _kinds_aside(self, ids: Mapping[str, Id]) -> Kinds:
+        known = self.registry.kinds
+        kinds = merge_kinds(known, ids)
+        if kinds != known:
+            self._unknown.append(dict(ids))
+        return kinds
+
+    def _learn_unknown(self) -> None:
+        """Learn the ids of calls that have interrupted this one."""
+        while self._unknown:
             try:
-                append()
+                self._learn(self._unknown[0])
             except SkaldError as error:  # its call is long over: nobody else could be told
-                tell(f"a row logged by a signal handler was refused: {error}")
+                tell(f"an id logged by a signal handler has another kind elsewhere: {error}")
+            self._unknown.popleft()
 
     def _stream(self, ids: Mapping[str, Id]) -> tuple[Stream, Mapping[str, Id]]:
         """Return the stream of an id set, and the ids as its columns store them."""
@@ -280,37 +348,28 @@ class Writer:
 
     def _learn(self, ids: Mapping[str, Id]) -> None:
         try:
-            widened = self.registry.learn(ids)
+            self.registry.learn(ids)
         except OSError as error:
             raise storage_error(error) from error
-        for stream in list(self._streams.values()) if widened else ():
-            segment = stream.segment
-            if segment and segment.shape.columns != self._columns(stream):
-                self._roll(stream)
 
     def _new_stream(self, names: tuple[str, ...]) -> Stream:
-        if len(self._streams) < MOST_STREAMS:
+        if len(self._streams) < MOST_STREAMS or len(names) > MOST_MIXED_IDS:
             stream = self._streams[names] = Stream(next(self._stream_numbers), names)
             return stream
         mixed = self._mixed
         if mixed is None or len({*mixed.names, *names}) > MOST_MIXED_IDS:
             if mixed and mixed.segment:
                 self._retire(mixed.segment)
-            mixed = self._mixed = Stream(next(self._stream_numbers), ())
-        if not set(names) <= set(mixed.names):
-            mixed.names = tuple(name for name in self.registry.kinds if name in {*mixed.names, *names})
-            if mixed.segment:
-                self._roll(mixed)
+            mixed = self._mixed = Stream(next(self._stream_numbers), names, mixed=True)
+        elif not set(names) <= set(mixed.names):
+            wider = tuple(name for name in self.registry.kinds if name in {*mixed.names, *names})
+            mixed = self._mixed = Stream(mixed.number, wider, mixed=True, segment=mixed.segment)
         return mixed
-
-    def _columns(self, stream: Stream) -> Columns:
-        kinds = self.registry.kinds
-        return Columns(tuple((name, kinds[name]) for name in stream.names), mixed=stream is self._mixed)
 
     def _roll(self, stream: Stream, *, rows: int = 1, room_for: int = 0) -> Segment:
         """Open the next segment of a stream, publish it, and seal the one before."""
         old = stream.segment
-        columns = self._columns(stream)
+        columns = stream.columns_in(self.registry.kinds)
         named = _by_name(old)
         size = max(rows, _next_rows(old, grow=not room_for))
         carried: list[Dictionary | None] = []
@@ -324,11 +383,18 @@ class Writer:
         shape = self._shape(stream.number, columns, size, decide)
         segment = self._create(shape, carried)
         stream.segment = segment
-        if not columns.mixed:
-            self.namespace.publish(stream.names, segment.state)
-        if old is not None:
-            self._retire(old)
+        self._activate(stream)
         return segment
+
+    def _activate(self, stream: Stream) -> None:
+        """Send all calls to the active segment of a stream, and seal the stream's others; safe to do again."""
+        active = stream.segment
+        if not stream.mixed:
+            self.namespace.publish(stream.names, active.state if active else ())
+        for segment in list(self._open.values()):
+            if segment.shape.stream == stream.number and segment is not active:
+                self._retire(segment)
+        stream.activated = active
 
     def _shape(self, stream: int, columns: Columns, rows: int, capacity_of: Callable[[str], Capacity]) -> Shape:
         names = [METRIC, *(name for name, kind in columns.ids if kind == "str")]
@@ -342,21 +408,29 @@ class Writer:
         return segment
 
     def _store(self, number: int, shape: Shape, parts: Parts) -> Storage:
+        """Make the memory of a segment, and its file; in memory at first where calls interrupt each other too often."""
         size = blueprint(shape).size
+        self._check_open()  # NOTE: a forked child must make no file in its parent's folder
         if self.claim is None:
             return Volatile(size, parts)
         path = self.claim.folder / segment_name(number)
-        if self.mode == "mapped":
+        if self.mode == "mapped" and self._depth <= 1:
             try:
                 return Mapped(path, size, parts)
             except OSError as error:
-                if error.errno not in _FULL:
+                if not is_full(error):
                     raise storage_error(error) from error
         if self._flusher.waiting_bytes > MOST_WAITING_BYTES:
-            raise StorageError(
-                errno.ENOSPC, f"the disk takes no rows, and {MOST_WAITING_BYTES >> 20} MiB wait in memory"
-            )
+            text = f"the disk takes no rows, and {MOST_WAITING_BYTES >> 20} MiB wait in memory: {path.parent}"
+            raise StorageError(errno.ENOSPC, text)
         staged = Staged(path, shape, parts, network=self._network)
+        if self._depth <= 1:
+            try:
+                staged.open()
+            except FileNotFoundError as error:
+                raise storage_error(error) from error
+            except OSError:
+                pass  # tried again, and told, by the flush
         self._flusher.add(staged)
         return staged
 

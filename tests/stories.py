@@ -33,6 +33,14 @@ class Story:
             for parts in streams
         ]
 
+    def __repr__(self) -> str:
+        """Tell metric, µs and value of every row."""
+        return "\n".join(
+            f"w{stream // 2}/{stream % 2}: "
+            + " | ".join(" ".join(f"{r.metric}@{(r.time - START) // 1000}={r.value}" for r in part) for part in parts)
+            for stream, parts in enumerate(self.streams)
+        )
+
     def write(self, run: Path) -> list[str]:
         """Write the segments of a run, all but the last of each stream sealed; return the names of the writers.
 

@@ -17,6 +17,8 @@ HEAVY = {"polars", "rich", "typer", "textual"}
 
 IMPORT = "import skald"
 LOG = """
+import pathlib
+
 import skald
 
 with skald.Logger("run", dir="runs") as logger:
@@ -25,7 +27,7 @@ with skald.Logger("run", dir="runs") as logger:
         logger.log_metric("loss", 1 / (step + 1), step=step)
         logger.log_metrics({"accuracy": 0.5, "f1": 0.25}, split="val")
     logger.info("done")
-assert (logger.run.path / "metrics.parquet").exists()
+assert pathlib.Path("runs/run/metrics.parquet").exists()
 """
 REPORT = "\nimport sys\nprint(*sorted({name.partition('.')[0] for name in sys.modules}))"
 

@@ -24,7 +24,8 @@ STARTED = dt.datetime(2026, 11, 23, 8, 15, 0, 123_456, tzinfo=dt.UTC)
 HOLD_LOCK = """
 import pathlib, sys
 from skald.lock import FileLock
-FileLock(pathlib.Path(sys.argv[1])).acquire()
+lock = FileLock(pathlib.Path(sys.argv[1]))
+lock.acquire()
 print(flush=True)
 input()
 """
