@@ -56,7 +56,8 @@ class Opened(NamedTuple):
     claim: Claim
     joined: bool
     """Whether another process was writing it."""
-    resumed: bool
+    was_finished: bool
+    """Whether the run had been ended well before."""
 
 
 def check_mode(given: str | None) -> Mode:
@@ -146,6 +147,7 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     if alive and mode != "join":
         raise _written(run, alive)
     info = read_info(run) if there else _new_info(run, description)
+    was_finished = there and info.status == "finished"
     claim = Claim(run)
     now = dt.datetime.now(dt.UTC)
     info.sessions.append(SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now))
@@ -153,7 +155,7 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     write_info(run, info)
     if there:
         _seed_kinds(run)
-    return Opened(run, claim, joined=bool(alive), resumed=there)
+    return Opened(run, claim, joined=bool(alive), was_finished=was_finished)
 
 
 def _new_info(run: Path, description: Description) -> RunInfo:

@@ -259,7 +259,10 @@ def start_session(
             for session in _open_sessions(run):
                 session.close("stopped")  # a notebook cell run twice
         opened = open_run(run, mode, description)
-    return Session(opened.run.name, opened.run, opened.claim, joined=opened.joined, errors=errors)
+    session = Session(opened.run.name, opened.run, opened.claim, joined=opened.joined, errors=errors)
+    if mode == "join" and opened.was_finished:
+        session.warn(f"run {session} had finished before it was joined; what is logged now goes on with it")
+    return session
 
 
 def _open_sessions(run: Path) -> list[Session]:
@@ -281,11 +284,23 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
+    _join_children()
     for session in list(_sessions.values()):
         try:
             session.close("finished")
         except Exception as error:  # noqa: BLE001 told, and the others are still to be closed
             session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
+
+
+def _join_children() -> None:
+    """Wait for the workers that multiprocessing would wait for a little later: their rows belong to the runs.
+
+    Those that it ends instead, its daemons, may be ended by others before, and are none of our business.
+    """
+    processes = sys.modules.get("multiprocessing.process")
+    for child in processes.active_children() if processes and _sessions else ():
+        if not child.daemon:
+            child.join()
 
 
 def _end_at_exit() -> None:

@@ -57,7 +57,7 @@ GOOD: list[tuple[Any, float]] = [
     *[(kind(2.5), 2.5) for kind in REALS],
     *[(kind(5), 5.0) for kind in INTEGERS],
     *[(np.array(2.5, kind), 2.5) for kind in REALS],
-    *[(np.bool_(1), 1.0), (np.array(True), 1.0), (np.array(4), 4.0), (np.array(Decimal("0.5")), 0.5)],
+    *[(np.bool_(1), 1.0), (np.array([True]).reshape(()), 1.0), (np.array(4), 4.0), (np.array(Decimal("0.5")), 0.5)],
 ]
 
 
@@ -93,11 +93,12 @@ def test_value_that_is_no_number_is_refused(logger: skald.Logger, given: Any) ->
     """Text, arrays and whatever has no float value raise ValueTypeError that names the metric and what was found."""
     logger.log_metric("loss", 0.5, step=1)
 
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: logger.log_metric("loss", given, step=2),
         lambda: logger.log_metrics({"fine": 1.0, "loss": given}, step=2),
         lambda: logger.log_metrics({"loss": given, **{str(k): 1.0 for k in range(20)}}),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(ValueTypeError, match=rf"'loss' .*{type(given).__name__}"):
             call()
 
@@ -163,7 +164,7 @@ def test_value_is_exact_without_a_word_up_to_two_to_the_53(logger: skald.Logger)
     assert "rounded" not in logger.run.console
 
 
-def test_value_warning_points_at_the_line_that_logged(logger: skald.Logger, tmp_path: Path) -> None:
+def test_value_warning_points_at_the_line_that_logged(logger: skald.Logger) -> None:
     """The file and line of a warning in the terminal are the caller's, not Skald's."""
     from loguru import logger as terminal
 
@@ -187,6 +188,7 @@ class Lazy:
         self.produced = threading.Event()
 
     def is_ready(self) -> bool:
+        """Tell whether the device is done."""
         return self.produced.is_set()
 
     def __float__(self) -> float:
@@ -194,6 +196,12 @@ class Lazy:
         if isinstance(self.number, Exception):
             raise self.number
         return float(self.number)
+
+
+def produce(*some: Lazy) -> None:
+    """Have the device produce these."""
+    for value in some:
+        value.produced.set()
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -266,7 +274,7 @@ def test_sync_and_close_wait_for_values_of_devices(tmp_path: Path, method: str) 
     some = [Lazy(number) for number in range(20)]
     for value in some:
         logger.log_metric("loss", value)
-    timer = threading.Timer(0.1, lambda: [value.produced.set() for value in some])
+    timer = threading.Timer(0.1, produce, args=some)
     timer.start()
 
     getattr(logger, method)()

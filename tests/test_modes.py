@@ -1,0 +1,359 @@
+"""The modes of a logger: what each does with a run that is not there, has ended, or is being written."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from logged import program, rows, start, values
+
+import skald
+from skald import InvalidInputError, RunExistsError, RunNotFoundError
+
+WRITER = """
+import sys, skald
+logger = skald.Logger("run", ".", mode=sys.argv[1])
+logger.log_metric("loss", 7.0)
+print("open", flush=True)
+sys.stdin.readline()
+logger.log_metric("loss", 8.0)
+logger.close()
+"""
+
+
+def make(folder: Path, mode: Any = "new", value: float = 1.0) -> None:
+    """Log a run of one row, and end it."""
+    with skald.Logger("run", folder, mode=mode) as logger:
+        logger.log_metric("loss", value)
+
+
+@contextmanager
+def other_process(folder: Path, mode: str = "new") -> Iterator[subprocess.Popen[str]]:
+    """Have another process write the run meanwhile; it logs 7 at once and 8 when it is let go."""
+    process = start(WRITER, mode, folder=folder)
+    assert process.stdout
+    assert process.stdout.readline() == "open\n"
+    try:
+        yield process
+    finally:
+        _, told = process.communicate("go\n", timeout=60)
+        assert process.returncode == 0, told
+
+
+@pytest.mark.parametrize("mode", ["new", "auto", "join", "overwrite"])
+def test_mode_creates_a_run_that_is_not_there(tmp_path: Path, mode: str) -> None:
+    """All modes but resume and disabled make a new run, and folders above it."""
+    make(tmp_path / "deep" / "runs", mode)
+
+    assert values(tmp_path / "deep" / "runs" / "run") == [1.0]
+
+
+def test_resume_wants_a_run(tmp_path: Path) -> None:
+    """Without a run resume raises, and makes no folder."""
+    with pytest.raises(RunNotFoundError, match="no run to resume") as caught:
+        skald.Logger("run", tmp_path, mode="resume")
+
+    assert str(tmp_path / "run") in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_new_refuses_an_ended_run(tmp_path: Path) -> None:
+    """A run that is there raises, and stays as it is."""
+    make(tmp_path)
+
+    with pytest.raises(RunExistsError, match="'run' is there already") as caught:
+        skald.Logger("run", tmp_path)
+
+    assert "resume" in caught.value.__notes__[0]
+    assert values(tmp_path / "run") == [1.0]
+
+
+@pytest.mark.parametrize("mode", ["resume", "auto", "join"])
+def test_mode_continues_an_ended_run(tmp_path: Path, mode: str) -> None:
+    """What is logged now stands behind what was there, also a third time."""
+    make(tmp_path)
+
+    make(tmp_path, mode, 2.0)
+    make(tmp_path, mode, 3.0)
+
+    assert values(tmp_path / "run") == [1.0, 2.0, 3.0]
+    assert (tmp_path / "run" / "metrics.parquet").exists()
+    assert not (tmp_path / "run" / "segments").exists()
+
+
+@pytest.mark.parametrize(("mode", "warnings"), [("resume", 0), ("auto", 0), ("join", 1)])
+def test_join_warns_of_a_run_that_had_finished(tmp_path: Path, mode: str, warnings: int) -> None:
+    """Who joins meant to write beside others, and is told that they are done; who resumes knows."""
+    make(tmp_path)
+
+    make(tmp_path, mode)
+
+    assert skald.Run(tmp_path / "run").console.count("WARNING | skald: run 'run' had finished") == warnings
+
+
+@pytest.mark.parametrize("mode", ["resume", "auto", "join"])
+def test_mode_continues_a_crashed_run(tmp_path: Path, mode: str) -> None:
+    """The rows of a process that was killed are kept."""
+    killed = program(
+        "import os, signal, skald\n"
+        "logger = skald.Logger('run', '.')\n"
+        "logger.log_metric('loss', 1.0)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n",
+        folder=tmp_path,
+    )
+    assert killed.returncode < 0
+
+    make(tmp_path, mode, 2.0)
+
+    assert values(tmp_path / "run") == [1.0, 2.0]
+
+
+def test_overwrite_replaces_an_ended_run(tmp_path: Path) -> None:
+    """The old run is gone with all that was in its folder, and nothing of it stays beside the new one."""
+    make(tmp_path)
+    (tmp_path / "run" / "model.pt").write_text("old")
+
+    make(tmp_path, "overwrite", 2.0)
+
+    assert values(tmp_path / "run") == [2.0]
+    assert not (tmp_path / "run" / "model.pt").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("mode", ["new", "resume", "auto", "overwrite"])
+def test_mode_refuses_a_run_that_another_process_writes(tmp_path: Path, mode: str) -> None:
+    """All modes but join raise, naming host and pid where that is the reason, and disturb nothing."""
+    with other_process(tmp_path) as process:
+        with pytest.raises(RunExistsError) as caught:
+            skald.Logger("run", tmp_path, mode=mode)  # type: ignore[arg-type]
+        assert mode == "new" or f"process {process.pid} on " in str(caught.value)
+
+    assert values(tmp_path / "run") == [7.0, 8.0]
+
+
+def test_join_writes_beside_another_process(tmp_path: Path) -> None:
+    """The rows of both are in the run while they write, and after the last one out has compacted it."""
+    with other_process(tmp_path):
+        with skald.Logger("run", tmp_path, mode="join") as logger:
+            logger.log_metric("loss", 1.0, rank=1)
+            assert sorted(values(logger)) == [1.0, 7.0]
+        assert skald.Run(tmp_path / "run").status == "running"
+
+    assert sorted(values(tmp_path / "run")) == [1.0, 7.0, 8.0]
+    assert skald.Run(tmp_path / "run").status == "finished"
+    assert not (tmp_path / "run" / "segments").exists()
+
+
+def test_join_may_outlive_the_process_that_made_the_run(tmp_path: Path) -> None:
+    """Whoever closes last compacts."""
+    with other_process(tmp_path):
+        logger = skald.Logger("run", tmp_path, mode="join")
+    logger.log_metric("loss", 9.0)
+    assert not (tmp_path / "run" / "metrics.parquet").exists()
+    logger.close()
+
+    assert sorted(values(tmp_path / "run")) == [7.0, 8.0, 9.0]
+    assert (tmp_path / "run" / "metrics.parquet").exists()
+
+
+def test_join_needs_a_name(tmp_path: Path) -> None:
+    """There is no default run to join."""
+    with pytest.raises(InvalidInputError, match="run_name"):
+        skald.Logger(dir=tmp_path, mode="join")
+
+
+def test_join_in_the_same_process_is_another_writer(tmp_path: Path) -> None:
+    """Two loggers of a process on one run keep their rows, and closing one leaves the other open."""
+    with skald.Logger("run", tmp_path) as first:
+        with skald.Logger("run", tmp_path, mode="join") as second:
+            first.log_metric("loss", 1.0)
+            second.log_metric("loss", 2.0)
+        first.log_metric("loss", 3.0)
+
+    assert sorted(values(tmp_path / "run")) == [1.0, 2.0, 3.0]
+
+
+def test_overwrite_closes_loggers_of_the_same_process_first(tmp_path: Path) -> None:
+    """A notebook cell run twice: the old loggers, joined ones too, are closed, and the run is new."""
+    first = skald.Logger("run", tmp_path, mode="overwrite")
+    second = skald.Logger("run", tmp_path, mode="join")
+    first.log_metric("loss", 1.0)
+
+    with skald.Logger("run", tmp_path, mode="overwrite") as third:
+        for old in (first, second):
+            with pytest.raises(skald.LoggerClosedError):
+                old.log_metric("loss", 1.0)
+        third.log_metric("loss", 2.0)
+
+    assert values(tmp_path / "run") == [2.0]
+
+
+@pytest.mark.parametrize("mode", ["new", "overwrite"])
+def test_mode_refuses_a_folder_that_is_no_run(tmp_path: Path, mode: str) -> None:
+    """Other people's files are neither deleted nor written among."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("text")
+
+    with pytest.raises(RunExistsError, match="no run"):
+        skald.Logger("run", tmp_path, mode=mode)  # type: ignore[arg-type]
+
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("mode", ["new", "auto", "join", "overwrite"])
+def test_mode_refuses_a_file(tmp_path: Path, mode: str) -> None:
+    """A file of the run's name is no folder to write in, and stays."""
+    (tmp_path / "run").write_text("text")
+
+    with pytest.raises(RunExistsError):
+        skald.Logger("run", tmp_path, mode=mode)  # type: ignore[arg-type]
+
+    assert (tmp_path / "run").read_text() == "text"
+
+
+@pytest.mark.parametrize("mode", ["new", "auto", "join", "overwrite"])
+def test_mode_takes_an_empty_folder(tmp_path: Path, mode: str) -> None:
+    """An existing empty folder is free."""
+    (tmp_path / "run").mkdir()
+
+    make(tmp_path, mode)
+
+    assert values(tmp_path / "run") == [1.0]
+
+
+RACER = """
+import sys, skald
+sys.stdin.readline()
+try:
+    logger = skald.Logger("run", ".")
+except skald.RunExistsError:
+    print("lost")
+else:
+    logger.log_metric("loss", 1.0)
+    print("won", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_new_of_several_processes_at_once_is_won_by_one(tmp_path: Path) -> None:
+    """Exactly one makes the run, the others raise RunExistsError, and its row is there."""
+    racers = [start(RACER, folder=tmp_path) for _ in range(4)]
+    for racer in racers:
+        assert racer.stdin
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+
+    told = [racer.stdout.readline() for racer in racers if racer.stdout]
+    errors = [racer.communicate("\n", timeout=60)[1] for racer in racers]
+
+    assert sorted(told) == ["lost\n", "lost\n", "lost\n", "won\n"], errors
+    assert values(tmp_path / "run") == [1.0]
+
+
+UNNAMED = """
+import sys, skald
+sys.stdin.readline()
+for _ in range(3):
+    with skald.Logger(dir=".") as logger:
+        logger.log_metric("loss", 1.0)
+"""
+
+
+def test_default_names_are_unique_among_processes(tmp_path: Path) -> None:
+    """Processes that begin in the same second without a name each get runs of their own."""
+    racers = [start(UNNAMED, folder=tmp_path) for _ in range(3)]
+    for racer in racers:
+        assert racer.stdin
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+
+    errors = [racer.communicate(timeout=60)[1] for racer in racers]
+
+    assert [racer.returncode for racer in racers] == [0, 0, 0], errors
+    assert len(list(tmp_path.iterdir())) == 9
+
+
+def test_mode_is_taken_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """$SKALD_MODE replaces the default, and not what the program says."""
+    make(tmp_path)
+    monkeypatch.setenv("SKALD_MODE", "resume")
+
+    make(tmp_path, None, 2.0)
+    with pytest.raises(RunExistsError):
+        make(tmp_path, "new")
+    monkeypatch.setenv("SKALD_MODE", "sometimes")
+    with pytest.raises(InvalidInputError, match=r"mode must be one of .*'sometimes'"):
+        make(tmp_path, None)
+
+    assert values(tmp_path / "run") == [1.0, 2.0]
+
+
+def test_disabled_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
+    """Every call works, in a folder that stays empty, also beside a run of that name."""
+    (tmp_path / "temporary").mkdir()
+    done = program(
+        "import skald, tempfile\n"
+        "tempfile.tempdir = 'temporary'\n"
+        "with skald.Logger('run', 'runs', mode='disabled') as logger:\n"
+        "    for epoch in logger.track(range(3), 'epoch'):\n"
+        "        logger.log_metric('loss', 0.5, step=1)\n"
+        "        logger.log_metrics({'a': 1, 'b': 2})\n"
+        "        logger.log_batch({'a': range(50_000)})\n"
+        "        with logger.contextualize(k=1): logger.bind(j=2).log_metric('loss', 1)\n"
+        "    logger.log_params({'lr': 0.1}); logger.log_param('depth', 3)\n"
+        "    logger.set_ids(k=3); logger.sync(); logger.info('done')\n"
+        "    (logger.run.path / 'model.pt').write_text('weights')\n"
+        "    assert logger.run.name == 'run' and logger.run.status == 'running', logger.run.status\n"
+        "    print(logger)\n",
+        folder=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "done" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["temporary"]
+
+
+def test_disabled_checks_its_input(tmp_path: Path) -> None:
+    """What would be refused in a real run is refused, ids of another kind among it."""
+    with skald.Logger("run", tmp_path, mode="disabled") as logger:
+        logger.log_metric("loss", 0.5, step=1)
+
+        calls: list[Callable[[], object]] = [
+            lambda: logger.log_metric("loss", "x"),
+            lambda: logger.log_metric("loss", 0.5, step="x"),
+            lambda: logger.log_metrics({"": 1}),
+            lambda: logger.log_batch({"loss": [[1]]}),
+            lambda: logger.log_params(act=object()),
+        ]
+        for call in calls:
+            with pytest.raises(skald.SkaldError):
+                call()
+
+    with pytest.raises(skald.LoggerClosedError):
+        logger.log_metric("loss", 0.5)
+
+
+def test_disabled_may_be_chosen_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SKALD_MODE=disabled turns a whole program's logging off."""
+    monkeypatch.setenv("SKALD_MODE", "disabled")
+
+    with skald.Logger(dir=tmp_path) as logger:
+        logger.log_metric("loss", 0.5)
+
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("format_", ["parquet", "csv"])
+def test_resume_keeps_the_format_of_the_run(tmp_path: Path, format_: Any) -> None:
+    """metrics_format belongs to the run: a session that resumes it does not change the file."""
+    with skald.Logger("run", tmp_path, metrics_format=format_) as logger:
+        logger.log_metric("loss", 1.0, step=1)
+
+    make(tmp_path, "resume", 2.0)
+
+    assert rows(tmp_path / "run") == [{"value": 1.0, "step": 1}, {"value": 2.0}]
+    assert (tmp_path / "run" / f"metrics.{format_}").exists()
