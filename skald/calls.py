@@ -167,10 +167,10 @@ class Calls:
         if not all(map(is_parameter, resolved)):
             self._settle(call, kinds)
             return
+        columns = session.writer().columns_of(resolved)
+        if columns is None:
+            return
         with session.lock:
-            columns = session.writer().columns_of(resolved)
-            if columns is None:
-                return
             variable = session.namespace.variable(tuple(name for name, _ in columns))
             branch = Branch(variable, columns, frozenset(given), count)
             if self._functions[function].adapt(ambient, branch, contextual=session.contextual):

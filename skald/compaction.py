@@ -210,8 +210,9 @@ def _compact_writers(
                 alive=frozenset(folder.name for folder in folders if folder not in writers.dead),
                 format=format_,
             )
-            done.damaged_rows += rewrite(plan, progress=progress)
-            done.rows += rows
+            damaged_rows = rewrite(plan, progress=progress)
+            done.damaged_rows += damaged_rows
+            done.rows += rows - damaged_rows
             done.segments += sum(segment.rows > 0 for segment in segments)
             done.bytes_written = (run / FILES[format_]).stat().st_size
     done.damaged = sorted({*done.damaged, *(file.path for file in damaged)})

@@ -10,6 +10,7 @@ import threading
 from array import array
 
 from skald.blueprint import Capacity
+from skald.lock import holds_reentrant
 
 FIRST = Capacity(64, 1024)
 KEEP = Capacity(1 << 17, 1 << 22)
@@ -51,8 +52,8 @@ class Dictionary(dict[str, int]):
         """Add a harmless string that a log call has met; all others are left to its slow path."""
         if type(name) is not str or not 0 < len(name) <= _HARMLESS_CHARS or not name.isprintable():
             raise KeyError(name)
-        if self._is_held_here():
-            raise KeyError(name)  # NOTE: a signal handler inside `add`: two names would share a code
+        if self._is_held_here() or holds_reentrant():
+            raise KeyError(name)  # NOTE: a signal handler, inside `add` perhaps: two names would share a code
         with self._lock:
             return self.add(name)
 

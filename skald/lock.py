@@ -50,8 +50,11 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
-_held: Final[WeakValueDictionary[tuple[Path, int], FileLock]] = WeakValueDictionary()
+_Held = WeakValueDictionary[tuple[Path, int], "FileLock"]
+_held: Final[_Held] = WeakValueDictionary()
 """The locks held by this process, by file and thread."""
+_reentrant: Final[_Held] = WeakValueDictionary()
+"""Those of them that a thread may take again."""
 
 
 class FileLock:
@@ -81,7 +84,7 @@ class FileLock:
             FileNotFoundError: the folder is not there, or the file is not and `create` is False.
         """
         key = (self.path, threading.get_ident())
-        self._outer = _held.get(key) if self._reentrant else None
+        self._outer = _reentrant.get(key) if self._reentrant else None
         if self._outer is not None:
             return True
         deadline = None if timeout_secs is None else time.monotonic() + timeout_secs
@@ -91,6 +94,8 @@ class FileLock:
                 if _stands(file.fileno(), self.path):
                     self._file = file
                     _held[key] = self
+                    if self._reentrant:
+                        _reentrant[key] = self
                     return True
                 file.close()
                 continue
@@ -133,8 +138,9 @@ class FileLock:
             self._file = None
 
     def _forget(self) -> None:
-        for key in [key for key, lock in list(_held.items()) if lock is self]:
-            del _held[key]
+        for locks in (_held, _reentrant):
+            for key in [key for key, lock in list(locks.items()) if lock is self]:
+                locks.pop(key, None)
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -154,10 +160,17 @@ def _abandon_all() -> None:
     for lock in list(_held.values()):
         lock.abandon()
     _held.clear()
+    _reentrant.clear()
 
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_abandon_all)
+
+
+def holds_reentrant() -> bool:
+    """Tell whether the calling thread holds a reentrant FileLock: what it waits for might wait for that."""
+    thread = threading.get_ident()
+    return bool(_reentrant) and any(holder == thread for _, holder in list(_reentrant))
 
 
 def is_held_here(lock: threading.RLock) -> bool:

@@ -66,46 +66,56 @@ def merge(sources: Sequence[Source], interner: Interner, kinds: Kinds, *, rows: 
     size = chunk_rows(kinds) if rows is None else rows
     unread = [source for source in sources if source.bound != NEVER]
     pool: list[tuple[Source, Piece]] = []
-    waiting = 0
     while unread or pool:
-        enough = size
-        while unread and waiting < enough:
-            source = min(unread, key=lambda unread: unread.bound)
-            piece = source.read()
-            if len(piece):
-                pool.append((source, piece))
-                waiting += len(piece)
-            if source.bound == NEVER:
-                unread.remove(source)
-            if waiting >= enough and unread and _count_ready(pool, unread) < size:
-                enough = min(waiting + size // 4, MOST_WAITING * size)
-        ready, pool = _split(pool, unread, at_least=size if waiting >= MOST_WAITING * size else 0)
-        waiting = sum(len(piece) for _, piece in pool)
+        _fill(pool, unread, size)
+        ready, pool = _split(pool, unread, size)
         if ready:
             yield _chunk(ready, list(interner.numbers), kinds)
 
 
-def _limits(unread: Sequence[Source], source: Source) -> int:
-    """Return the key from which on rows of `source` must wait for rows of others."""
-    return min((other.bound for other in unread if other is not source), default=NEVER)
+def _fill(pool: list[tuple[Source, Piece]], unread: list[Source], size: int) -> None:
+    """Read until a chunk of rows is ready, the source first that is furthest behind."""
+    waiting = sum(len(piece) for _, piece in pool)
+    goal = size
+    while unread and waiting < MOST_WAITING * size:
+        if waiting >= goal:
+            if _count_ready(pool, unread) >= size:
+                return
+            goal = waiting + size // 8
+        source = min(unread, key=lambda unread: unread.bound)
+        piece = source.read()
+        if len(piece):
+            pool.append((source, piece))
+            waiting += len(piece)
+        if source.bound == NEVER:
+            unread.remove(source)
+
+
+def _limit(pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source]) -> int:
+    """Return the key from which on rows must wait, as rows still unread may come before them."""
+    involved = {id(source) for source in (*unread, *(source for source, _ in pool))}
+    if len(involved) == 1:
+        return NEVER  # rows of one source never stand before those that it gave earlier
+    return min((source.bound for source in unread), default=NEVER)
 
 
 def _count_ready(pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source]) -> int:
-    return sum(int(np.count_nonzero(piece.keys < _limits(unread, source))) for source, piece in pool)
+    limit = _limit(pool, unread)
+    return sum(int(np.count_nonzero(piece.keys < limit)) for _, piece in pool)
 
 
 def _split(
-    pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source], *, at_least: int
+    pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source], size: int
 ) -> tuple[list[Piece], list[tuple[Source, Piece]]]:
     """Part the rows that nothing unread can come before from the others."""
-    floor = -NEVER
-    if _count_ready(pool, unread) < at_least:
-        # NOTE: here a stream lags too far behind: the oldest rows go, and what comes later stands behind them
+    limit = _limit(pool, unread)
+    if unread and _count_ready(pool, unread) < size:
+        # NOTE: a stream lags too far behind: the oldest rows go, and what it still has comes to stand behind them
         keys = np.concatenate([piece.keys for _, piece in pool])
-        floor = int(np.partition(keys, at_least - 1)[at_least - 1]) + 1
+        limit = max(limit, int(np.partition(keys, size - 1)[size - 1]) + 1)
     ready, rest = [], []
     for source, piece in pool:
-        goes = piece.keys < max(floor, _limits(unread, source))
+        goes = piece.keys < limit
         if goes.all():
             ready.append(piece)
         else:

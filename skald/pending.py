@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
+from skald.errors import LoggerClosedError
 from skald.values import as_value
 from skald.writer import Slot, Writer
 
@@ -93,7 +94,7 @@ class _OtherTensor:
 
 def snapshot(value: Any) -> Snapshot | None:
     """Return a handle on a 0-d value that its device is still computing, None for all other values."""
-    if getattr(value, "shape", None) != ():
+    if getattr(value, "shape", None) != () or _is_complex(value):
         return None
     if callable(getattr(value, "is_ready", None)):
         return None if value.is_ready() else _Deferred(value)
@@ -101,6 +102,11 @@ def snapshot(value: Any) -> Snapshot | None:
     if device == "cpu" or not any(base.__module__.partition(".")[0] == "torch" for base in type(value).__mro__):
         return None
     return _CudaTensor(value) if device == "cuda" else _OtherTensor(value)
+
+
+def _is_complex(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return getattr(dtype, "kind", "") == "c" or bool(getattr(dtype, "is_complex", False))
 
 
 class _Row(NamedTuple):
@@ -139,6 +145,9 @@ class Pending:
     def add(self, value: Snapshot, slot: Slot, writer: Writer, name: str, time_ns: int) -> None:
         """Take a row under care; commits the oldest that are ready, if no other thread is at it."""
         self._rows[next(self._numbers)] = _Row(value, slot, writer, name, time_ns)
+        if self._ended:  # another thread closes the run
+            self.finish()
+            return
         if self._committing.acquire(blocking=False):
             try:
                 self._commit_oldest()
@@ -184,8 +193,12 @@ class Pending:
         if row is None:
             return
         value = self._value_of(row)
-        if self._rows.pop(number, None) is not None:
+        if self._rows.pop(number, None) is None:
+            return
+        try:
             row.writer.fill(row.slot, value, row.time_ns)
+        except ValueError as error:  # its segment is sealed
+            raise LoggerClosedError(f"the logger was closed before a value of metric {row.name!r} was there") from error
 
     def _value_of(self, row: _Row) -> float | None:
         try:

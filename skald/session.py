@@ -6,7 +6,6 @@ which writes rows and nothing else.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import datetime as dt
 import os
@@ -17,14 +16,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from skald import process
 from skald.claim import Claim, owners, run_lock
 from skald.console import format_line
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.functions import Namespace
 from skald.info import read_info, write_info
 from skald.layout import PARAMS, RUN_LOCK, SEGMENTS, check_run_name, console_name, default_run_name, runs_dir
+from skald.lock import is_held_here
 from skald.logfile import LogFile
 from skald.opening import Description, Mode, open_run, open_scratch, open_unnamed
 from skald.params import Params
@@ -34,9 +35,6 @@ from skald.writer import Writer
 
 if TYPE_CHECKING:
     from skald.info import Status
-
-_sessions: Final[dict[int, Session]] = {}
-"""The open sessions of this process; several where it joined its own run."""
 
 
 class Session:
@@ -54,8 +52,9 @@ class Session:
         """
         self.name, self.run, self.errors = name, run, errors
         self.namespace = Namespace()
-        self.lock = threading.RLock()
-        self.closed = False
+        self.lock = threading.RLock()  # NOTE: whoever holds it must not wait for a writer's lock
+        self._ending = threading.RLock()
+        self.closed = self._ended = False
         self.forked = False
         self.refused: Counter[str] = Counter()
         self.rounded = 0
@@ -69,8 +68,7 @@ class Session:
         self._writer: Writer | None = Writer(claim, self.namespace)
         self._writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
-        _end_at_exit()
-        _sessions[id(self)] = self
+        process.enter(self)
 
     def writer(self) -> Writer:
         """Return the writer of this process; a forked child gets its own at its first call.
@@ -86,7 +84,10 @@ class Session:
             if self.closed:
                 raise LoggerClosedError(f"the logger of {self} is closed")
             if self._writer is None:
-                self._writer = Writer(self._claim_in_child(), self.namespace)
+                writer = Writer(self._claim_in_child(), self.namespace)
+                if self._writer is None:  # else a signal handler made one meanwhile
+                    self._writer = writer
+                    process.end_with_child(self)
             return self._writer
 
     def _claim_in_child(self) -> Claim | None:
@@ -127,7 +128,7 @@ class Session:
         """Let go, in a forked child, of what belongs to the parent."""
         writer, self._writer = self._writer, None
         self.forked = True
-        self.lock = threading.RLock()
+        self.lock, self._ending = threading.RLock(), threading.RLock()
         self.pending = Pending(self.note_rounded, self._device_failed)
         self.namespace.empty()
         if writer is not None:
@@ -180,17 +181,20 @@ class Session:
 
     def close(self, status: Status) -> None:
         """End the session: seal, say how it ended, compact."""
-        with self.lock:
-            if self.closed:
+        writer = self._writer
+        if self.closed and writer and is_held_here(writer.lock):
+            return  # another thread is at it, and waits for the call that this one interrupted
+        with self._ending:
+            if self._ended:
                 return
             self.pending.stop()
-            self.closed = True
+            with self.lock:
+                self.closed = True
             self.namespace.empty()
-            _sessions.pop(id(self), None)
-            try:
-                fault = self._end(status)
-            finally:
-                self.file.close()
+            fault = self._end(status)
+            self.file.close()
+            self._ended = True
+            process.leave(self)
         if fault:
             raise StorageError(fault.errno, f"some rows did not reach the disk: {fault}")
 
@@ -256,7 +260,7 @@ def start_session(
     else:
         run = runs / check_run_name(run_name)
         if mode == "overwrite":
-            for session in _open_sessions(run):
+            for session in process.open_on(run):
                 session.close("stopped")  # a notebook cell run twice
         opened = open_run(run, mode, description)
     session = Session(opened.run.name, opened.run, opened.claim, joined=opened.joined, errors=errors)
@@ -265,58 +269,9 @@ def start_session(
     return session
 
 
-def _open_sessions(run: Path) -> list[Session]:
-    """Return the open sessions of this process on a run, but for those that it inherited by a fork."""
-    return [session for session in list(_sessions.values()) if session.run == run and not session.forked]
-
-
 def _own_frames() -> int:
     """Return how many frames of Skald are above the caller, its generated functions among them."""
     depth, frame = 0, sys._getframe(1)
     while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in ("skald", "contextlib"):
         depth, frame = depth + 1, frame.f_back
     return depth
-
-
-def _after_fork() -> None:
-    for session in list(_sessions.values()):
-        session.after_fork()
-
-
-def _at_exit() -> None:
-    _join_children()
-    for session in list(_sessions.values()):
-        try:
-            session.close("finished")
-        except Exception as error:  # noqa: BLE001 told, and the others are still to be closed
-            session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
-
-
-def _join_children() -> None:
-    """Wait for the workers that multiprocessing would wait for a little later: their rows belong to the runs.
-
-    Those that it ends instead, its daemons, may be ended by others before, and are none of our business.
-    """
-    processes = sys.modules.get("multiprocessing.process")
-    for child in processes.active_children() if processes and _sessions else ():
-        if not child.daemon:
-            child.join()
-
-
-def _end_at_exit() -> None:
-    """Have the open sessions closed at exit, while messages still reach the terminal.
-
-    NOTE: what is registered last runs first, and loguru registers the end of its handlers when it is imported;
-    so it is imported here: 15 ms, which `import skald` does not cost. And pyarrow imports pandas, where there is
-    one, at the first array that it makes, which fails at exit unless this module has been imported before.
-    """
-    import concurrent.futures.thread  # noqa: F401
-
-    import loguru  # noqa: F401
-
-    atexit.unregister(_at_exit)
-    atexit.register(_at_exit)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

@@ -37,10 +37,7 @@ def _unpacked(value: Any) -> Any:
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if getattr(value, "shape", ()) != () or kind in ("m", "M"):
         raise TypeError("only one number is a value")
-    if not callable(getattr(value, "item", None)):
-        return value
-    number = value.item()
-    return float(number) if type(number) is type(value) else number  # NumPy's longdouble stays one
+    return value.item() if callable(getattr(value, "item", None)) else value
 
 
 def _from_number(value: Any) -> Value:
@@ -55,7 +52,7 @@ def _from_number(value: Any) -> Value:
 
 def _error(name: str, value: Any) -> ValueTypeError:
     shape = getattr(value, "shape", ())
-    what = f"of shape {tuple(shape)}" if shape else reprlib.repr(value)
-    error = ValueTypeError(f"metric {str(name)!r} needs one number, got {type(value).__name__}: {what}")
+    what = f" of shape {tuple(shape)}" if shape else f": {reprlib.repr(value)}"
+    error = ValueTypeError(f"metric {str(name)!r} needs one number, got {type(value).__name__}{what}")
     error.add_note("hint: reduce it first, as in value.mean(); log text with info() or log_text()")
     return error

@@ -26,7 +26,7 @@ from skald.errors import LoggerClosedError, SkaldError, StorageError
 from skald.filled import FILLED_ROWS, Filled, as_kind, filled_segments
 from skald.functions import Namespace
 from skald.layout import segment_name, segment_number
-from skald.lock import is_held_here
+from skald.lock import holds_reentrant, is_held_here
 from skald.notice import tell
 from skald.registry import Registry, merge_kinds
 from skald.schema import METRIC, Id, Kind, Kinds, fit_id
@@ -112,7 +112,7 @@ class Writer:
             LoggerClosedError: the writer is closed.
             StorageError: neither the disk nor the memory set aside takes more.
         """
-        if is_held_here(self.lock):
+        if self._is_nested():
             self._append_aside(rows, ids, time_ns)
         else:
             self._slowly(partial(self._append, rows, ids, time_ns))
@@ -123,21 +123,21 @@ class Writer:
         Raises:
             IdTypeError, LoggerClosedError, StorageError: as `append`.
         """
-        if is_held_here(self.lock):
+        if self._is_nested():
             self._check_open()
             self._fill_all(batch, self._aside, self._kinds_aside(batch.samples))
         else:
             self._slowly(partial(self._append_batch, batch))
 
     def columns_of(self, ids: Mapping[str, Id]) -> tuple[tuple[str, Kind], ...] | None:
-        """Return the id columns of the stream that these ids go to, None where it is a mixed one."""
-        with self.lock:
-            stream = self._by_call.get(tuple(ids))
-            return stream.columns_in(self.registry.kinds).ids if stream else None
+        """Return the id columns of the segment that these ids go to, None where there is none, or a mixed one."""
+        stream = self._by_call.get(tuple(ids))
+        segment = stream.segment if stream else None
+        return segment.shape.columns.ids if segment else None
 
     def reserve(self, name: str, ids: Mapping[str, Id]) -> Slot:
         """Take a row now whose value comes later; its segment is sealed after `fill` of it."""
-        if is_held_here(self.lock):
+        if self._is_nested():
             segment, fitted = self._segment_aside((name,), ids)
             slot = Slot(segment, segment.hold(name, fitted))
             self._retire(segment)
@@ -207,6 +207,10 @@ class Writer:
             segment.abandon()
 
     # --- the slow path; the lock is held ---
+
+    def _is_nested(self) -> bool:
+        """Tell whether this call interrupted one that holds what the slow path waits for: a signal handler's may."""
+        return is_held_here(self.lock) or holds_reentrant()
 
     def _slowly(self, action: Callable[[], T]) -> T:
         # NOTE: no context manager written in Python: an exception as it is entered would leave the lock held
@@ -293,6 +297,7 @@ class Writer:
         segment, fitted = self._segment_aside([name for name, _ in rows], ids)
         for name, value in rows:
             segment.store(name, value, fitted, time_ns)
+        self._check_open()  # NOTE: without the lock `seal` may have missed this segment
         self._retire(segment)
 
     def _segment_aside(self, names: Sequence[str], ids: Mapping[str, Id]) -> tuple[Segment, Mapping[str, Id]]:

@@ -73,7 +73,8 @@ def _serve() -> None:
         with os.fdopen(reader) as pipe:
             operations = [json.loads(operation) for operation in pipe]
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(json.dumps({"code": code, "operations": operations}), flush=True)
+        sys.stdout.write(json.dumps({"code": code, "operations": operations}) + "\n")
+        sys.stdout.flush()
 
 
 def _count_operations(pipe: int, die_at: int | None) -> None:
@@ -94,7 +95,7 @@ def _count_operations(pipe: int, die_at: int | None) -> None:
     fsync = os.fsync
 
     def audited_fsync(descriptor: int) -> None:
-        operation("fsync", [os.readlink(f"/proc/self/fd/{descriptor}")])
+        operation("fsync", [Path(f"/proc/self/fd/{descriptor}").readlink()])
         fsync(descriptor)
 
     os.fsync = audited_fsync  # it raises no audit event

@@ -137,6 +137,19 @@ def test_id_keeps_its_kind(logger: skald.Logger, old: str, new: str) -> None:
     assert ids(logger) == [{"k": SAMPLES[old]}] * 10
 
 
+@pytest.mark.parametrize(("old", "new"), CHANGES)
+def test_id_that_is_set_keeps_its_kind(logger: skald.Logger, old: str, new: str) -> None:
+    """What set_ids refuses leaves the id as it was set before."""
+    logger.set_ids(k=SAMPLES[old])
+    logger.log_metric("loss", 0.5)
+
+    with pytest.raises(IdTypeError, match=f"'k' is {old} in this run, got {new}"):
+        logger.set_ids(k=SAMPLES[new])
+
+    logger.log_metric("loss", 0.5)
+    assert ids(logger) == [{"k": SAMPLES[old]}] * 2
+
+
 def test_id_keeps_its_kind_where_its_values_are_equal(logger: skald.Logger) -> None:
     """True is 1 and 1.0 for Python, not for an id."""
     for _ in range(5):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -198,6 +199,8 @@ def test_set_ids_of_two_threads_are_both_kept(logger: skald.Logger) -> None:
     """Threads that set different ids at once do not undo each other's."""
     logger.set_ids(a=0, b=0)
     lost: list[str] = []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
 
     def count(name: str) -> None:
         for number in range(20_000):
@@ -206,10 +209,13 @@ def test_set_ids_of_two_threads_are_both_kept(logger: skald.Logger) -> None:
                 lost.append(name)
 
     threads = [threading.Thread(target=count, args=(name,)) for name in "ab"]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
 
     assert not lost
     assert logger.ids == {"a": 19_999, "b": 19_999}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from logged import ids, rows, values
 
@@ -185,7 +186,9 @@ def test_log_metrics_keeps_every_row_where_segments_roll(logger: skald.Logger, c
     for step in range(calls):
         logger.log_metrics({f"m{k}": step for k in range(count)}, step=step)
 
+    times = logger.run.metrics.collect().group_by("step").agg(pl.col("time").n_unique())
     assert table(logger) == {f"m{k}": [float(step) for step in range(calls)] for k in range(count)}
+    assert times["time"].unique().to_list() == [1]
 
 
 @pytest.mark.parametrize("count", [3, 10, 40])

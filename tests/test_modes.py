@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -275,6 +276,25 @@ def test_default_names_are_unique_among_processes(tmp_path: Path) -> None:
 
     assert [racer.returncode for racer in racers] == [0, 0, 0], errors
     assert len(list(tmp_path.iterdir())) == 9
+
+
+def test_default_names_are_unique_among_threads(tmp_path: Path) -> None:
+    """Loggers made at the same instant each get a run."""
+    barrier = threading.Barrier(8)
+    names: list[str] = []
+
+    def open_one() -> None:
+        barrier.wait()
+        with skald.Logger(dir=tmp_path) as logger:
+            names.append(logger.run.name)
+
+    threads = [threading.Thread(target=open_one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(set(names)) == 8
 
 
 def test_mode_is_taken_from_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,9 @@ def test_leftover_segments_go_only_after_the_folder_is_on_the_disk(tmp_path: Pat
 
     _, operations = server.compact(run)
 
-    first = next(at for at, (kind, path, *_) in enumerate(operations) if kind == "os.remove" and path.endswith(".arrow"))
+    first = next(
+        at for at, (kind, path, *_) in enumerate(operations) if kind == "os.remove" and path.endswith(".arrow")
+    )
     assert ["fsync", str(run)] in operations[:first]
     assert not [operation for operation in operations if operation[0] == "os.rename"], "no file is written anew"
 

@@ -49,6 +49,11 @@ def style_of(number: int) -> str:
     return STYLES[(block * 7 + block // 11 * 3 + block // 97) % len(STYLES)]
 
 
+def size_of(number: int) -> int:
+    """Return how many numbers a call logs."""
+    return {"few": 4, "many": 32, "batch": BLOCK}.get(style_of(number), 1)
+
+
 def expected(number: int) -> Expected:
     """Return the row of a number."""
     style, lane, place = style_of(number), number // LANE, number % BLOCK
@@ -113,20 +118,23 @@ class Hand:
         self.stop = (lane + 1) * LANE - 2 * BLOCK
 
     def block(self, most: int = BLOCK) -> None:
-        """Log the rest of the block of the next number, or only the first few calls of it.
+        """Log the rest of the block of the next number, or only the first few calls of it."""
+        for _ in range(most):
+            self.once()
+            if self.number % BLOCK == 0:
+                return
 
-        A number counts as used before its call, so that one whose call raised is not used again.
+    def once(self) -> None:
+        """Make one call.
+
+        Its numbers count as used before it, so that those of a call that raised are not used again.
         """
         number = self.number
-        size = {"few": 4, "many": 32, "batch": BLOCK}.get(style_of(number), 1)
-        number += -number % size  # an exception may have left the middle of a call
-        for _ in range(most):
-            self.number = number + size
-            self.call(number)
-            self.acknowledged.bytes[number : number + size] = b"\1" * size
-            number = self.number
-            if number % BLOCK == 0:
-                return
+        while number % size_of(number):  # an exception may have left the middle of a call
+            number += 1
+        stop = self.number = number + size_of(number)
+        self.call(number)
+        self.acknowledged.bytes[number:stop] = b"\1" * (stop - number)
 
     def call(self, number: int) -> None:
         """Log one number, or those of one call, in their style."""
@@ -203,18 +211,21 @@ def log_in_threads(run: Path, acknowledged: Acknowledged, seed: int) -> None:
     sys.setswitchinterval(1e-6)
     chance = random.Random(seed)
     logger = skald.Logger(run.name, run.parent)
+    first = Hand(logger, acknowledged, 6)
+    for _ in range(20):  # NOTE: an exception inside an import leaves the lock of that module held for ever
+        first.block()
     done = threading.Event()
     threads = [threading.Thread(target=_log_on, args=(logger, acknowledged, lane)) for lane in range(1, 5)]
     for thread in threads:
         thread.start()
-    handler, own = Hand(logger, acknowledged, 5), Hand(logger, acknowledged, 0)
+    handlers, own = [Hand(logger, acknowledged, lane) for lane in (5, 7, 8)], Hand(logger, acknowledged, 0)
     fuse, depth = [False], [0]
 
     def on_alarm(*_: object) -> None:
         depth[0] += 1
         try:
-            if depth[0] <= 3:  # more often than a call takes would be for ever
-                handler.block(most=8)
+            if depth[0] <= len(handlers):  # more often than a call takes would be for ever
+                handlers[depth[0] - 1].block(most=8)
         except skald.LoggerClosedError:
             pass
         finally:

@@ -1,0 +1,77 @@
+"""What a process has open, and what becomes of it when the process forks or ends."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from skald.session import Session
+
+_sessions: Final[dict[int, Session]] = {}
+"""The open sessions; several of one run where a process joined its own."""
+
+
+def enter(session: Session) -> None:
+    """Have a session closed at exit, while messages still reach the terminal.
+
+    NOTE: what is registered last runs first, and loguru registers the end of its handlers when it is imported;
+    so it is imported here: 15 ms, which `import skald` does not cost. And pyarrow imports pandas, where there is
+    one, at the first array that it makes, which fails at exit unless this module has been imported before.
+    """
+    import concurrent.futures.thread  # noqa: F401
+
+    import loguru  # noqa: F401
+
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)
+    _sessions[id(session)] = session
+
+
+def leave(session: Session) -> None:
+    """Forget a session that is closed."""
+    _sessions.pop(id(session), None)
+
+
+def open_on(run: Path) -> list[Session]:
+    """Return the open sessions of this process on a run, but for those that it inherited by a fork."""
+    return [session for session in list(_sessions.values()) if session.run == run and not session.forked]
+
+
+def end_with_child(session: Session) -> None:
+    """Have a session closed at the end of a child of multiprocessing, which ends without atexit."""
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        util.Finalize(None, session.close, ("finished",), exitpriority=0)
+
+
+def _after_fork() -> None:
+    for session in list(_sessions.values()):
+        session.after_fork()
+
+
+def _at_exit() -> None:
+    _join_children()
+    for session in list(_sessions.values()):
+        try:
+            session.close("finished")
+        except Exception as error:  # noqa: BLE001 told, and the others are still to be closed
+            session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
+
+
+def _join_children() -> None:
+    """Wait for the workers that multiprocessing would wait for a little later: their rows belong to the runs.
+
+    Those that it ends instead, its daemons, may be ended by others before, and are none of our business.
+    """
+    processes = sys.modules.get("multiprocessing.process")
+    for child in processes.active_children() if processes and _sessions else ():
+        if not child.daemon:
+            child.join()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

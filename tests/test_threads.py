@@ -1,0 +1,169 @@
+"""Threads, signal handlers and interrupted calls: each row once, and none made of two."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trials
+from logged import values
+
+import skald
+from skald.lock import FileLock
+
+
+@pytest.mark.parametrize(("storage", "seed"), [("mapped", 1), ("mapped", 2), ("mapped", 3), ("staged", 4)])
+def test_threads_lose_and_double_no_row(tmp_path: Path, storage: str, seed: int) -> None:
+    """Four threads, a signal handler, Ctrl-C at any bytecode, and close in flight."""
+    rows = trials.threads(tmp_path / "run", seed, storage=storage)
+
+    assert rows > 3000
+
+
+@pytest.fixture
+def at_each_line() -> Iterator[Callable[[str, str, Callable[[], None]], list[int]]]:
+    """Let a test do something in the midst of a function, as a signal handler would, once at each of its lines."""
+
+    def begin(module: str, function: str, action: Callable[[], None]) -> list[int]:
+        done: list[int] = []
+
+        def trace(frame: object, event: str, _: object) -> object:
+            code = frame.f_code  # type: ignore[attr-defined]
+            if code.co_name == function and code.co_filename.endswith(module):
+                line = frame.f_lineno  # type: ignore[attr-defined]
+                if event == "line" and line not in done:
+                    done.append(line)
+                    action()
+                return trace
+            return trace if event == "call" else None
+
+        sys.settrace(trace)  # type: ignore[arg-type]
+        return done
+
+    yield begin
+    sys.settrace(None)
+
+
+PLACES = [("writer.py", "_roll"), ("writer.py", "_activate"), ("dictionary.py", "add"), ("registry.py", "learn"),
+          ("segment.py", "seal"), ("storage.py", "create"), ("writer.py", "_append"), ("segment.py", "reserve")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "function"), PLACES)
+def test_handler_may_log_anything_at_any_line_of_the_slow_path(
+    tmp_path: Path, at_each_line: Callable[[str, str, Callable[[], None]], list[int]], module: str, function: str
+) -> None:
+    """A call that interrupts another is neither lost nor doubled, with new names, new ids and large batches."""
+    logged: list[float] = []
+
+    with skald.Logger("run", tmp_path) as logger:
+
+        def handle() -> None:
+            number = float(len(logged))
+            logged.extend([number, number + 1, number + 2])
+            logger.log_metric("handled", number, epoch=1)
+            logger.log_metrics({"handled": number + 1}, **{f"id{number}": "täg"})
+            logger.log_batch({"handled": [number + 2]}, new=[number])
+            logger.log_metric(f"name{number}", 0.0, epoch=1)
+
+        lines = at_each_line(module, function, handle)
+        for step in range(1100):
+            logger.log_metric("loss", float(step), epoch=1)
+        logger.log_metric("loss", 1100.0, epoch=1.5)
+        sys.settrace(None)
+
+    assert lines
+    assert values(tmp_path / "run") == [float(step) for step in range(1101)]
+    assert sorted(values(tmp_path / "run", "handled")) == logged
+
+
+@pytest.mark.parametrize(("module", "function"), [*PLACES, ("writer.py", "_new_stream"), ("segment.py", "_release_views")])
+def test_interrupt_at_any_line_of_the_slow_path_leaves_it_whole(
+    tmp_path: Path, at_each_line: Callable[[str, str, Callable[[], None]], list[int]], module: str, function: str
+) -> None:
+    """A call that raised may have logged its row or not; all others did, in order, and the run can be closed."""
+    raised = []
+    with skald.Logger("run", tmp_path) as logger:
+
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        lines = at_each_line(module, function, interrupt)
+        for step in range(3000):
+            number = step if step < 2500 else step + 0.5  # in between the id widens
+            while True:
+                try:
+                    logger.log_metric(f"name{step % 100}", step, epoch=number, **{f"k{step % 70}": step})
+                    break
+                except KeyboardInterrupt:
+                    raised.append(step)
+        sys.settrace(None)
+
+    table = skald.Run(tmp_path / "run").metrics.collect()
+    assert lines
+    assert len(raised) == len(lines)
+    for name in range(100):
+        found = table.filter(metric=f"name{name}")["value"].to_list()
+        assert found == sorted(found)
+        assert sorted(set(found)) == list(range(name, 3000, 100))
+    assert table.height <= 3000 + len(raised)
+    for k in range(70):
+        own = table.filter(table["value"] % 70 == k)
+        assert own[f"k{k}"].to_list() == own["value"].to_list()
+
+
+def test_handler_may_close_in_the_midst_of_a_roll(
+    tmp_path: Path, at_each_line: Callable[[str, str, Callable[[], None]], list[int]]
+) -> None:
+    """The call that it interrupted raises LoggerClosedError, and what was logged before is kept."""
+    logger = skald.Logger("run", tmp_path)
+    logger.log_metric("loss", 0.0)
+    lines: list[int] = []
+
+    def close() -> None:
+        if len(lines) == 5:
+            logger.close()
+
+    lines = at_each_line("writer.py", "_roll", close)
+    with pytest.raises(skald.LoggerClosedError):
+        logger.log_metric("loss", 1.0, epoch=1)
+    sys.settrace(None)
+
+    assert values(tmp_path / "run") == [0.0]
+
+
+def test_handler_that_logs_a_new_id_does_not_wait_for_params(tmp_path: Path) -> None:
+    """The lock of the run is held by the very thread that the handler interrupted, so waiting would be for ever."""
+    with skald.Logger("run", tmp_path) as logger, FileLock(tmp_path / "run/segments/run.lock", reentrant=True):
+        previous = signal.signal(signal.SIGUSR1, lambda *_: logger.log_metric("loss", 1.0, new=1))
+        signal.raise_signal(signal.SIGUSR1)
+        signal.signal(signal.SIGUSR1, previous)
+
+    assert values(tmp_path / "run") == [1.0]
+
+
+def test_handler_and_thread_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """A handler in a call that holds the writer's lock logs, while a thread has code made for its calls."""
+    with skald.Logger("run", tmp_path) as logger:
+        session = logger._session
+        writer, ready, go = session.writer(), threading.Event(), threading.Event()
+
+        def beside() -> None:
+            for step in range(20):
+                logger.log_metric("beside", float(step), **{f"id{step}": step})
+                ready.set()
+                go.wait(10)
+
+        thread = threading.Thread(target=beside)
+        thread.start()
+        ready.wait(10)
+        with writer.lock:  # as an interrupted call holds it
+            go.set()
+            for step in range(20):
+                logger.log_metric("loss", float(step), **{f"own{step}": step})
+        thread.join()
+
+    assert len(values(tmp_path / "run")) == len(values(tmp_path / "run", "beside")) == 20
