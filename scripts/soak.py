@@ -56,7 +56,9 @@ def main() -> int:
         seed += 1
     for trial in sorted(done):
         print(f"{trial:32} {done[trial]:5} trials {rows[trial]:12,} rows")
-    print(f"{'all':32} {done.total():5} trials {rows.total():12,} rows, {failed} failed, seeds {options.seed} to {seed}")
+    print(
+        f"{'all':32} {done.total():5} trials {rows.total():12,} rows, {failed} failed, seeds {options.seed} to {seed}"
+    )
     return 1 if failed else 0
 
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import itertools
 import mmap
+import os
 import struct
 import threading
 from array import array
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+from weakref import WeakSet
 
 import numpy as np
 
@@ -54,7 +56,7 @@ class Segment:
     """One id set's rows, `shape.rows` of them at most, open for appending until sealed."""
 
     __slots__ = (
-        "_layout", "columns", "counter", "dictionaries", "layouts", "memory", "metric", "names", "number", "present",
+        "__weakref__", "_layout", "columns", "counter", "dictionaries", "layouts", "memory", "metric", "names", "number", "present",
         "reserved", "retired", "shape", "state", "storage", "time", "value",
     )  # fmt: skip
 
@@ -79,6 +81,7 @@ class Segment:
         self.retired = False  # no new rows: to be sealed after the last reserved one
         self._cast_dictionaries(older, lock)
         self._cast_columns()
+        _segments.add(self)
 
     def _cast_dictionaries(self, older: Sequence[Dictionary | None], lock: threading.RLock) -> None:
         self.dictionaries: list[Dictionary] = []
@@ -263,3 +266,17 @@ class Segment:
                 view.release()
         for dictionary in self.dictionaries:
             dictionary.release()
+
+
+_segments: Final[WeakSet[Segment]] = WeakSet()
+"""All that this process may store into."""
+
+
+def _abandon_all() -> None:
+    """Let a forked child keep no way into its parent's segments."""
+    for segment in list(_segments):
+        segment.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all)

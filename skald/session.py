@@ -24,6 +24,7 @@ from skald.console import format_line
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.functions import Namespace
 from skald.info import read_info, write_info
+from skald.latebar import late_bar
 from skald.layout import PARAMS, RUN_LOCK, SEGMENTS, check_run_name, console_name, default_run_name, runs_dir
 from skald.lock import is_held_here
 from skald.logfile import LogFile
@@ -231,10 +232,9 @@ class Session:
         """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
         from skald.compaction import compact
 
-        if owners(run):
-            return  # the last one out does it
         try:
-            compact(run, metrics_format=read_info(run).metrics_format)
+            with late_bar(f"compacting {self.name}") as advance:
+                compact(run, metrics_format=read_info(run).metrics_format, last_out=True, progress=advance)
         except (OSError, SkaldError) as error:
             self.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 

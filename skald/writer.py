@@ -201,10 +201,8 @@ class Writer:
             self.claim.release()
 
     def abandon(self) -> None:
-        """Forget everything in a forked child: it all belongs to the parent."""
+        """Go on with nothing in a forked child: it all belongs to the parent."""
         self.closed = True
-        for segment in list(self._open.values()):
-            segment.abandon()
 
     # --- the slow path; the lock is held ---
 
@@ -267,6 +265,7 @@ class Writer:
         """Make a segment that is full, and sealed at once."""
         storage = self._store(next(self._numbers), filled.shape, filled.head)
         fill(storage.memory, filled.columns)
+        self._check_open()  # NOTE: a forked child must not seal what its parent still fills
         storage.seal()
         storage.close()
 
@@ -409,6 +408,9 @@ class Writer:
         number = next(self._numbers)
         storage = self._store(number, shape, content(shape, older))
         segment = Segment(number, shape, storage, older, self.lock)
+        if self.closed:  # NOTE: forked since `_store`, when the segment was not there to be abandoned
+            segment.abandon()
+            self._check_open()
         self._open[number] = segment
         return segment
 

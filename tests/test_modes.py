@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -280,6 +281,8 @@ def test_default_names_are_unique_among_processes(tmp_path: Path) -> None:
 
 def test_default_names_are_unique_among_threads(tmp_path: Path) -> None:
     """Loggers made at the same instant each get a run."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
     barrier = threading.Barrier(8)
     names: list[str] = []
 
@@ -289,10 +292,13 @@ def test_default_names_are_unique_among_threads(tmp_path: Path) -> None:
             names.append(logger.run.name)
 
     threads = [threading.Thread(target=open_one) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
 
     assert len(set(names)) == 8
 

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from skald import layout
 from skald.cli.format import path_text, plural, size_text
@@ -19,10 +13,7 @@ from skald.cli.report import report
 from skald.compaction import Compaction, compact
 from skald.errors import RunNotFoundError, SkaldError
 from skald.info import read_status
-
-_Advance = Callable[[int, int], None] | None
-
-BAR_AFTER_SECS: Final = 1.0
+from skald.latebar import late_bar
 
 
 def compact_paths(paths: Sequence[str]) -> bool:
@@ -62,7 +53,7 @@ def _is_running(run: Path) -> bool:
 
 def _compact(run: Path) -> bool:
     try:
-        with _late_bar(run.name) as advance:
+        with late_bar(f"compacting {run.name}") as advance:
             done = compact(run, progress=advance)
     except (SkaldError, OSError) as error:
         report(error)
@@ -82,45 +73,6 @@ def describe(done: Compaction) -> str:
     if done.damaged_rows:
         text += f"; {plural(done.damaged_rows, 'damaged row')} left out"
     return text
-
-
-class _LateBar:
-    """A progress bar on stderr that appears when the work has taken a while."""
-
-    def __init__(self, title: str, console: Console) -> None:
-        self._title = title
-        self._console = console
-        self._began = time.monotonic()
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-
-    def advance(self, done: int, total: int) -> None:
-        """Show that `done` of `total` rows are written."""
-        if self._bar is None and time.monotonic() - self._began > BAR_AFTER_SECS:
-            columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-            self._bar = Progress(*columns, console=self._console, transient=True)
-            self._task = self._bar.add_task(self._title, total=total)
-            self._bar.start()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
-
-
-@contextmanager
-def _late_bar(title: str) -> Iterator[_Advance]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    bar = _LateBar(title, console)
-    try:
-        yield bar.advance
-    finally:
-        bar.close()
 
 
 def _say(line: str) -> None:
