@@ -13,17 +13,26 @@ from skald.layout import SEGMENTS, WRITER_LOCK, segment_name
 
 _arrow: Any = pa  # its stubs reject arrays of NumPy
 
+METRICS = 20
 SEGMENT_ROWS = 65_536
 START = 1_800_000_000_000_000_000
 
 
-def write_run(run: Path, rows: int, *, metrics: int = 20, writer: str = "w", every_ns: int = 1_000_000) -> Path:
-    """Write a crashed run: `metrics` take turns, a row every `every_ns`, ids epoch and step, float32-born values."""
+def write_run(run: Path, rows: int, *, writer: str = "w0", every_ns: int = 1_000_000, late_ns: int = 0) -> Path:
+    """Write a crashed writer's rows: METRICS metrics in turns, ids epoch and step, float32-born values.
+
+    Args:
+        run: the run's folder.
+        rows: how many.
+        writer: whose.
+        every_ns: time between rows; a tenth of it at most they come late.
+        late_ns: when the first row comes.
+    """
     folder = run / SEGMENTS / writer
     folder.mkdir(parents=True)
     (folder / WRITER_LOCK).touch()
     random = np.random.default_rng(0)
-    names = _arrow.array(["", *(f"metric{number}" for number in range(metrics)), ""], _arrow.utf8())
+    names = _arrow.array(["", *(f"metric{number}" for number in range(METRICS)), ""], _arrow.utf8())
     said = {"format": 1, "mixed": False, "stream": 0, "ids": [["epoch", "int"], ["step", "int"]]}
     schema = _arrow.schema(
         [
@@ -37,12 +46,12 @@ def write_run(run: Path, rows: int, *, metrics: int = 20, writer: str = "w", eve
     )
     for number, first in enumerate(range(0, rows, SEGMENT_ROWS)):
         index = np.arange(first, min(first + SEGMENT_ROWS, rows))
-        step = index // metrics
+        step = index // METRICS
         jitter = random.integers(0, every_ns // 10, len(index))
         columns = [
-            _arrow.DictionaryArray.from_arrays(_arrow.array((index % metrics + 1).astype(np.int32)), names),
+            _arrow.DictionaryArray.from_arrays(_arrow.array((index % METRICS + 1).astype(np.int32)), names),
             _arrow.array(random.normal(size=len(index)).astype(np.float32).astype(np.float64)),
-            _arrow.array(START + index * every_ns + jitter).view(_arrow.timestamp("ns", "UTC")),
+            _arrow.array(START + late_ns + index * every_ns + jitter).view(_arrow.timestamp("ns", "UTC")),
             _arrow.array(step // 1000),
             _arrow.array(step),
         ]

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 
 from skald.durable import sync_folder, unlink
 from skald.errors import CorruptRunError, RunNotFoundError, SkaldError, StorageError
+from skald.feeds import Surveyed, survey
 from skald.layout import (
     COMPACTION_LOCK,
     CSV,
@@ -33,7 +34,6 @@ from skald.lock import PATIENCE_SECS, FileLock, is_locked
 from skald.rewrite import Plan, Progress, remove_other_format, rewrite
 from skald.segmentfile import is_sealed
 from skald.snapshot import SegmentFile, segment_files, warn_damaged, writer_folders
-from skald.sources import Surveyed, survey
 from skald.stored import FILES, MetricsFormat, open_stored
 
 _MOST_DEAD: Final = 256

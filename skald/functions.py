@@ -162,8 +162,14 @@ def compile_function(
     parameters = tuple(dict.fromkeys(id_ for branch in branches for id_, _ in branch.columns if id_ in branch.given))
     source = write_source(name, branches if IS_ENABLED else (), parameters, contextual=contextual)
     module = compile(source, f"<skald {name}>", "exec")
-    factory = _code_in(module)
-    return _code_in(factory), parameters
+    return _with_plain_arguments(_code_in(_code_in(module))), parameters
+
+
+def _with_plain_arguments(code: types.CodeType) -> types.CodeType:
+    """Let Python's own errors call the positional arguments what people call them: they are no id's parameters."""
+    count = code.co_posonlyargcount
+    plain = tuple(name.removeprefix(PREFIX) for name in code.co_varnames[:count])
+    return code.replace(co_varnames=(*plain, *code.co_varnames[count:]))
 
 
 def _code_in(code: types.CodeType) -> types.CodeType:

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skald.feeds import Feed, Piece
 from skald.order import NEVER, Interner
 from skald.rows import Codes, IdColumn, Ints, Mask, Texts, as_kind, take_ids
 from skald.schema import Kind, Kinds
-from skald.sources import Piece, Source
 
 CHUNK_BYTES: Final = 96 << 20
 MOST_CHUNK_ROWS: Final = 1 << 21
@@ -54,18 +54,18 @@ def chunk_rows(kinds: Kinds) -> int:
     return max(LEAST_CHUNK_ROWS, min(MOST_CHUNK_ROWS, CHUNK_BYTES // width))
 
 
-def merge(sources: Sequence[Source], interner: Interner, kinds: Kinds, *, rows: int | None = None) -> Iterator[Chunk]:
-    """Merge sources by their keys.
+def merge(feeds: Sequence[Feed], interner: Interner, kinds: Kinds, *, rows: int | None = None) -> Iterator[Chunk]:
+    """Merge feeds by their keys.
 
     Args:
-        sources: the streams; they are read to their end.
-        interner: numbers the metrics of all sources.
-        kinds: the ids of the run, each at least as wide as in any source.
+        feeds: the streams; they are read to their end.
+        interner: numbers the metrics of all feeds.
+        kinds: the ids of the run, each at least as wide as in any feed.
         rows: about how many rows a chunk has; None: as many as `chunk_rows` says.
     """
     size = chunk_rows(kinds) if rows is None else rows
-    unread = [source for source in sources if source.bound != NEVER]
-    pool: list[tuple[Source, Piece]] = []
+    unread = [feed for feed in feeds if feed.bound != NEVER]
+    pool: list[tuple[Feed, Piece]] = []
     while unread or pool:
         _fill(pool, unread, size)
         ready, pool = _split(pool, unread, size)
@@ -73,8 +73,8 @@ def merge(sources: Sequence[Source], interner: Interner, kinds: Kinds, *, rows: 
             yield _chunk(ready, list(interner.numbers), kinds)
 
 
-def _fill(pool: list[tuple[Source, Piece]], unread: list[Source], size: int) -> None:
-    """Read until a chunk of rows is ready, the source first that is furthest behind."""
+def _fill(pool: list[tuple[Feed, Piece]], unread: list[Feed], size: int) -> None:
+    """Read until a chunk of rows is ready, the feed first that is furthest behind."""
     waiting = sum(len(piece) for _, piece in pool)
     goal = size
     while unread and waiting < MOST_WAITING * size:
@@ -82,31 +82,31 @@ def _fill(pool: list[tuple[Source, Piece]], unread: list[Source], size: int) -> 
             if _count_ready(pool, unread) >= size:
                 return
             goal = waiting + size // 8
-        source = min(unread, key=lambda unread: unread.bound)
-        piece = source.read()
+        feed = min(unread, key=lambda unread: unread.bound)
+        piece = feed.read()
         if len(piece):
-            pool.append((source, piece))
+            pool.append((feed, piece))
             waiting += len(piece)
-        if source.bound == NEVER:
-            unread.remove(source)
+        if feed.bound == NEVER:
+            unread.remove(feed)
 
 
-def _limit(pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source]) -> int:
+def _limit(pool: Sequence[tuple[Feed, Piece]], unread: Sequence[Feed]) -> int:
     """Return the key from which on rows must wait, as rows still unread may come before them."""
-    involved = {id(source) for source in (*unread, *(source for source, _ in pool))}
+    involved = {id(feed) for feed in (*unread, *(feed for feed, _ in pool))}
     if len(involved) == 1:
-        return NEVER  # rows of one source never stand before those that it gave earlier
-    return min((source.bound for source in unread), default=NEVER)
+        return NEVER  # rows of one feed never stand before those that it gave earlier
+    return min((feed.bound for feed in unread), default=NEVER)
 
 
-def _count_ready(pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source]) -> int:
+def _count_ready(pool: Sequence[tuple[Feed, Piece]], unread: Sequence[Feed]) -> int:
     limit = _limit(pool, unread)
     return sum(int(np.count_nonzero(piece.keys < limit)) for _, piece in pool)
 
 
 def _split(
-    pool: Sequence[tuple[Source, Piece]], unread: Sequence[Source], size: int
-) -> tuple[list[Piece], list[tuple[Source, Piece]]]:
+    pool: Sequence[tuple[Feed, Piece]], unread: Sequence[Feed], size: int
+) -> tuple[list[Piece], list[tuple[Feed, Piece]]]:
     """Part the rows that nothing unread can come before from the others."""
     limit = _limit(pool, unread)
     if unread and _count_ready(pool, unread) < size:
@@ -114,12 +114,12 @@ def _split(
         keys = np.concatenate([piece.keys for _, piece in pool])
         limit = max(limit, int(np.partition(keys, size - 1)[size - 1]) + 1)
     ready, rest = [], []
-    for source, piece in pool:
+    for feed, piece in pool:
         goes = piece.keys < limit
         if goes.all():
             ready.append(piece)
         else:
-            rest.append((source, _pick(piece, ~goes)))
+            rest.append((feed, _pick(piece, ~goes)))
             if goes.any():
                 ready.append(_pick(piece, goes))
     return ready, rest
@@ -134,7 +134,7 @@ def _pick(piece: Piece, chosen: Mask) -> Piece:
 
 def _chunk(pieces: Sequence[Piece], names: Sequence[str], kinds: Kinds) -> Chunk:
     """Sort rows by metric, and inside a metric by key; of equal keys the smaller rank comes first."""
-    pieces = sorted(pieces, key=lambda piece: piece.rank)  # stable: pieces of one source stay in their order
+    pieces = sorted(pieces, key=lambda piece: piece.rank)  # stable: pieces of one feed stay in their order
     order = _by_key(np.concatenate([piece.keys for piece in pieces]))
     metric = np.concatenate([piece.metric for piece in pieces]).astype(_narrow(len(names)))
     by_metric = np.argsort(metric if order is None else metric[order], kind="stable")

@@ -16,18 +16,18 @@ import pyarrow.parquet as pq
 from skald.coverage import MAX_NAMED, Coverage, Ranges, encode, ranges
 from skald.durable import replace, sync_folder, unlink, write_atomic
 from skald.errors import CorruptRunError
+from skald.feeds import Feed, StoredFeed, StreamFeed, Surveyed
 from skald.layout import CSV_DESCRIPTION, temporary
 from skald.merge import merge
 from skald.order import Clock, Interner
 from skald.sinks import CsvSink, ParquetSink
 from skald.snapshot import SegmentFile, join_kinds, warn_disagreed
-from skald.sources import Source, StoredSource, StreamSource, Surveyed
 from skald.stored import FILES, CsvDescription, MetricsFormat, Stored
 from skald.tally import Tally
 
 Progress = Callable[[int, int], None]
 """Told how many rows are written, and of how many."""
-Streams = Mapping[tuple[str, int], StreamSource]
+Streams = Mapping[tuple[str, int], StreamFeed]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +91,11 @@ def _write(plan: Plan, file: BinaryIO, progress: Progress | None) -> tuple[Parqu
     kinds, disagreed = join_kinds(plan.run, [stored_kinds, *(segment.kinds for segment in plan.segments)])
     warn_disagreed(plan.run, disagreed)
     streams = _streams(plan, interner)
-    sources: list[Source] = [*([StoredSource(plan.stored, interner)] if plan.stored else []), *streams.values()]
+    feeds: list[Feed] = [*([StoredFeed(plan.stored, interner)] if plan.stored else []), *streams.values()]
     sink = CsvSink(file, kinds) if plan.format == "csv" else ParquetSink(file, kinds)
     try:
         tally = Tally()
-        for chunk in merge(sources, interner, kinds):
+        for chunk in merge(feeds, interner, kinds):
             sink.write(chunk)
             tally.add(chunk)
             if progress:
@@ -108,13 +108,13 @@ def _write(plan: Plan, file: BinaryIO, progress: Progress | None) -> tuple[Parqu
     return sink, coverage, sum(stream.damaged for stream in streams.values())
 
 
-def _streams(plan: Plan, interner: Interner) -> dict[tuple[str, int], StreamSource]:
+def _streams(plan: Plan, interner: Interner) -> dict[tuple[str, int], StreamFeed]:
     grouped: dict[tuple[str, int], list[Surveyed]] = {}
     for segment in sorted(plan.segments, key=lambda segment: segment.file):
         if segment.rows:
             grouped.setdefault((segment.file.writer, segment.stream), []).append(segment)
     return {
-        stream: StreamSource(segments, interner, Clock(interner, plan.coverage.carried(*stream)))
+        stream: StreamFeed(segments, interner, Clock(interner, plan.coverage.carried(*stream)))
         for stream, segments in grouped.items()
     }
 
@@ -122,9 +122,9 @@ def _streams(plan: Plan, interner: Interner) -> dict[tuple[str, int], StreamSour
 def _coverage(plan: Plan, tally: Tally, streams: Streams, interner: Interner) -> Coverage:
     before = plan.coverage
     carried = {writer: dict(known) for writer, known in before.streams.items() if writer in plan.alive}
-    for (writer, stream), source in streams.items():
+    for (writer, stream), feed in streams.items():
         if writer in plan.alive:
-            carried.setdefault(writer, {})[stream] = source.clock.newest(interner.numbers, most=MAX_NAMED)
+            carried.setdefault(writer, {})[stream] = feed.clock.newest(interner.numbers, most=MAX_NAMED)
     return Coverage(
         generation=before.generation + 1,
         rows=tally.rows,

@@ -97,7 +97,7 @@ class Writer:
         self._numbers, self._stream_numbers = itertools.count(), itertools.count()
         self._streams: dict[tuple[str, ...], Stream] = {}
         self._by_call: dict[tuple[str, ...], Stream] = {}
-        self._mixed: Stream | None = None
+        self._mixed: list[Stream] = []
         self._open: dict[int, Segment] = {}
         self._synced = 0  # segments with a smaller number are on the disk itself
         self._aside = next(self._stream_numbers)
@@ -278,7 +278,7 @@ class Writer:
             except InterleavedError:
                 continue
             except IndexError:
-                self._roll(stream, rows=rows)
+                self._roll(stream, rows=rows, is_full=True)
             except DictionaryFull as full:
                 self._roll(stream, rows=rows, room_for=len(str(full.args[0]).encode()))
 
@@ -346,7 +346,7 @@ class Writer:
             stream = self._streams.get(names) or self._new_stream(names)
             if len(self._by_call) >= MOST_CACHED:
                 self._by_call.clear()
-            if stream is not self._mixed:
+            if not stream.mixed:
                 self._by_call[key] = stream
         return stream, ids
 
@@ -360,22 +360,23 @@ class Writer:
         if len(self._streams) < MOST_STREAMS or len(names) > MOST_MIXED_IDS:
             stream = self._streams[names] = Stream(next(self._stream_numbers), names)
             return stream
-        mixed = self._mixed
-        if mixed is None or len({*mixed.names, *names}) > MOST_MIXED_IDS:
-            if mixed and mixed.segment:
-                self._retire(mixed.segment)
-            mixed = self._mixed = Stream(next(self._stream_numbers), names, mixed=True)
-        elif not set(names) <= set(mixed.names):
-            wider = tuple(name for name in self.registry.kinds if name in {*mixed.names, *names})
-            mixed = self._mixed = Stream(mixed.number, wider, mixed=True, segment=mixed.segment)
-        return mixed
+        for mixed in self._mixed:
+            if set(names) <= set(mixed.names):
+                return mixed
+        newest = self._mixed[-1] if self._mixed else None
+        if newest is None or len({*newest.names, *names}) > MOST_MIXED_IDS:
+            self._mixed.append(Stream(next(self._stream_numbers), names, mixed=True))
+        else:
+            wider = tuple(name for name in self.registry.kinds if name in {*newest.names, *names})
+            self._mixed[-1] = Stream(newest.number, wider, mixed=True, segment=newest.segment)
+        return self._mixed[-1]
 
-    def _roll(self, stream: Stream, *, rows: int = 1, room_for: int = 0) -> Segment:
+    def _roll(self, stream: Stream, *, rows: int = 1, room_for: int = 0, is_full: bool = False) -> Segment:
         """Open the next segment of a stream, publish it, and seal the one before."""
         old = stream.segment
         columns = stream.columns_in(self.registry.kinds)
         named = _by_name(old)
-        size = max(rows, _next_rows(old, grow=not room_for))
+        size = max(rows, _next_rows(old, grow=is_full))
         carried: list[Dictionary | None] = []
 
         def decide(name: str) -> Capacity:

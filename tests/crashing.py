@@ -94,9 +94,9 @@ def _count_operations(pipe: int, die_at: int | None) -> None:
 
     fsync = os.fsync
 
-    def audited_fsync(descriptor: int) -> None:
-        operation("fsync", [Path(f"/proc/self/fd/{descriptor}").readlink()])
-        fsync(descriptor)
+    def audited_fsync(fd: Any) -> None:
+        operation("fsync", [Path(f"/proc/self/fd/{fd}").readlink()])
+        fsync(fd)
 
     os.fsync = audited_fsync  # it raises no audit event
     sys.addaudithook(audit)

@@ -55,7 +55,9 @@ def values(run: Path) -> list[float]:
 
 def footer(run: Path) -> dict[str, Any]:
     """Return what metrics.parquet says of itself."""
-    said: dict[str, Any] = msgspec.json.decode(pq.read_metadata(run / "metrics.parquet").metadata[b"skald"])
+    metadata = pq.read_metadata(run / "metrics.parquet").metadata
+    assert metadata is not None
+    said: dict[str, Any] = msgspec.json.decode(metadata[b"skald"])
     return said
 
 
@@ -250,6 +252,24 @@ def test_damaged_metrics_file_stops_a_compaction(run: Path) -> None:
 
     assert (run / "metrics.parquet").read_bytes() == b"PAR1 nonsense PAR1"
     assert (run / SEGMENTS / "b" / "000000.arrow").exists()
+
+
+def test_segments_stay_when_the_file_lacks_rows(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows written are held against the segments before these go: here a segment loses a row on the way."""
+    monkeypatch.setattr("skald.merge.LEAST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("skald.merge.MOST_CHUNK_ROWS", 1)
+    segment(run, "a", 0, [row("m", 1, 1)])
+    victim = segment(run, "a", 1, [row("m", 2, 2), row("m", 3, 3)])
+
+    def lose_a_row(done: int, _total: int) -> None:
+        if done == 1:
+            segment(run, "a", 1, [row("m", 2, 2)])
+
+    with pytest.raises(CorruptRunError, match="expected 3 rows"):
+        compact(run, progress=lose_a_row)
+
+    assert victim.exists()
+    assert names(run) == {RUN_JSON, SEGMENTS}
 
 
 FULL_DISK = """

@@ -374,12 +374,16 @@ def test_children_of_multiprocessing_are_waited_for(tmp_path: Path) -> None:
         "def work():\n"
         "    for step in range(5):\n"
         "        logger.log_metric('loss', step)\n"
+        "        begun.set()\n"
         "        time.sleep(0.05)\n"
         "logger = skald.Logger('run', '.')\n"
-        "multiprocessing.get_context('fork').Process(target=work).start()\n",
+        "context = multiprocessing.get_context('fork')\n"
+        "begun = context.Event()\n"
+        "context.Process(target=work).start()\n"
+        "begun.wait()\n",
         folder=tmp_path,
     )
 
     assert values(tmp_path / "run") == list(range(5)), done.stderr
     assert skald.Run(tmp_path / "run").status == "finished"
-    assert (tmp_path / "run" / "metrics.parquet").exists()
+    assert not (tmp_path / "run" / "segments").exists()

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skald.feeds import Piece, Rank
 from skald.merge import LEAST_CHUNK_ROWS, MOST_CHUNK_ROWS, MOST_WAITING, Chunk, chunk_rows, merge
 from skald.order import NEVER, Interner
 from skald.rows import IdColumn, Mask
 from skald.schema import Kind, Kinds
-from skald.sources import Piece, Rank
 
 KEYS = st.lists(st.lists(st.integers(0, 40), max_size=5), max_size=4)
 
 
-class ListSource:
-    """A source of one metric whose keys stand in lists, one for each piece."""
+class ListFeed:
+    """A feed of one metric whose keys stand in lists, one for each piece."""
 
     def __init__(self, number: int, parts: Sequence[Sequence[int]]) -> None:
         """Take keys that never decrease."""
@@ -33,7 +33,7 @@ class ListSource:
         self.bound = min((key for part in self._parts for key in part), default=0) if self._parts else NEVER
 
     def read(self) -> Piece:
-        """Return the next piece; a row's value tells its source and its place there."""
+        """Return the next piece; a row's value tells its feed and its place there."""
         keys = self._parts.pop(0)
         self._set_bound()
         rows = range(self._row, self._row + len(keys))
@@ -48,7 +48,7 @@ def piece(keys: Sequence[int], values: Sequence[float], *, number: int = 0, **id
 
 
 class OnePiece:
-    """A source that has one piece."""
+    """A feed that has one piece."""
 
     def __init__(self, piece: Piece) -> None:
         """Take the piece."""
@@ -81,10 +81,10 @@ def test_rows_are_merged_by_key_and_then_by_rank(streams: list[list[list[int]]],
         for number, stream in enumerate(parts)
         for row, key in enumerate(itertools.chain(*stream))
     ]
-    sources = [ListSource(number, stream) for number, stream in enumerate(parts)]
+    feeds = [ListFeed(number, stream) for number, stream in enumerate(parts)]
     total = len(plain)
 
-    chunks = list(merge(sources, Interner(["m"]), {}, rows=max(rows, total // MOST_WAITING + 1)))
+    chunks = list(merge(feeds, Interner(["m"]), {}, rows=max(rows, total // MOST_WAITING + 1)))
 
     assert merged(chunks) == [value for _, value in sorted(plain)]
     assert all(len(chunk) for chunk in chunks)
@@ -92,10 +92,10 @@ def test_rows_are_merged_by_key_and_then_by_rank(streams: list[list[list[int]]],
 
 def test_chunks_stay_small_and_streams_in_order_when_one_lags_behind() -> None:
     """A stream that holds everybody up costs the order between streams, never memory nor its own order."""
-    lagging = ListSource(0, [[50] * 3] * 40 + [[50, 50, 50]])
+    lagging = ListFeed(0, [[50] * 3] * 40 + [[50, 50, 50]])
     lagging.bound = 0
     lagging._set_bound = lambda: setattr(lagging, "bound", 0 if lagging._parts else NEVER)  # type: ignore[method-assign]
-    other = ListSource(1, [[key] * 5 for key in range(1, 60)])
+    other = ListFeed(1, [[key] * 5 for key in range(1, 60)])
 
     chunks = list(merge([lagging, other], Interner(["m"]), {}, rows=10))
 
@@ -141,8 +141,8 @@ def shown(column: IdColumn) -> list[object]:
     return [value if is_given else None for value, is_given in zip(values, given, strict=True)]
 
 
-def test_ids_of_several_sources_are_joined() -> None:
-    """Ids that a source lacks are missing in its rows; dictionaries and kinds are unified."""
+def test_ids_of_several_feeds_are_joined() -> None:
+    """Ids that a feed lacks are missing in its rows; dictionaries and kinds are unified."""
     first = piece([1, 2], [1, 2], s=column("str", ["a", "b"]), n=column("int", [7, 8]))
     second = piece(
         [3, 4], [3, 4], number=1, s=column("str", ["b", "?"], [True, False]), x=column("bool", [True, False])

@@ -375,7 +375,7 @@ def test_each_metric_is_in_log_order_in_every_state_of_the_run(
         for name, size in {
             "merge.LEAST_CHUNK_ROWS": 1,
             "merge.MOST_CHUNK_ROWS": chunk,
-            "sources.SLICE_ROWS": 3,
+            "feeds.SLICE_ROWS": 3,
         }.items():
             monkeypatch.setattr(f"skald.{name}", size)
         monkeypatch.setattr("skald.merge.MOST_WAITING", 100)

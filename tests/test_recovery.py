@@ -132,6 +132,11 @@ def test_run_is_whole_when_two_compactions_die(tmp_path: Path, server: CrashServ
     assert total > 20
 
 
+def first_removal(operations: list[list[str]]) -> int:
+    """Return when the first segment was removed."""
+    return next(at for at, (kind, path, *_) in enumerate(operations) if kind == "os.remove" and path.endswith(".arrow"))
+
+
 @pytest.mark.parametrize("format_", ["parquet", "csv"])
 def test_segments_go_only_after_the_file_is_on_the_disk(format_: str, tmp_path: Path, server: CrashServer) -> None:
     """The file is synced, renamed, and its folder synced, before the first segment is removed."""
@@ -146,7 +151,7 @@ def test_segments_go_only_after_the_file_is_on_the_disk(format_: str, tmp_path: 
         operations.index(["fsync", beside]),
         operations.index(["os.rename", beside, target]),
         max(at for at, operation in enumerate(operations) if operation == ["fsync", str(run)]),
-        next(at for at, (kind, path, *_) in enumerate(operations) if kind == "os.remove" and path.endswith(".arrow")),
+        first_removal(operations),
     ]
     assert steps == sorted(steps)
 

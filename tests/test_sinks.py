@@ -94,7 +94,7 @@ def test_one_metric_is_read_without_the_others(tmp_path: Path) -> None:
     compact(run)
 
     metadata = pq.read_metadata(run / "metrics.parquet")
-    spans = [metadata.row_group(k).column(0).statistics for k in range(metadata.num_row_groups)]
+    spans: list[Any] = [metadata.row_group(k).column(0).statistics for k in range(metadata.num_row_groups)]
     assert [(span.min, span.max) for span in spans] == [(f"m{k}", f"m{k}") for k in range(4)]
 
 

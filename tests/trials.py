@@ -236,6 +236,8 @@ def log_in_threads(run: Path, acknowledged: Acknowledged, seed: int) -> None:
             fuse[0] = False
             raise KeyboardInterrupt
 
+    # an interrupt may end a thread, or hit a weak reference's callback, where nobody can catch it
+    sys.unraisablehook = lambda args: None if args.exc_type is KeyboardInterrupt else sys.__unraisablehook__(args)
     threading.excepthook = lambda args: None if args.exc_type is KeyboardInterrupt else threading.__excepthook__(args)
     signal.signal(signal.SIGALRM, on_alarm)
     signal.signal(signal.SIGINT, on_interrupt)

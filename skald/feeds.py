@@ -1,6 +1,6 @@
 """What a compaction reads from: the segments of a stream, and the metrics file written before.
 
-Invariant: a source gives its rows in log order, and none of a smaller key than it promised.
+Invariant: a feed gives its rows in log order, and none of a smaller key than it promised.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Rank(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some rows of one source.
+    """Some rows of one feed.
 
     Attributes:
         rank: of all these rows.
@@ -58,7 +58,7 @@ class Piece:
         return len(self.keys)
 
 
-class Source(Protocol):
+class Feed(Protocol):
     """Rows in log order, read part by part."""
 
     bound: int
@@ -95,7 +95,7 @@ def survey(file: SegmentFile) -> Surveyed:
     return Surveyed(file, header.stream, header.kinds, header.capacity, rows, oldest)
 
 
-class StreamSource:
+class StreamFeed:
     """The segments of one stream, in their order."""
 
     def __init__(self, segments: Sequence[Surveyed], interner: Interner, clock: Clock) -> None:
@@ -126,7 +126,7 @@ class StreamSource:
         return Piece(rank, metric, keys, rows.time // 1000, rows.value, ids)
 
 
-class StoredSource:
+class StoredFeed:
     """The rows of a metrics file, as they stand there."""
 
     def __init__(self, stored: Stored, interner: Interner) -> None:
