@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skald.blueprint import SEALED_AT
 from skald.rows import Codes, IdColumn, Ints, Mask, Rows, Texts, take
 from skald.schema import VALUE, Kind
 from skald.segmentfile import Fetch, Layout, Strings, with_segment
@@ -29,7 +30,10 @@ _STORAGE: Final[dict[Kind, type[np.generic]]] = {
 }
 _IN_ORDER: Final = platform.machine().lower() in {"x86_64", "amd64", "i386", "i686", "x86"}
 _SETTLE_SECS: Final = 0.001
-"""How long another processor's stores may be seen out of order, where that happens at all (not on x86)."""
+"""How long another processor's stores may be seen out of order, where that happens at all (not on x86).
+
+NOTE: for active segments only; the stores into a sealed one are older than all that it takes to open it.
+"""
 
 
 def read_segment(
@@ -83,7 +87,7 @@ class _Part:
         """Copy rows in the order that makes them whole: times, columns, and then names."""
         header = self._layout.header
         times: Ints = np.array(self.column(_TIME, np.int64))
-        if not _IN_ORDER:
+        if not _IN_ORDER and not self._fetch(np.uint8, SEALED_AT, 1)[0]:
             time.sleep(_SETTLE_SECS)
         rows = _committed(times)
         metric: Codes = np.array(self.column(_METRIC, np.int32)[rows])

@@ -112,6 +112,7 @@ class LogFunction:
         """Make the function before any id is known."""
         code, _ = compile_function(name, (), contextual=False)
         self.function = types.FunctionType(code, namespace.variables, name, None, (types.CellType(calls),))
+        self.function.__qualname__ = f"Logger.{name}"
         self.function.__kwdefaults__ = {}
         self._branches: dict[frozenset[str], tuple[Branch, ...]] = {}
         self._misses = 0

@@ -56,8 +56,8 @@ class Segment:
     """One id set's rows, `shape.rows` of them at most, open for appending until sealed."""
 
     __slots__ = (
-        "__weakref__", "_layout", "columns", "counter", "dictionaries", "layouts", "memory", "metric", "names", "number",
-        "present", "reserved", "retired", "shape", "state", "storage", "time", "value",
+        "__weakref__", "_layout", "columns", "counter", "dictionaries", "layouts", "memory", "metric", "names",
+        "number", "present", "reserved", "retired", "shape", "state", "storage", "time", "value",
     )  # fmt: skip
 
     def __init__(

@@ -31,7 +31,7 @@ class Memory:
     def names(self) -> list[str]:
         """Return what Arrow sees, which must be valid; behind the last name is what is free."""
         buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.text)]
-        found = pa.Array.from_buffers(pa.utf8(), self.capacity.entries, buffers)  # type: ignore[arg-type]
+        found = pa.Array.from_buffers(pa.utf8(), self.capacity.entries, buffers)
         found.validate(full=True)
         return [str(name) for name in found.to_pylist()]
 

@@ -267,6 +267,21 @@ def test_segment_is_read_where_it_cannot_be_mapped(path: Path, monkeypatch: pyte
     assert [ids_of(rows, name) for name in rows.ids] == [ids_of(mapped, name) for name in mapped.ids]
 
 
+@pytest.mark.parametrize(("sealed", "waits"), [(False, [0.001]), (True, [])])
+def test_stores_settle_where_processors_reorder_them(
+    path: Path, monkeypatch: pytest.MonkeyPatch, *, sealed: bool, waits: list[float]
+) -> None:
+    """Off x86 a reader waits a moment behind the times of a segment that is being written."""
+    write_segment(path, [row("m", 1, 1)], sealed=sealed)
+    monkeypatch.setattr("skald.extraction._IN_ORDER", False)
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+
+    read_segment(path)
+
+    assert waited == waits
+
+
 WRITER = """
 import sys, itertools
 import skald

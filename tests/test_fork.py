@@ -22,7 +22,7 @@ for step in range(1000):
 """
 
 
-@pytest.mark.parametrize(("storage", "seed"), [("mapped", 1), ("mapped", 2), ("staged", 3)])
+@pytest.mark.parametrize(("storage", "seed"), [("mapped", 1), ("staged", 3)])
 def test_fork_keeps_every_row_of_parent_and_children(tmp_path: Path, storage: str, seed: int) -> None:
     """Children and grandchildren, some killed, while another thread of the parent logs."""
     rows = trials.forks(tmp_path / "run", seed, storage=storage)
@@ -117,13 +117,13 @@ def test_child_costs_the_parent_no_descriptor(tmp_path: Path) -> None:
     """What a child opens and closes stays its own."""
     with skald.Logger("run", tmp_path) as logger:
         logger.log_metric("loss", 1.0)
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(list(Path("/proc/self/fd").iterdir()))
         child = os.fork()
         if child == 0:
             logger.log_metric("loss", 2.0)
             os._exit(0)
         os.waitpid(child, 0)
-        after = len(os.listdir("/proc/self/fd"))
+        after = len(list(Path("/proc/self/fd").iterdir()))
 
     assert before == after
     assert sorted(values(tmp_path / "run")) == [1.0, 2.0]

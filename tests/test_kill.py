@@ -8,7 +8,7 @@ import pytest
 import trials
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_kill_loses_no_row_of_a_mapped_run(tmp_path: Path, seed: int) -> None:
     """Rows belong to the kernel as soon as a call returns; compaction afterwards keeps each once."""
     rows = trials.kill(tmp_path / "run", seed)

@@ -71,6 +71,12 @@ def covered(run: Path) -> None:
     shutil.rmtree(run.parent / "kept")
 
 
+def covered_and_more(run: Path) -> None:
+    """Write the like, with a segment more that the file does not have."""
+    covered(run)
+    segment(run, "a", 4, [row("loss", 9, 9, step=9)])
+
+
 SCENES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "fresh": (fresh, {}),
     "fresh to csv": (fresh, {"metrics_format": "csv"}),
@@ -80,6 +86,7 @@ SCENES: dict[str, tuple[Callable[[Path], None], dict[str, Any]]] = {
     "csv to parquet": (resumed_csv, {"metrics_format": "parquet"}),
     "damaged": (damaged, {}),
     "covered": (covered, {}),
+    "covered and more": (covered_and_more, {}),
 }
 
 

@@ -56,7 +56,9 @@ def test_roll_keeps_every_instant_a_valid_file(tmp_path: Path) -> None:
 def test_roll_makes_room_for_thousands_of_names(tmp_path: Path, name_bytes: int) -> None:
     """Names up to the longest, by all paths, each row with the name that it was logged with."""
     count = 3000
-    names = [f"{number:x}".rjust(name_bytes, "m") if name_bytes > 3 else chr(0x4E00 + number) for number in range(count)]
+    names = [
+        f"{number:x}".rjust(name_bytes, "m") if name_bytes > 3 else chr(0x4E00 + number) for number in range(count)
+    ]
     with skald.Logger("run", tmp_path) as logger:
         for number, name in enumerate(names):
             logger.log_metric(name, number, step=number)

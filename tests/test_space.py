@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -27,13 +26,13 @@ def _mounted(folder: Path, *command: str) -> Iterator[Path]:
 
 @pytest.fixture(params=["tmpfs", "ext4"])
 def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Mount a disk of a few MiB."""
+    """Mount a disk of 64 MiB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if request.param == "tmpfs":
-        yield from _mounted(folder, "mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder))
+        yield from _mounted(folder, "mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder))
     else:
-        yield from _mounted(folder, "mount", "-o", "loop", str(_image(tmp_path, 8)), str(folder))
+        yield from _mounted(folder, "mount", "-o", "loop", str(_image(tmp_path, 64)), str(folder))
 
 
 def _image(folder: Path, mebibytes: int) -> Path:
@@ -49,17 +48,14 @@ def _image(folder: Path, mebibytes: int) -> Path:
 FULL = """
 import os, sys, skald
 def ballast():
-    with open("ballast", "wb") as file:
+    descriptor = os.open("ballast", os.O_WRONLY | os.O_CREAT)
+    for size in (1 << 20, 4096, 1):
         try:
-            while True:
-                file.write(bytes(4096))
-                file.flush()
+            while os.write(descriptor, bytes(size)):
+                pass
         except OSError:
             pass
-        try:
-            file.close()
-        except OSError:
-            pass
+    os.close(descriptor)
 logger = skald.Logger("run", ".")
 log = logger.log_metric
 for step in range(1500):
@@ -74,7 +70,7 @@ logger.log_batch({"loss": range(100_000, 130_000)}, step=range(100_000, 130_000)
 
 def test_full_disk_loses_no_row_once_there_is_space(disk: Path) -> None:
     """Logging goes on in memory and says so; with space again all rows are there after close."""
-    ended = program(f"{FULL}\nos.remove('ballast')\nlogger.close()", folder=disk)
+    ended = program(f"{FULL}\nimport time\ntime.sleep(1.2)\nos.remove('ballast')\nlogger.close()", folder=disk)
 
     assert ended.returncode == 0, ended.stderr
     assert "rows wait in memory, the disk does not take them" in ended.stderr
@@ -96,7 +92,7 @@ os._exit(0)
 
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("refused")
-    os.remove(disk / "ballast")
+    (disk / "ballast").unlink()
     found = values(disk / "run")
     assert len(found) >= 1500
     assert found == list(range(len(found)))

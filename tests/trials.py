@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import skald
 
@@ -54,7 +54,7 @@ def size_of(number: int) -> int:
     return {"few": 4, "many": 32, "batch": BLOCK}.get(style_of(number), 1)
 
 
-def expected(number: int) -> Expected:
+def expected(number: int) -> Expected:  # noqa: C901 one case for each style
     """Return the row of a number."""
     style, lane, place = style_of(number), number // LANE, number % BLOCK
     start = number - place
@@ -219,6 +219,27 @@ def log_in_threads(run: Path, acknowledged: Acknowledged, seed: int) -> None:
     for thread in threads:
         thread.start()
     handlers, own = [Hand(logger, acknowledged, lane) for lane in (5, 7, 8)], Hand(logger, acknowledged, 0)
+    fuse = _set_signals(handlers)
+    tormentor = threading.Thread(target=_interrupt, args=(threads, chance, done))
+    tormentor.start()
+    ends = time.monotonic() + chance.uniform(0.5, 1.5)
+    while time.monotonic() < ends and own.number < own.stop:
+        try:
+            fuse[0] = True
+            own.block()
+            fuse[0] = False
+        except KeyboardInterrupt:
+            pass
+    done.set()
+    tormentor.join()
+    logger.close()
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for thread in threads:
+        thread.join()
+
+
+def _set_signals(handlers: list[Hand]) -> list[bool]:
+    """Log every 4 ms, one hand for each depth of interruption; return what lets a Ctrl-C through once."""
     fuse, depth = [False], [0]
 
     def on_alarm(*_: object) -> None:
@@ -242,22 +263,7 @@ def log_in_threads(run: Path, acknowledged: Acknowledged, seed: int) -> None:
     signal.signal(signal.SIGALRM, on_alarm)
     signal.signal(signal.SIGINT, on_interrupt)
     signal.setitimer(signal.ITIMER_REAL, 0.004, 0.004)
-    tormentor = threading.Thread(target=_interrupt, args=(threads, chance, done))
-    tormentor.start()
-    ends = time.monotonic() + chance.uniform(0.5, 1.5)
-    while time.monotonic() < ends and own.number < own.stop:
-        try:
-            fuse[0] = True
-            own.block()
-            fuse[0] = False
-        except KeyboardInterrupt:
-            pass
-    done.set()
-    tormentor.join()
-    logger.close()
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    for thread in threads:
-        thread.join()
+    return fuse
 
 
 def _log_on(logger: skald.Logger, acknowledged: Acknowledged, lane: int) -> None:
