@@ -14,7 +14,7 @@ import pyarrow.parquet
 from measure import Goal, begin, folder, seconds, status_bytes
 from synthetic import METRICS, write_run
 
-from skald.compaction import compact
+from skald.engine.compaction import compact
 
 parquet: Any = pyarrow.parquet
 

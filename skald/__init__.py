@@ -10,11 +10,11 @@
 
 Layers, each of which imports only from those above it:
 
-    words   errors, layout, schema, durable, values     names and rules
-    engine  lock, segment, writer, reader, compaction   metrics and files
-    record  params, console, info                       the other files of a run
-    api     logger, run                                 experiments
-    faces   cli                                         people
+    words   errors, layout, schema, values, durable, notice   names and rules
+    engine  engine/                                            metrics and files
+    record  record/                                            the other files of a run
+    api     logger, run, and what they are made of             experiments
+    faces   cli/                                               people
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from skald.errors import (
 from skald.logger import Logger
 
 if TYPE_CHECKING:
-    from skald.compaction import compact
+    from skald.engine.compaction import compact
     from skald.run import Run
 
 __version__ = "1.0.0.dev0"
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
 
         return Run
     if name == "compact":
-        from skald.compaction import compact
+        from skald.engine.compaction import compact
 
         return compact
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
 
+from skald.engine.functions import LogFunction
+from skald.engine.pending import snapshot
+from skald.engine.source import BLOCK_ROWS, Branch, is_parameter
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError
-from skald.functions import LogFunction
-from skald.pending import snapshot
 from skald.schema import Id, Kinds, check_id_name, check_metric_name, plain_id
 from skald.scope import Ids, Scope, plain_ids
 from skald.session import Session
-from skald.source import BLOCK_ROWS, Branch, is_parameter
 from skald.values import as_value
 
 IDLE_CALLS: Final = 3

@@ -8,19 +8,19 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from skald.batch import Batch
 from skald.calls import Calls
-from skald.console import Console, Messages
+from skald.engine.batch import Batch
 from skald.errors import InvalidInputError, LoggerClosedError
 from skald.opening import Description, check_mode
-from skald.params import merge, plain
 from skald.progress import Bar, total_of, track
+from skald.record.console import Console, Messages
+from skald.record.params import merge, plain
 from skald.schema import Id
 from skald.scope import plain_ids
 from skald.session import start_session
 
 if TYPE_CHECKING:
-    from skald.info import Status
+    from skald.record.info import Status
     from skald.run import Run
 
 T = TypeVar("T")

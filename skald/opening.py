@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from skald.claim import Claim, Owner, owners, run_lock
+from skald.engine.claim import Claim, Owner, owners, run_lock
+from skald.engine.lock import PATIENCE_SECS, POLL_SECS
+from skald.engine.registry import write_kinds
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
-from skald.info import RunInfo, read_info, write_info
-from skald.info import Session as SessionInfo
 from skald.layout import IDS, SEGMENTS, default_run_name, is_run, temporary
-from skald.lock import PATIENCE_SECS, POLL_SECS
-from skald.registry import write_kinds
+from skald.record.info import RunInfo, read_info, write_info
+from skald.record.info import Session as SessionInfo
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -171,7 +171,7 @@ def _new_info(run: Path, description: Description) -> RunInfo:
 def _seed_kinds(run: Path) -> None:
     """Let the writers of a run that was compacted know the kinds of its ids."""
     if not (run / SEGMENTS / IDS).exists():
-        from skald.stored import stored_kinds
+        from skald.engine.stored import stored_kinds
 
         kinds = stored_kinds(run)
         if kinds:

@@ -6,10 +6,24 @@ import atexit
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Literal, Protocol
 
-if TYPE_CHECKING:
-    from skald.session import Session
+
+class Session(Protocol):
+    """What a process must know of a session."""
+
+    run: Path | None
+    forked: bool
+
+    def close(self, status: Literal["finished", "stopped", "failed"]) -> None:
+        """End it."""
+
+    def after_fork(self) -> None:
+        """Let go, in a forked child, of what belongs to the parent."""
+
+    def warn(self, text: str) -> None:
+        """Say something in the terminal and in console.log."""
+
 
 _sessions: Final[dict[int, Session]] = {}
 """The open sessions; several of one run where a process joined its own."""

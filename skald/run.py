@@ -15,10 +15,10 @@ import msgspec
 import polars as pl
 
 from skald import layout
+from skald.engine.reader import metric_names, scan_metrics
 from skald.errors import RunNotFoundError
-from skald.info import RunInfo, Session, Status, live_writers, read_info, read_status
-from skald.params import read_params
-from skald.reader import metric_names, scan_metrics
+from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status
+from skald.record.params import read_params
 from skald.schema import TIME, Id
 from skald.summary import summarize
 from skald.wide import widen

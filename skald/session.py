@@ -19,23 +19,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skald import process
-from skald.claim import Claim, owners, run_lock
-from skald.console import format_line
+from skald.engine.claim import Claim, owners, run_lock
+from skald.engine.functions import Namespace
+from skald.engine.lock import is_held_here
+from skald.engine.pending import Pending
+from skald.engine.writer import Writer
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
-from skald.functions import Namespace
-from skald.info import read_info, write_info
 from skald.latebar import late_bar
 from skald.layout import PARAMS, RUN_LOCK, SEGMENTS, check_run_name, console_name, default_run_name, runs_dir
-from skald.lock import is_held_here
-from skald.logfile import LogFile
 from skald.opening import Description, Mode, open_run, open_scratch, open_unnamed
-from skald.params import Params
-from skald.pending import Pending
+from skald.record.console import format_line
+from skald.record.info import read_info, write_info
+from skald.record.logfile import LogFile
+from skald.record.params import Params
 from skald.schema import KIND_OF, Id, kind_error, widen
-from skald.writer import Writer
 
 if TYPE_CHECKING:
-    from skald.info import Status
+    from skald.record.info import Status
 
 
 class Session:
@@ -230,7 +230,7 @@ class Session:
 
     def _compact(self, run: Path) -> None:
         """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
-        from skald.compaction import compact
+        from skald.engine.compaction import compact
 
         try:
             with late_bar(f"compacting {self.name}") as advance:

@@ -58,7 +58,7 @@ class CrashServer:
 
 
 def _serve() -> None:
-    from skald.compaction import compact
+    from skald.engine.compaction import compact
 
     for line in sys.stdin:
         run, die_at, options = json.loads(line)

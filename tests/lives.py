@@ -51,7 +51,7 @@ def _read() -> list[Any] | None:
 
 
 def _serve() -> None:
-    import skald.compaction  # noqa: F401
+    import skald.engine.compaction  # noqa: F401
 
     while command := _read():
         child = os.fork()

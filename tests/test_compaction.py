@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 import pytest
 from handmade import row, segment, write_ids
 
-from skald.claim import Claim, run_lock
-from skald.compaction import compact
+from skald.engine.claim import Claim, run_lock
+from skald.engine.compaction import compact
+from skald.engine.lock import FileLock
+from skald.engine.reader import scan_metrics
+from skald.engine.stored import open_stored
 from skald.errors import CorruptRunError, RunNotFoundError, StorageError
 from skald.layout import COMPACTION_LOCK, RUN_JSON, SEGMENTS, WRITER_LOCK
-from skald.lock import FileLock
-from skald.reader import scan_metrics
 
 
 @pytest.fixture
@@ -163,6 +164,28 @@ def test_new_ids_and_metrics_join_the_file(run: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("format_", ["parquet", "csv"])
+def test_file_of_many_chunks_takes_in_older_rows(run: Path, monkeypatch: pytest.MonkeyPatch, format_: Any) -> None:
+    """A large file is read and written chunk by chunk, and rows that belong between its rows come there."""
+    monkeypatch.setattr("skald.engine.merge.LEAST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("skald.engine.merge.MOST_CHUNK_ROWS", 4)
+    segment(run, "a", 0, [row(f"m{k % 3}", k, k) for k in range(0, 60, 2)])
+    compact(run, metrics_format=format_)
+    segment(run, "b", 0, [row(f"m{k % 3}", k, k) for k in range(1, 60, 2)])
+
+    compact(run, metrics_format=format_)
+
+    rows = scan_metrics(run).collect()
+    assert {m: rows.filter(metric=m)["value"].to_list() for m in ("m0", "m1", "m2")} == {
+        f"m{k}": [*range(k, 60, 3)] for k in range(3)
+    }
+    stored = open_stored(run)
+    assert stored is not None
+    with stored:
+        assert len(stored.coverage.chunks) > 5
+        assert sum(rows for rows, _ in stored.coverage.chunks) == 60
+
+
 def test_run_keeps_its_format(run: Path) -> None:
     """Without an order what is there decides, and parquet where nothing is."""
     segment(run, "a", 0, [row("m", 1, 1)])
@@ -256,8 +279,8 @@ def test_damaged_metrics_file_stops_a_compaction(run: Path) -> None:
 
 def test_segments_stay_when_the_file_lacks_rows(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows written are held against the segments before these go: here a segment loses a row on the way."""
-    monkeypatch.setattr("skald.merge.LEAST_CHUNK_ROWS", 1)
-    monkeypatch.setattr("skald.merge.MOST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("skald.engine.merge.LEAST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("skald.engine.merge.MOST_CHUNK_ROWS", 1)
     segment(run, "a", 0, [row("m", 1, 1)])
     victim = segment(run, "a", 1, [row("m", 2, 2), row("m", 3, 3)])
 
@@ -274,7 +297,7 @@ def test_segments_stay_when_the_file_lacks_rows(run: Path, monkeypatch: pytest.M
 
 FULL_DISK = """
 import resource, sys
-from skald.compaction import compact
+from skald.engine.compaction import compact
 from skald.errors import StorageError
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
@@ -459,7 +482,7 @@ with open(sys.argv[1]) as file:
 
 def test_compaction_loads_no_polars() -> None:
     """A training process that closes its logger pays for no tables."""
-    program = "import sys, skald.compaction; print('polars' in sys.modules)"
+    program = "import sys, skald.engine.compaction; print('polars' in sys.modules)"
 
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

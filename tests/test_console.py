@@ -18,8 +18,8 @@ from typing import Any
 import loguru
 import pytest
 
-from skald.console import Console, Messages, format_line
-from skald.logfile import LogFile
+from skald.record.console import Console, Messages, format_line
+from skald.record.logfile import LogFile
 
 LEVELS = ["trace", "debug", "info", "success", "warning", "error", "critical", "exception"]
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
@@ -481,8 +481,8 @@ def run_python(program: str, *args: object) -> subprocess.CompletedProcess[str]:
     """Run a program that has a `log` on the path given, and return what it printed."""
     start = (
         "import os, signal, sys, pathlib\n"
-        "from skald.console import Console, Messages\n"
-        "from skald.logfile import LogFile\n"
+        "from skald.record.console import Console, Messages\n"
+        "from skald.record.logfile import LogFile\n"
         "log = Messages()\n"
         "log._console = Console(LogFile(pathlib.Path(sys.argv[1])), lambda: {'epoch': 1})\n"
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skald.coverage import Coverage, decode, encode, ranges
+from skald.engine.coverage import Coverage, decode, encode, ranges
 from skald.errors import CorruptRunError, FormatVersionError
 
 NUMBERS = st.sets(st.integers(0, 30))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skald.blueprint import Capacity
-from skald.dictionary import FIRST, KEEP, Dictionary, DictionaryFull, image, next_capacity
+from skald.engine.blueprint import Capacity
+from skald.engine.dictionary import FIRST, KEEP, Dictionary, DictionaryFull, image, next_capacity
 
 
 class Memory:

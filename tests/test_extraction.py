@@ -13,11 +13,11 @@ import pyarrow as pa
 import pytest
 from handmade import START, row, write_segment
 
+from skald.engine.extraction import read_segment, read_times
+from skald.engine.rows import Rows, Texts
+from skald.engine.segmentfile import is_sealed, read_header
+from skald.engine.snapshot import segment_files
 from skald.errors import CorruptRunError, FormatVersionError
-from skald.extraction import read_segment, read_times
-from skald.rows import Rows, Texts
-from skald.segmentfile import is_sealed, read_header
-from skald.snapshot import segment_files
 
 
 def metrics_of(rows: Rows) -> list[str]:
@@ -273,7 +273,7 @@ def test_stores_settle_where_processors_reorder_them(
 ) -> None:
     """Off x86 a reader waits a moment behind the times of a segment that is being written."""
     write_segment(path, [row("m", 1, 1)], sealed=sealed)
-    monkeypatch.setattr("skald.extraction._IN_ORDER", False)
+    monkeypatch.setattr("skald.engine.extraction._IN_ORDER", False)
     waited: list[float] = []
     monkeypatch.setattr("time.sleep", waited.append)
 

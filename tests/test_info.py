@@ -16,14 +16,14 @@ import msgspec
 import pytest
 
 from skald import layout
+from skald.engine.lock import FileLock
 from skald.errors import CorruptRunError, FormatVersionError, RunNotFoundError, StorageError
-from skald.info import RunInfo, Session, live_writers, read_info, read_status, write_info
-from skald.lock import FileLock
+from skald.record.info import RunInfo, Session, live_writers, read_info, read_status, write_info
 
 STARTED = dt.datetime(2026, 11, 23, 8, 15, 0, 123_456, tzinfo=dt.UTC)
 HOLD_LOCK = """
 import pathlib, sys
-from skald.lock import FileLock
+from skald.engine.lock import FileLock
 lock = FileLock(pathlib.Path(sys.argv[1]))
 lock.acquire()
 print(flush=True)

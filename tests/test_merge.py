@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skald.feeds import Piece, Rank
-from skald.merge import LEAST_CHUNK_ROWS, MOST_CHUNK_ROWS, MOST_WAITING, Chunk, chunk_rows, merge
-from skald.order import NEVER, Interner
-from skald.rows import IdColumn, Mask
+from skald.engine.feeds import Piece, Rank
+from skald.engine.merge import LEAST_CHUNK_ROWS, MOST_CHUNK_ROWS, MOST_WAITING, Chunk, chunk_rows, merge
+from skald.engine.order import NEVER, Interner
+from skald.engine.rows import IdColumn, Mask
 from skald.schema import Kind, Kinds
 
 KEYS = st.lists(st.lists(st.integers(0, 40), max_size=5), max_size=4)

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skald.order import Clock, Interner
+from skald.engine.order import Clock, Interner
 
 LINES = st.lists(st.tuples(st.integers(0, 3), st.integers(-5, 20)), max_size=30)
 

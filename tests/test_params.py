@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from skald import layout
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
-from skald.params import MAX_DEPTH, Params, merge, plain, read_params
+from skald.record.params import MAX_DEPTH, Params, merge, plain, read_params
 
 LEAVES = (
     st.none()

@@ -16,11 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from stories import Story, stories
 
-from skald.compaction import compact
+from skald.engine.compaction import compact
+from skald.engine.lock import FileLock
+from skald.engine.reader import metric_names, scan_metrics
 from skald.errors import CorruptRunError, FormatVersionError
 from skald.layout import RUN_JSON, SEGMENTS, WRITER_LOCK
-from skald.lock import FileLock
-from skald.reader import metric_names, scan_metrics
 
 TIME = pl.Datetime("us", "UTC")
 
@@ -193,7 +193,7 @@ def test_kept_table_holds_every_row_once_in_every_later_state(run: Path, name: s
 
 def test_rows_of_ids_newer_than_the_columns_asked_for_are_not_shown_without_them(run: Path) -> None:
     """Rows logged while a collect is under way, with an id that it does not know, belong to the next one."""
-    from skald.reader import _Source
+    from skald.engine.reader import _Source
 
     segment(run, "w", 0, [row("m", 1, 1, step=1)])
     source = _Source(run)
@@ -211,7 +211,7 @@ def test_rows_of_ids_newer_than_the_columns_asked_for_are_not_shown_without_them
 
 def test_ids_that_became_strings_meanwhile_are_shown_as_they_were(run: Path) -> None:
     """A file written while a collect is under way may have widened an id: older rows keep their values."""
-    from skald.reader import _Source
+    from skald.engine.reader import _Source
 
     segment(run, "w", 0, [row("m", 1, 1, i=3, f=0.5, b=True), row("m", 2, 2, i=4, f=1e-7, b=False)])
     source = _Source(run)
@@ -378,7 +378,7 @@ def test_each_metric_is_in_log_order_in_every_state_of_the_run(
             "feeds.SLICE_ROWS": 3,
         }.items():
             monkeypatch.setattr(f"skald.{name}", size)
-        monkeypatch.setattr("skald.merge.MOST_WAITING", 100)
+        monkeypatch.setattr("skald.engine.merge.MOST_WAITING", 100)
     run = tmp_path_factory.mktemp("run")
     writers = story.write(run)
     expected = story.expected()

@@ -16,10 +16,10 @@ import pytest
 from crashing import CrashServer
 from handmade import row, segment, write_ids
 
-from skald.compaction import compact
+from skald.engine.compaction import compact
+from skald.engine.lock import FileLock
+from skald.engine.reader import scan_metrics
 from skald.layout import RUN_JSON, SEGMENTS, WRITER_LOCK
-from skald.lock import FileLock
-from skald.reader import scan_metrics
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it forks, and asks /proc for names")
 
@@ -180,7 +180,7 @@ def test_leftover_segments_go_only_after_the_folder_is_on_the_disk(tmp_path: Pat
 COMPACTOR = """
 import sys
 from pathlib import Path
-from skald.compaction import compact
+from skald.engine.compaction import compact
 run = Path(sys.argv[1])
 print("ready", flush=True)
 for line in sys.stdin:

@@ -10,9 +10,9 @@ import pytest
 from logged import rows, values
 
 import skald
-from skald.dictionary import KEEP
+from skald.engine.dictionary import KEEP
+from skald.engine.segment import FIRST_ROWS, MOST_ROWS
 from skald.layout import SEGMENTS
-from skald.segment import FIRST_ROWS, MOST_ROWS
 
 
 def segments(run: Path) -> list[pa.RecordBatch]:

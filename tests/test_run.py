@@ -14,7 +14,7 @@ import pytest
 
 import skald
 from skald.errors import InvalidInputError, RunNotFoundError
-from skald.info import RunInfo, Session, write_info
+from skald.record.info import RunInfo, Session, write_info
 
 START = dt.datetime(2026, 11, 23, 8, 0, tzinfo=dt.UTC)
 

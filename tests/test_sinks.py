@@ -17,10 +17,10 @@ from handmade import START, Row, row, segment
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from skald.compaction import compact
+from skald.engine.compaction import compact
+from skald.engine.reader import scan_metrics
+from skald.engine.sinks import MOST_ROW_GROUP_ROWS, ROW_GROUP_ROWS, row_groups
 from skald.layout import RUN_JSON
-from skald.reader import scan_metrics
-from skald.sinks import MOST_ROW_GROUP_ROWS, ROW_GROUP_ROWS, row_groups
 
 
 @given(st.lists(st.integers(1, 3 * ROW_GROUP_ROWS), min_size=1, max_size=12))

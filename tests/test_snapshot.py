@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from handmade import row, segment, write_ids
 
-from skald.compaction import compact
-from skald.extraction import read_segment
+from skald.engine.compaction import compact
+from skald.engine.extraction import read_segment
+from skald.engine.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot
 from skald.layout import RUN_JSON
-from skald.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot
 
 
 @pytest.fixture

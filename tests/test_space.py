@@ -103,8 +103,8 @@ os._exit(0)
 def test_full_disk_raises_when_the_waiting_memory_is_used_up(disk: Path) -> None:
     """A clear error at the call instead of a machine without memory; rows logged before are not lost."""
     source = f"""
-import skald.writer
-skald.writer.MOST_WAITING_BYTES = 1 << 24
+import skald.engine.writer
+skald.engine.writer.MOST_WAITING_BYTES = 1 << 24
 {FULL}
 try:
     for step in range(130_000, 10_000_000):

@@ -12,9 +12,9 @@ import pytest
 from logged import rows, values
 
 import skald
-from skald.blueprint import SEALED_AT
+from skald.engine.blueprint import SEALED_AT
+from skald.engine.staged import FLUSH_SECS
 from skald.layout import SEGMENTS
-from skald.staged import FLUSH_SECS
 
 
 @pytest.fixture

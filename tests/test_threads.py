@@ -13,7 +13,7 @@ import trials
 from logged import values
 
 import skald
-from skald.lock import FileLock
+from skald.engine.lock import FileLock
 
 
 @pytest.mark.parametrize(("storage", "seed"), [("mapped", 1), ("mapped", 2), ("staged", 4)])

@@ -260,7 +260,7 @@ def test_value_of_a_device_has_the_time_and_the_place_of_its_call(logger: skald.
 
 def test_value_of_a_device_is_committed_by_later_calls(logger: skald.Logger, monkeypatch: pytest.MonkeyPatch) -> None:
     """A log call takes along what has become ready, however seldom the thread looks."""
-    monkeypatch.setattr("skald.pending.POLL_SECS", 1.0)
+    monkeypatch.setattr("skald.engine.pending.POLL_SECS", 1.0)
     first, second = Lazy(1), Lazy(2)
 
     logger.log_metric("loss", first)

@@ -10,10 +10,10 @@ from skald import layout
 from skald.cli.format import path_text, plural, size_text
 from skald.cli.paths import find_runs, resolve
 from skald.cli.report import report
-from skald.compaction import Compaction, compact
+from skald.engine.compaction import Compaction, compact
 from skald.errors import RunNotFoundError, SkaldError
-from skald.info import read_status
 from skald.latebar import late_bar
+from skald.record.info import read_status
 
 
 def compact_paths(paths: Sequence[str]) -> bool:

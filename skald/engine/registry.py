@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from skald.durable import is_full, write_atomic
+from skald.engine.lock import FileLock
 from skald.layout import FORMAT_VERSION, IDS, RUN_LOCK, SEGMENTS, check_format
-from skald.lock import FileLock
 from skald.schema import KIND_OF, Id, Kinds, kind_error, widen
 
 

@@ -15,12 +15,12 @@ from typing import Final
 
 import numpy as np
 
-from skald.blueprint import SEALED_AT, Shape, blueprint
 from skald.durable import sync_folder
-from skald.lock import is_held_here
+from skald.engine.blueprint import SEALED_AT, Shape, blueprint
+from skald.engine.lock import is_held_here
+from skald.engine.storage import Parts, create, fill, write_at
 from skald.notice import tell
 from skald.schema import MAX_ID_BYTES
-from skald.storage import Parts, create, fill, write_at
 
 FLUSH_SECS: Final = 0.5
 MOST_WAITING_BYTES: Final = 1 << 28

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
-from skald.blueprint import SEALED_AT
 from skald.durable import replace
+from skald.engine.blueprint import SEALED_AT
 from skald.errors import InvalidInputError
 from skald.layout import temporary
 

@@ -16,8 +16,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from skald.durable import sync_folder, unlink
+from skald.engine.feeds import Surveyed, survey
+from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
+from skald.engine.rewrite import Plan, Progress, remove_other_format, rewrite
+from skald.engine.segmentfile import is_sealed
+from skald.engine.snapshot import SegmentFile, segment_files, warn_damaged, writer_folders
+from skald.engine.stored import FILES, MetricsFormat, open_stored
 from skald.errors import CorruptRunError, RunNotFoundError, SkaldError, StorageError
-from skald.feeds import Surveyed, survey
 from skald.layout import (
     COMPACTION_LOCK,
     CSV,
@@ -30,11 +35,6 @@ from skald.layout import (
     WRITER_LOCK,
     is_run,
 )  # fmt: skip
-from skald.lock import PATIENCE_SECS, FileLock, is_locked
-from skald.rewrite import Plan, Progress, remove_other_format, rewrite
-from skald.segmentfile import is_sealed
-from skald.snapshot import SegmentFile, segment_files, warn_damaged, writer_folders
-from skald.stored import FILES, MetricsFormat, open_stored
 
 _MOST_DEAD: Final = 256
 """Dead writers compacted at a time: the lock of each is a descriptor."""

@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from skald.coverage import Coverage, encode
-from skald.merge import Chunk
-from skald.rows import IdColumn, Texts, renumber
+from skald.engine.coverage import Coverage, encode
+from skald.engine.merge import Chunk
+from skald.engine.rows import IdColumn, Texts, renumber
+from skald.engine.stored import COVERAGE_KEY, METRICS_KEY, TIME_TYPE, TYPES, CsvFile
 from skald.schema import METRIC, TIME, VALUE, Kinds
-from skald.stored import COVERAGE_KEY, METRICS_KEY, TIME_TYPE, TYPES, CsvFile
 
 ROW_GROUP_ROWS: Final = 1 << 17
 """Metrics with fewer rows in a chunk share a row group."""

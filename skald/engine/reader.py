@@ -14,15 +14,15 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from skald.columns import TIME_TYPE, fit, frame_of, holds, table_schema, without_later
+from skald.engine.columns import TIME_TYPE, fit, frame_of, holds, table_schema, without_later
+from skald.engine.extraction import read_segment
+from skald.engine.order import Clock, Interner
+from skald.engine.rows import Ints, Rows
+from skald.engine.segmentfile import read_header
+from skald.engine.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot, warn_disagreed
+from skald.engine.stored import Stored, open_stored, read_tables
 from skald.errors import CorruptRunError
-from skald.extraction import read_segment
-from skald.order import Clock, Interner
-from skald.rows import Ints, Rows
 from skald.schema import METRIC, TIME, Kinds
-from skald.segmentfile import read_header
-from skald.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot, warn_disagreed
-from skald.stored import Stored, open_stored, read_tables
 
 _KEY: Final = "\x01key"
 """An inner column: the time at which a row counts as logged, in ns. No id can be named so."""

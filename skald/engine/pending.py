@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
+from skald.engine.writer import Slot, Writer
 from skald.errors import LoggerClosedError
 from skald.values import as_value
-from skald.writer import Slot, Writer
 
 POLL_SECS: Final = 0.01
 """How often to ask the devices: a value is committed at most 50 ms late."""

@@ -17,23 +17,23 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
-from skald.batch import Batch
-from skald.blueprint import Capacity, Columns, Shape, blueprint
-from skald.claim import Claim
-from skald.dictionary import FIRST, Dictionary, DictionaryFull, next_capacity
 from skald.durable import is_full, sync_file, sync_folder
+from skald.engine.batch import Batch
+from skald.engine.blueprint import Capacity, Columns, Shape, blueprint
+from skald.engine.claim import Claim
+from skald.engine.dictionary import FIRST, Dictionary, DictionaryFull, next_capacity
+from skald.engine.filled import FILLED_ROWS, Filled, as_kind, filled_segments
+from skald.engine.functions import Namespace
+from skald.engine.lock import holds_reentrant, is_held_here
+from skald.engine.registry import Registry, merge_kinds
+from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
+from skald.engine.source import BLOCK_ROWS
+from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
+from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
 from skald.errors import LoggerClosedError, SkaldError, StorageError
-from skald.filled import FILLED_ROWS, Filled, as_kind, filled_segments
-from skald.functions import Namespace
 from skald.layout import segment_name, segment_number
-from skald.lock import holds_reentrant, is_held_here
 from skald.notice import tell
-from skald.registry import Registry, merge_kinds
 from skald.schema import METRIC, Id, Kind, Kinds, fit_id
-from skald.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
-from skald.source import BLOCK_ROWS
-from skald.staged import MOST_WAITING_BYTES, Flusher, Staged
-from skald.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
 
 MOST_STREAMS: Final = 64
 """Id sets with an open segment of their own; each costs a descriptor."""

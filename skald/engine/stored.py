@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from skald.coverage import Coverage, decode
+from skald.engine.coverage import Coverage, decode
 from skald.errors import CorruptRunError
 from skald.layout import CSV, CSV_DESCRIPTION, FORMAT_VERSION, PARQUET
 from skald.schema import METRIC, TIME, VALUE, Kind, Kinds

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skald.feeds import Feed, Piece
-from skald.order import NEVER, Interner
-from skald.rows import Codes, IdColumn, Ints, Mask, Texts, as_kind, take_ids
+from skald.engine.feeds import Feed, Piece
+from skald.engine.order import NEVER, Interner
+from skald.engine.rows import Codes, IdColumn, Ints, Mask, Texts, as_kind, take_ids
 from skald.schema import Kind, Kinds
 
 CHUNK_BYTES: Final = 96 << 20

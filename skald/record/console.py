@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
-from skald.logfile import LogFile
+from skald.record.logfile import LogFile
 
 if TYPE_CHECKING:
     from loguru import Record

@@ -13,17 +13,17 @@ from typing import BinaryIO
 
 import pyarrow.parquet as pq
 
-from skald.coverage import MAX_NAMED, Coverage, Ranges, encode, ranges
 from skald.durable import replace, sync_folder, unlink, write_atomic
+from skald.engine.coverage import MAX_NAMED, Coverage, Ranges, encode, ranges
+from skald.engine.feeds import Feed, StoredFeed, StreamFeed, Surveyed
+from skald.engine.merge import merge
+from skald.engine.order import Clock, Interner
+from skald.engine.sinks import CsvSink, ParquetSink
+from skald.engine.snapshot import SegmentFile, join_kinds, warn_disagreed
+from skald.engine.stored import FILES, CsvDescription, MetricsFormat, Stored
+from skald.engine.tally import Tally
 from skald.errors import CorruptRunError
-from skald.feeds import Feed, StoredFeed, StreamFeed, Surveyed
 from skald.layout import CSV_DESCRIPTION, temporary
-from skald.merge import merge
-from skald.order import Clock, Interner
-from skald.sinks import CsvSink, ParquetSink
-from skald.snapshot import SegmentFile, join_kinds, warn_disagreed
-from skald.stored import FILES, CsvDescription, MetricsFormat, Stored
-from skald.tally import Tally
 
 Progress = Callable[[int, int], None]
 """Told how many rows are written, and of how many."""

@@ -13,11 +13,11 @@ from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
+from skald.engine.registry import read_kinds
+from skald.engine.stored import Stored, open_stored
 from skald.errors import CorruptRunError
 from skald.layout import SEGMENTS, segment_number
-from skald.registry import read_kinds
 from skald.schema import Kinds, unify, widen
-from skald.stored import Stored, open_stored
 
 T = TypeVar("T")
 

@@ -19,12 +19,12 @@ from weakref import WeakSet
 
 import numpy as np
 
-from skald.batch import IdColumn
-from skald.blueprint import Blueprint, Shape, blueprint
-from skald.dictionary import Dictionary, image
+from skald.engine.batch import IdColumn
+from skald.engine.blueprint import Blueprint, Shape, blueprint
+from skald.engine.dictionary import Dictionary, image
+from skald.engine.source import BLOCK_ROWS
+from skald.engine.storage import Parts, Storage
 from skald.schema import Id, Kind
-from skald.source import BLOCK_ROWS
-from skald.storage import Parts, Storage
 
 FIRST_ROWS = 1024
 MOST_ROWS = 65_536

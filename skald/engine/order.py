@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from skald.rows import Codes, Ints, Texts, renumber
+from skald.engine.rows import Codes, Ints, Texts, renumber
 
 NEVER: Final = 2**63 - 1
 """The key that no row has: of a stream that is read to its end."""

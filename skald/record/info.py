@@ -13,8 +13,8 @@ from typing import Any, Literal
 import msgspec
 
 from skald import layout
-from skald.claim import owners
 from skald.durable import write_atomic
+from skald.engine.claim import owners
 from skald.errors import CorruptRunError, RunNotFoundError, StorageError
 
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]

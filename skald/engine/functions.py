@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from skald.source import PREFIX, Branch, write_source
+from skald.engine.source import PREFIX, Branch, write_source
 from skald.values import EXACT_INT
 
 MOST_BRANCHES: Final = 4

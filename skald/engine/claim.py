@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
 from skald.layout import RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
-from skald.lock import PATIENCE_SECS, FileLock, is_locked
 
 
 class Owner(msgspec.Struct):

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skald.blueprint import ARROW_TYPES, METADATA_KEY, PRESENT, SEALED_AT
+from skald.engine.blueprint import ARROW_TYPES, METADATA_KEY, PRESENT, SEALED_AT
 from skald.errors import CorruptRunError
 from skald.layout import check_format
 from skald.schema import METRIC, TIME, VALUE, Kinds

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from skald.rows import Codes, IdColumn, Mask, Rows, Texts, as_kind, as_text, take
+from skald.engine.rows import Codes, IdColumn, Mask, Rows, Texts, as_kind, as_text, take
 from skald.schema import METRIC, TIME, VALUE, Kind, Kinds, unify
 
 POLARS_TYPES: Final[dict[Kind, pl.DataType]] = {

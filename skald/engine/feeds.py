@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skald.extraction import read_segment, read_times
-from skald.order import NEVER, Clock, Interner
-from skald.rows import Codes, IdColumn, Ints, with_used_names
+from skald.engine.extraction import read_segment, read_times
+from skald.engine.order import NEVER, Clock, Interner
+from skald.engine.rows import Codes, IdColumn, Ints, with_used_names
+from skald.engine.segmentfile import read_header
+from skald.engine.snapshot import SegmentFile
+from skald.engine.stored import Stored, read_tables
 from skald.schema import METRIC, TIME, VALUE, Kind, Kinds
-from skald.segmentfile import read_header
-from skald.snapshot import SegmentFile
-from skald.stored import Stored, read_tables
 
 SLICE_ROWS: Final = 1 << 18
 """Rows read from a segment at a time: a batch logged in one call can make a large one."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from skald.merge import Chunk
-from skald.rows import Ints
+from skald.engine.merge import Chunk
+from skald.engine.rows import Ints
 
 _LONG_AGO = -(2**63)
 

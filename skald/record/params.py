@@ -18,8 +18,8 @@ import msgspec
 
 from skald import layout
 from skald.durable import write_atomic
+from skald.engine.lock import FileLock
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
-from skald.lock import FileLock
 
 MAX_DEPTH: Final = 64
 """Deepest nesting: what is deeper most likely contains itself."""

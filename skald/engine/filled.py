@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from skald.batch import Batch, IdColumn
-from skald.blueprint import Capacity, Columns, Shape, blueprint
+from skald.engine.batch import Batch, IdColumn
+from skald.engine.blueprint import Capacity, Columns, Shape, blueprint
+from skald.engine.storage import Parts
 from skald.schema import Id, Kind, fit_id
-from skald.storage import Parts
 
 FILLED_ROWS: Final = 16_384
 """From so many rows on a batch gets segments of its own."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from array import array
 
-from skald.blueprint import Capacity
-from skald.lock import holds_reentrant
+from skald.engine.blueprint import Capacity
+from skald.engine.lock import holds_reentrant
 
 FIRST = Capacity(64, 1024)
 KEEP = Capacity(1 << 17, 1 << 22)

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skald.blueprint import SEALED_AT
-from skald.rows import Codes, IdColumn, Ints, Mask, Rows, Texts, take
+from skald.engine.blueprint import SEALED_AT
+from skald.engine.rows import Codes, IdColumn, Ints, Mask, Rows, Texts, take
+from skald.engine.segmentfile import Fetch, Layout, Strings, with_segment
 from skald.schema import VALUE, Kind
-from skald.segmentfile import Fetch, Layout, Strings, with_segment
 
 _METRIC, _VALUE, _TIME, _PRESENT = range(4)
 _STORAGE: Final[dict[Kind, type[np.generic]]] = {

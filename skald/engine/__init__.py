@@ -1,0 +1,24 @@
+"""The engine: metrics on their way from a log call to `metrics.parquet`, and back. It knows nothing of experiments.
+
+Down, in the order in which a row meets them:
+
+    functions, source        the generated log functions, which store into the active segment
+    writer, batch, filled    what they fall back on: streams of segments, rolls, whole columns at once
+    pending                  rows whose value an accelerator has not produced yet
+    registry, claim, lock    what writers agree on, and how they tell who is alive
+    segment, dictionary      the active segment's memory, filled in place
+    blueprint                its bytes: a complete Arrow IPC file
+    storage, staged          how they reach the disk: mapped, or written every half second
+    compaction, rewrite      sealed segments into the metrics file,
+    feeds, merge, sinks      read in windows, brought into log order, written; tally counts them
+    coverage, stored         what a metrics file says it holds, and how it is opened
+
+Up:
+
+    segmentfile, extraction  a segment read while it changes
+    rows, columns, order     what was read, and the log order of several streams
+    snapshot                 segments and metrics file as of one moment
+    reader                   all of that as one LazyFrame
+"""
+
+from __future__ import annotations
