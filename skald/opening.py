@@ -110,10 +110,10 @@ def open_run(run: Path, mode: Mode, description: Description) -> Opened:
             error = RunNotFoundError(f"there is no run to resume at {run}")
             error.add_note("hint: mode='auto' makes it where there is none")
             raise error
-        if mode == "new":
-            _check_free(run)
         if mode == "overwrite":
             _delete(run)
+        elif mode == "new" or not is_run(run):
+            _check_free(run)
         run.mkdir(parents=True, exist_ok=True)
         with run_lock(run):
             return _open_locked(run, mode, description)

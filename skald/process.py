@@ -71,9 +71,19 @@ def _at_exit() -> None:
     _join_children()
     for session in list(_sessions.values()):
         try:
-            session.close("finished")
+            session.close(_status())
         except Exception as error:  # noqa: BLE001 told, and the others are still to be closed
             session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
+
+
+def _status() -> Literal["finished", "stopped", "failed"]:
+    """Return how the interpreter ends: by the exception that it has told of on stderr, or well."""
+    if hasattr(sys, "ps1") or "IPython" in sys.modules:
+        return "finished"  # the last error of a person who went on
+    error = getattr(sys, "last_value", None)
+    if error is None:
+        return "finished"
+    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
 def _join_children() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import re
 import sys
 import threading
 import weakref
@@ -16,13 +17,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from skald import process
 from skald.engine.claim import Claim, owners, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.pending import Pending
+from skald.engine.storage import check_variable
 from skald.engine.writer import Writer
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.latebar import late_bar
@@ -36,6 +38,10 @@ from skald.schema import KIND_OF, Id, kind_error, widen
 
 if TYPE_CHECKING:
     from skald.record.info import Status
+
+MOST_WARNED: Final = 20
+_VARIABLE: Final = re.compile(r"'[^']*'|\d+")
+"""What differs between messages of one kind."""
 
 
 class Session:
@@ -58,6 +64,7 @@ class Session:
         self.closed = self._ended = False
         self.forked = False
         self.refused: Counter[str] = Counter()
+        self._warned: set[str] = set()
         self.rounded = 0
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
@@ -127,20 +134,19 @@ class Session:
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
-        writer, self._writer = self._writer, None
+        self._writer = None
         self.forked = True
         self.lock, self._ending = threading.RLock(), threading.RLock()
         self.pending = Pending(self.note_rounded, self._device_failed)
         self.namespace.empty()
-        if writer is not None:
-            writer.abandon()
 
     def refuse(self, error: SkaldError) -> None:
         """Count bad input that was refused, and warn of it once a kind."""
-        kind = type(error).__name__
-        self.refused[kind] += 1
-        if self.refused[kind] == 1:
-            self.warn(f"refused, and so will be all of its kind: {error}")
+        self.refused[type(error).__name__] += 1
+        kind = _VARIABLE.sub("…", str(error))
+        if kind not in self._warned and len(self._warned) < MOST_WARNED:
+            self._warned.add(kind)
+            self.warn(f"refused, and the like of it will be without another word: {error}")
 
     def note_rounded(self, name: str) -> None:
         """Count a number that is no float64, and warn of the first."""
@@ -192,29 +198,35 @@ class Session:
             with self.lock:
                 self.closed = True
             self.namespace.empty()
-            fault = self._end(status)
+            self._end(status)
+            self._tell_refused()
             self.file.close()
             self._ended = True
             process.leave(self)
-        if fault:
-            raise StorageError(fault.errno, f"some rows did not reach the disk: {fault}")
 
-    def _end(self, status: Status) -> OSError | None:
+    def _end(self, status: Status) -> None:
         writer, run = self._writer, self.run
         if writer is None:
-            return None
+            return
         fault = writer.seal()
         if run is not None and not run.is_dir():
             self.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
             run = None
+        elif fault:
+            raise _rows_wait(writer.waiting_rows, fault)
         try:
             if run is not None and not self.forked:
                 self._write_status(run, status)
         finally:
             writer.release()
-        if run is not None and not self.forked and not fault:
+        if run is not None and not self.forked:
             self._compact(run)
-        return fault
+
+    def _tell_refused(self) -> None:
+        """Say at the end how much was refused: it was warned of once a kind."""
+        if self.refused:
+            kinds = ", ".join(f"{count} x {kind}" for kind, count in self.refused.most_common())
+            self.warn(f"run {self} is without what was refused: {kinds}")
 
     def _write_status(self, run: Path, status: Status) -> None:
         """Say how this session ended; the run has ended with its last writer."""
@@ -250,8 +262,9 @@ def start_session(
     if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise InvalidInputError(f"dir must be a str or a path, got {type(folder).__name__}: {folder!r:.80}")
     runs = runs_dir(folder)
-    if mode == "join" and run_name is None:
-        raise InvalidInputError("mode='join' needs the run_name of the run to join")
+    if mode in ("join", "resume") and run_name is None:
+        raise InvalidInputError(f"mode={mode!r} needs the run_name of the run to {mode}")
+    check_variable()
     if mode == "disabled":
         name = default_run_name() if run_name is None else check_run_name(run_name)
         return Session(name, None, None, joined=False, errors=errors)
@@ -267,6 +280,12 @@ def start_session(
     if mode == "join" and opened.was_finished:
         session.warn(f"run {session} had finished before it was joined; what is logged now goes on with it")
     return session
+
+
+def _rows_wait(rows: int, fault: OSError) -> StorageError:
+    error = StorageError(fault.errno, f"{rows:,} rows wait in memory, the disk does not take them: {fault}")
+    error.add_note("hint: make room, then call close() again; it is tried once more when the interpreter ends")
+    return error
 
 
 def _own_frames() -> int:

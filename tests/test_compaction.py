@@ -169,6 +169,10 @@ def test_file_of_many_chunks_takes_in_older_rows(run: Path, monkeypatch: pytest.
     """A large file is read and written chunk by chunk, and rows that belong between its rows come there."""
     monkeypatch.setattr("skald.engine.merge.LEAST_CHUNK_ROWS", 1)
     monkeypatch.setattr("skald.engine.merge.MOST_CHUNK_ROWS", 4)
+    if format_ == "csv":  # it is read a large block at a time
+        monkeypatch.setattr("skald.engine.merge.MOST_WAITING", 100)
+    monkeypatch.setattr("skald.engine.feeds.BLOCK_ROWS", 2)
+    monkeypatch.setattr("skald.engine.feeds.SLICE_ROWS", 4)
     segment(run, "a", 0, [row(f"m{k % 3}", k, k) for k in range(0, 60, 2)])
     compact(run, metrics_format=format_)
     segment(run, "b", 0, [row(f"m{k % 3}", k, k) for k in range(1, 60, 2)])

@@ -372,13 +372,11 @@ def test_each_metric_is_in_log_order_in_every_state_of_the_run(
 ) -> None:
     """Live, partly compacted, resumed and compacted: the rows of a metric stand in one and the same order."""
     if chunk:
-        for name, size in {
-            "merge.LEAST_CHUNK_ROWS": 1,
-            "merge.MOST_CHUNK_ROWS": chunk,
-            "feeds.SLICE_ROWS": 3,
-        }.items():
-            monkeypatch.setattr(f"skald.{name}", size)
+        monkeypatch.setattr("skald.engine.merge.LEAST_CHUNK_ROWS", 1)
+        monkeypatch.setattr("skald.engine.merge.MOST_CHUNK_ROWS", chunk)
         monkeypatch.setattr("skald.engine.merge.MOST_WAITING", 100)
+        monkeypatch.setattr("skald.engine.feeds.BLOCK_ROWS", 2)
+        monkeypatch.setattr("skald.engine.feeds.SLICE_ROWS", 4)
     run = tmp_path_factory.mktemp("run")
     writers = story.write(run)
     expected = story.expected()

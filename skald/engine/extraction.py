@@ -62,13 +62,8 @@ def read_segment(
 
 
 def read_times(path: Path, *, first: int = 0, stop: int | None = None) -> Ints:
-    """Copy the times of the committed rows of a segment; arguments and errors as of `read_segment`."""
-
-    def copy(layout: Layout, fetch: Fetch) -> Ints:
-        times: Ints = np.array(_Part(layout, fetch, first, stop).column(_TIME, np.int64))
-        return times[_committed(times)]
-
-    return with_segment(path, copy)
+    """Copy the times of a segment's rows, 0 where there is a hole; arguments and errors as of `read_segment`."""
+    return with_segment(path, lambda layout, fetch: np.array(_Part(layout, fetch, first, stop).column(_TIME, np.int64)))
 
 
 class _Part:

@@ -5,7 +5,7 @@ Invariant: a feed gives its rows in log order, and none of a smaller key than it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -21,8 +21,12 @@ from skald.engine.snapshot import SegmentFile
 from skald.engine.stored import Stored, read_tables
 from skald.schema import METRIC, TIME, VALUE, Kind, Kinds
 
+BLOCK_ROWS: Final = 1 << 13
+"""Rows of a segment whose oldest time is kept, so that they can be read apart."""
 SLICE_ROWS: Final = 1 << 18
-"""Rows read from a segment at a time: a batch logged in one call can make a large one."""
+"""The most rows read at a time: a batch logged in one call can make a large segment."""
+_WAITING_ROWS: Final = 1 << 21
+"""Rows that are read ahead, as near as blocks allow, however many streams there are."""
 
 _KIND_OF: Final[dict[Any, Kind]] = {pa.int64(): "int", pa.float64(): "float", pa.bool_(): "bool"}
 
@@ -69,14 +73,14 @@ class Feed(Protocol):
 
 
 class Surveyed(NamedTuple):
-    """A segment that is final, with how many rows it has and its oldest time in ns."""
+    """A segment that is final, with how many rows it has, and for each block its oldest time in ns."""
 
     file: SegmentFile
     stream: int
     kinds: Kinds
     capacity: int
     rows: int
-    oldest: int
+    oldest: tuple[int, ...]
 
 
 def survey(file: SegmentFile) -> Surveyed:
@@ -87,42 +91,67 @@ def survey(file: SegmentFile) -> Surveyed:
         FormatVersionError: a newer Skald wrote it.
     """
     header = read_header(file.path)
-    rows, oldest = 0, NEVER
+    rows, oldest = 0, []
     for first in range(0, header.capacity, SLICE_ROWS):
         times = read_times(file.path, first=first, stop=first + SLICE_ROWS)
-        rows += len(times)
-        oldest = min(oldest, int(times.min(initial=NEVER)))
-    return Surveyed(file, header.stream, header.kinds, header.capacity, rows, oldest)
+        rows += int(np.count_nonzero(times))
+        known = np.where(times == 0, NEVER, times)
+        oldest += np.minimum.reduceat(known, range(0, len(times), BLOCK_ROWS)).tolist()
+    return Surveyed(file, header.stream, header.kinds, header.capacity, rows, tuple(oldest))
+
+
+def slice_rows(streams: int) -> int:
+    """Return how many rows of each stream to read at a time: the fewer, the more streams there are."""
+    return max(BLOCK_ROWS, min(SLICE_ROWS, _WAITING_ROWS // max(1, streams) // BLOCK_ROWS * BLOCK_ROWS))
+
+
+class _Slice(NamedTuple):
+    """Rows of a segment that are read at once."""
+
+    file: SegmentFile
+    first: int
+    stop: int
+    oldest: int
+
+
+def _slices(segment: Surveyed, rows: int) -> Iterator[_Slice]:
+    """Cut a segment into slices; those without rows are left out."""
+    for first in range(0, segment.capacity, rows):
+        oldest = min(segment.oldest[first // BLOCK_ROWS : (first + rows) // BLOCK_ROWS])
+        if oldest != NEVER:
+            yield _Slice(segment.file, first, first + rows, oldest)
 
 
 class StreamFeed:
     """The segments of one stream, in their order."""
 
-    def __init__(self, segments: Sequence[Surveyed], interner: Interner, clock: Clock) -> None:
-        """Begin at the first of `segments`, whose rows `clock` follows."""
+    def __init__(self, segments: Sequence[Surveyed], interner: Interner, clock: Clock, *, rows: int) -> None:
+        """Begin at the first of `segments`.
+
+        Args:
+            segments: in their order.
+            interner: numbers the metrics.
+            clock: knows the part of the stream before these.
+            rows: how many to read at a time, see `slice_rows`.
+        """
         self._interner, self.clock = interner, clock
-        self._unread = [
-            (segment, first)
-            for segment in reversed(segments)
-            for first in reversed(range(0, segment.capacity, SLICE_ROWS))
-        ]
-        bounds = np.minimum.accumulate([NEVER, *(segment.oldest for segment, _ in self._unread)])
-        self._bounds: list[int] = bounds.tolist()
+        self._unread = [part for segment in segments for part in _slices(segment, rows)][::-1]
+        self._bounds: list[int] = np.minimum.accumulate([NEVER, *(part.oldest for part in self._unread)]).tolist()
         self.bound = self._bounds[-1]
         self.damaged = 0
 
     def read(self) -> Piece:
         """Return the rows of the next segment, or of a part of it."""
-        segment, first = self._unread.pop()
+        part = self._unread.pop()
         self._bounds.pop()
         self.bound = self._bounds[-1]
-        rows = read_segment(segment.file.path, first=first, stop=first + SLICE_ROWS)
+        rows = read_segment(part.file.path, first=part.first, stop=part.stop)
         self.damaged += rows.damaged
         metric = self._interner.number(rows.metric, rows.names)
         keys = self.clock.keys(metric, rows.time)
         assert rows.value is not None
         ids = {name: with_used_names(column) for name, column in rows.ids.items()}
-        rank = Rank(segment.file.number, segment.file.writer)
+        rank = Rank(part.file.number, part.file.writer)
         return Piece(rank, metric, keys, rows.time // 1000, rows.value, ids)
 
 

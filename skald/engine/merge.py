@@ -21,7 +21,7 @@ from skald.schema import Kind, Kinds
 CHUNK_BYTES: Final = 96 << 20
 MOST_CHUNK_ROWS: Final = 1 << 21
 LEAST_CHUNK_ROWS: Final = 1 << 16
-MOST_WAITING: Final = 3
+MOST_WAITING: Final = 4
 """How many chunks of rows may wait for a stream that lags behind; beyond that, order between streams gives way."""
 _WIDTHS: Final[Mapping[Kind, int]] = {"int": 8, "float": 8, "str": 4, "bool": 1}
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from skald.durable import replace, sync_folder, unlink, write_atomic
 from skald.engine.coverage import MAX_NAMED, Coverage, Ranges, encode, ranges
-from skald.engine.feeds import Feed, StoredFeed, StreamFeed, Surveyed
+from skald.engine.feeds import Feed, StoredFeed, StreamFeed, Surveyed, slice_rows
 from skald.engine.merge import merge
 from skald.engine.order import Clock, Interner
 from skald.engine.sinks import CsvSink, ParquetSink
@@ -113,8 +113,9 @@ def _streams(plan: Plan, interner: Interner) -> dict[tuple[str, int], StreamFeed
     for segment in sorted(plan.segments, key=lambda segment: segment.file):
         if segment.rows:
             grouped.setdefault((segment.file.writer, segment.stream), []).append(segment)
+    rows = slice_rows(len(grouped))
     return {
-        stream: StreamFeed(segments, interner, Clock(interner, plan.coverage.carried(*stream)))
+        stream: StreamFeed(segments, interner, Clock(interner, plan.coverage.carried(*stream)), rows=rows)
         for stream, segments in grouped.items()
     }
 

@@ -9,9 +9,10 @@ import contextlib
 import functools
 import json
 import mmap
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 Fetch = Callable[[type[np.generic], int, int], npt.NDArray[Any]]
 """Returns so many numbers of a type at a position in the file; what it returns may be live memory."""
+
+_BLOCK_BYTES: Final = 512
 
 
 class Header(NamedTuple):
@@ -65,8 +68,10 @@ def with_segment(path: Path, read: Callable[[Layout, Fetch], T]) -> T:
     """
     with path.open("rb", buffering=0) as file:
         try:
-            memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            memory = None if _is_sparse(file) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError):  # it cannot be mapped here, or it is empty
+            memory = None
+        if memory is None:
             return read(_layout(pa.py_buffer(file.read()), path), functools.partial(_fetch_read, file))
         try:
             return read(_layout(pa.py_buffer(memory), path), functools.partial(_fetch_mapped, memory))
@@ -89,6 +94,15 @@ def is_sealed(path: Path) -> bool:
     """Tell whether a segment will never change again, even if its writer lives."""
     with path.open("rb", buffering=0) as file:
         return file.read(SEALED_AT + 1)[SEALED_AT:] == b"\x01"
+
+
+def _is_sparse(file: BinaryIO) -> bool:
+    """Tell whether parts of a file have no space yet, as those of a staged segment.
+
+    NOTE: on a full tmpfs a look at such a part through a mapping ends in SIGBUS.
+    """
+    status = os.fstat(file.fileno())
+    return getattr(status, "st_blocks", status.st_size) * _BLOCK_BYTES < status.st_size
 
 
 def _fetch_mapped(memory: mmap.mmap, kind: type[np.generic], position: int, count: int) -> npt.NDArray[Any]:

@@ -10,12 +10,13 @@ import contextlib
 import mmap
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from skald.durable import sync_folder
+from skald.durable import is_full, sync_folder
 from skald.engine.blueprint import SEALED_AT, Shape, blueprint
 from skald.engine.lock import is_held_here
 from skald.engine.storage import Parts, create, fill, write_at
@@ -23,6 +24,8 @@ from skald.notice import tell
 from skald.schema import MAX_ID_BYTES
 
 FLUSH_SECS: Final = 0.5
+PATIENCE_SECS: Final = 10.0
+"""How long `stop` waits for a full disk."""
 MOST_WAITING_BYTES: Final = 1 << 28
 """How much memory may wait for a disk that takes nothing."""
 
@@ -116,6 +119,15 @@ class Staged:
             self._written[k] = last
 
     @property
+    def waiting_rows(self) -> int:
+        """How many rows are not in the file."""
+        if self.is_done:
+            return 0
+        begin = self._layout.columns[_TIME_AT]
+        times = self.memory[begin + 8 * self._flushed : begin + 8 * self._shape.rows]
+        return int(np.count_nonzero(np.frombuffer(times, np.int64)))
+
+    @property
     def waiting_bytes(self) -> int:
         """How much of the memory the disk would not take."""
         return self._layout.size if self._failed or (self._descriptor is None and not self.is_done) else 0
@@ -203,8 +215,19 @@ class Flusher:
         self._fault = said
 
     def stop(self) -> OSError | None:
-        """End the thread and write the rest; return the fault that kept something in memory."""
+        """End the thread and write the rest; return the fault that keeps something in memory.
+
+        A disk that takes nothing is given a while: it is often somebody else who fills it, and empties it again.
+        """
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        return self.flush()
+        deadline = time.monotonic() + PATIENCE_SECS
+        while (fault := self.flush()) and is_full(fault) and time.monotonic() < deadline:
+            time.sleep(FLUSH_SECS)
+        return fault
+
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows are in memory only."""
+        return sum(staged.waiting_rows for staged in self._staged)

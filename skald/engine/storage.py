@@ -123,19 +123,23 @@ def _populate(memory: mmap.mmap) -> None:
                 raise
 
 
-def choose_mode(folder: Path) -> Mode:
-    """Return how segments in `folder` are stored: as $SKALD_STORAGE says, else by its file system.
+def check_variable() -> Mode | None:
+    """Return what $SKALD_STORAGE asks for, None where it says nothing.
 
     Raises:
-        InvalidInputError: the variable says something else.
+        InvalidInputError: it says something else than mapped or staged.
     """
     said = os.environ.get("SKALD_STORAGE", "")
-    if said in ("mapped", "staged"):
-        return said  # type: ignore[return-value]
-    if said:
+    if said not in ("", "mapped", "staged"):
         raise InvalidInputError(f"SKALD_STORAGE must be mapped or staged, got {said!r}")
+    return said or None  # type: ignore[return-value]
+
+
+def choose_mode(folder: Path) -> Mode:
+    """Return how segments in `folder` are stored: as $SKALD_STORAGE says, else by its file system."""
     kind = file_system(folder).lower()
-    return "staged" if kind.startswith(_NETWORK) or kind in _COPY_ON_WRITE else "mapped"
+    is_slow = kind.startswith(_NETWORK) or kind in _COPY_ON_WRITE
+    return check_variable() or ("staged" if is_slow else "mapped")
 
 
 def is_network(folder: Path) -> bool:

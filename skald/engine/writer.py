@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import itertools
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -91,6 +92,7 @@ class Writer:
         self.registry = Registry(claim.run if claim else None)
         self.lock = threading.RLock()
         self.closed = False
+        self._process = os.getpid()
         self.mode = choose_mode(claim.folder) if claim else "volatile"
         self._network = bool(claim) and self.mode == "staged" and is_network(claim.folder)  # type: ignore[union-attr]
         self._flusher = Flusher()
@@ -195,14 +197,15 @@ class Writer:
             self._open.clear()
             return self._flusher.stop()
 
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows the disk has not taken."""
+        return self._flusher.waiting_rows
+
     def release(self) -> None:
         """Say that this writer is done, after `seal`."""
         if self.claim:
             self.claim.release()
-
-    def abandon(self) -> None:
-        """Go on with nothing in a forked child: it all belongs to the parent."""
-        self.closed = True
 
     # --- the slow path; the lock is held ---
 
@@ -226,6 +229,8 @@ class Writer:
     def _check_open(self) -> None:
         if self.closed:
             raise LoggerClosedError("the logger is closed, so nothing more can be logged to this run")
+        if os.getpid() != self._process:  # NOTE: a forked child must make no file in its parent's folder
+            raise LoggerClosedError("the process was forked in the midst of this call: in the child it logs nothing")
 
     def _append(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
         stream, fitted = self._stream(ids)
@@ -325,11 +330,11 @@ class Writer:
 
     def _learn_unknown(self) -> None:
         """Learn the ids of calls that have interrupted this one."""
-        while self._unknown:
+        while self._unknown and not self.closed:
             try:
                 self._learn(self._unknown[0])
             except SkaldError as error:  # its call is long over: nobody else could be told
-                tell(f"an id logged by a signal handler has another kind elsewhere: {error}")
+                tell(f"other processes do not know of an id that a signal handler logged: {error}")
             self._unknown.popleft()
 
     def _stream(self, ids: Mapping[str, Id]) -> tuple[Stream, Mapping[str, Id]]:
@@ -409,7 +414,7 @@ class Writer:
         number = next(self._numbers)
         storage = self._store(number, shape, content(shape, older))
         segment = Segment(number, shape, storage, older, self.lock)
-        if self.closed:  # NOTE: forked since `_store`, when the segment was not there to be abandoned
+        if os.getpid() != self._process:  # NOTE: forked since `_store`, when it was not there to be abandoned
             segment.abandon()
             self._check_open()
         self._open[number] = segment
@@ -418,7 +423,7 @@ class Writer:
     def _store(self, number: int, shape: Shape, parts: Parts) -> Storage:
         """Make the memory of a segment, and its file; in memory at first where calls interrupt each other too often."""
         size = blueprint(shape).size
-        self._check_open()  # NOTE: a forked child must make no file in its parent's folder
+        self._check_open()
         if self.claim is None:
             return Volatile(size, parts)
         path = self.claim.folder / segment_name(number)
