@@ -392,3 +392,29 @@ def test_help_loads_no_heavy_library(tmp_path: Path) -> None:
     )
 
     assert not {"polars", "textual", "skald.run"} & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("storage", ["mapped", "staged"])
+def test_show_says_how_a_running_run_is_stored(storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who watches a run sees which promise holds for its rows."""
+    monkeypatch.setenv("SKALD_STORAGE", storage)
+
+    with skald.Logger("live", dir=tmp_path) as logger:
+        logger.log_metric("loss", 0.5, step=1)
+        shown = output("show", "live", folder=tmp_path, SKALD_DIR=str(tmp_path))
+
+    assert storage in shown
+
+
+def test_commands_tell_of_a_damaged_segment_in_one_line(tmp_path: Path) -> None:
+    """A warning of the reader reaches people as a sentence, once, without a line of source."""
+    killed = "import os, skald; L = skald.Logger('torn'); L.log_metric('a', 1, i=1); os._exit(1)"
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=False)
+    segment = next((tmp_path / "runs" / "torn" / "segments").glob("*/*.arrow"))
+    segment.write_bytes(segment.read_bytes()[:100])
+
+    done = start("show", "torn", folder=tmp_path)
+
+    assert done.code == 0
+    assert len(done.stderr.splitlines()) == 1
+    assert "skald: a damaged segment is left out" in done.stderr

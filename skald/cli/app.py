@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import sys
+import warnings
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -11,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from skald.errors import SkaldError
+from skald.notice import tell
 
 
 class Format(StrEnum):
@@ -88,14 +91,30 @@ def compact(
         raise typer.Exit(1)
 
 
+def _tell_once() -> Callable[..., None]:
+    """Return what shows a warning as one line, the first time: a command may read a run more than once."""
+    told: set[str] = set()
+
+    def show_warning(message: Warning | str, *_: object) -> None:
+        text = str(message)
+        if text not in told:
+            told.add(text)
+            tell(text)
+
+    return show_warning
+
+
 def main() -> None:
     """Run the command line: exit code 0 if it is done, 1 with a line on stderr if it failed, 2 for wrong usage."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # where the terminal has no such character
-    try:
-        app(prog_name="skald")
-    except (SkaldError, OSError) as error:
-        from skald.cli.report import report
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _tell_once()
+        try:
+            app(prog_name="skald")
+        except (SkaldError, OSError) as error:
+            from skald.cli.report import report
 
-        report(error)
-        raise SystemExit(1) from None
+            report(error)
+            raise SystemExit(1) from None

@@ -17,6 +17,7 @@ from skald.cli.choice import Selection
 from skald.cli.format import dotted, duration_text, local_time, number_text, param_text, path_text, plural, size_text
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
+from skald.engine.claim import owners
 from skald.run import Run
 from skald.schema import METRIC
 
@@ -58,6 +59,7 @@ def _header(run: Run, selection: Selection, width: int) -> RenderableType:
         Text(lasted),
         Text(plural(selection.total_rows, "row")),
         Text(size_text(size_on_disk(run.path))),
+        *[Text(storage) for storage in sorted({owner.storage for owner in owners(run.path).values() if owner})],
         *([Text(" ".join(f"#{tag}" for tag in run.tags), style="magenta")] if run.tags else []),
         Text(path_text(run.path), style="dim"),
         *([Text(run.notes, style="italic")] if run.notes else []),

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
+from skald.engine.storage import choose_mode
 from skald.layout import RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
 
 
@@ -20,6 +21,8 @@ class Owner(msgspec.Struct):
     host: str
     pid: int
     forked: bool = False
+    storage: str = "mapped"
+    """How it stores its rows: mapped or staged."""
 
 
 class Claim:
@@ -42,7 +45,8 @@ class Claim:
                     break
             except FileNotFoundError:
                 continue  # a compaction took the folder for a dead writer's
-        self._lock.write(msgspec.json.encode(Owner(host=platform.node(), pid=os.getpid(), forked=forked)))
+        owner = Owner(host=platform.node(), pid=os.getpid(), forked=forked, storage=choose_mode(self.folder))
+        self._lock.write(msgspec.json.encode(owner))
 
     def release(self) -> None:
         """Say that the writer is done; its folder stays for compaction."""

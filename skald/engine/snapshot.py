@@ -15,7 +15,7 @@ import msgspec
 
 from skald.engine.registry import read_kinds
 from skald.engine.stored import Stored, open_stored
-from skald.errors import CorruptRunError
+from skald.errors import CorruptRunError, RunNotFoundError
 from skald.layout import SEGMENTS, segment_number
 from skald.schema import Kinds, unify, widen
 
@@ -69,9 +69,12 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile], T]) -> Snapshot[T]:
         copy: returns what is wanted of a segment; it is called for all, also those that the file turns out to hold.
 
     Raises:
+        RunNotFoundError: the run's folder is gone.
         CorruptRunError: the metrics file cannot be read.
         FormatVersionError: a newer Skald wrote a file.
     """
+    if not run.is_dir():
+        raise RunNotFoundError(f"there is no run at {run} any more")
     while True:
         copied: dict[SegmentFile, T] = {}
         damaged: dict[SegmentFile, CorruptRunError] = {}
