@@ -117,7 +117,7 @@ def _id_column(kind: str, values: Sequence[Any], room: int, names: Names | None)
         codes = [0 if value is None else names.code(value) for value in values] + [0] * room
         return pa.DictionaryArray.from_arrays(pa.array(codes, pa.int32()), names.array(), safe=False)
     number = float if kind == "float" else int
-    return pa.array([number(value or 0) for value in [*values, *[0] * room]], TYPES[kind])
+    return pa.array([number(0 if value is None else value) for value in [*values, *[0] * room]], TYPES[kind])
 
 
 def segment(run: Path, writer: str, number: int, rows: Sequence[Row], **options: Any) -> Path:

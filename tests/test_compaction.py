@@ -484,13 +484,24 @@ with open(sys.argv[1]) as file:
     assert (done.rows, done.complete) == (1, True)
 
 
-def test_compaction_loads_no_polars() -> None:
-    """A training process that closes its logger pays for no tables."""
-    program = "import sys, skald.engine.compaction; print('polars' in sys.modules)"
+IMPORTS = """
+import sys
+from skald.engine.compaction import compact
+compact(sys.argv[1])
+print({"polars", "pandas"} & set(sys.modules))
+"""
 
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert result.stdout.strip() == "False"
+def test_compaction_loads_neither_polars_nor_pandas(run: Path) -> None:
+    """A training process that closes its logger pays for no tables, also where it merges with a file that is there."""
+    segment(run, "a", 0, [row("m", 1, 1, n=1, x=0.5, s="s", b=True), row("m", 2, 2)], mixed=True)
+    compact(run)
+    segment(run, "b", 0, [row("m", 3, 3, n=0.5, s="t")])
+
+    result = subprocess.run([sys.executable, "-c", IMPORTS, str(run)], capture_output=True, text=True, check=True)
+
+    assert result.stdout.strip() == "set()"
+    assert values(run) == [1, 2, 3]
 
 
 def test_unwritable_folder_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import trials
 from logged import program, values
 
 import skald
+from skald.engine.lock import FileLock
 
 FORK = """
 import os, sys, threading, skald
@@ -76,6 +77,35 @@ os.kill(os.getpid(), 9)
     assert killed.returncode == -signal.SIGKILL
     os.kill(int(killed.stdout), 0)  # the child is there
     assert skald.Run(tmp_path / "run").status == "crashed"
+    os.kill(int(killed.stdout), signal.SIGKILL)
+
+
+def test_child_keeps_no_lock_that_another_thread_held(tmp_path: Path) -> None:
+    """It is free once the parent is killed, though nobody in the child could give it back."""
+    source = f"""{FORK}
+import time
+from pathlib import Path
+from skald.engine.lock import FileLock
+ready = threading.Event()
+def hold():
+    with FileLock(Path("shared")):
+        ready.set()
+        time.sleep(60)
+threading.Thread(target=hold).start()
+ready.wait()
+child = os.fork()
+if child == 0:
+    os.close(1), os.close(2)
+    time.sleep(60)
+print(child, flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+    killed = program(source, folder=tmp_path)
+    lock = FileLock(tmp_path / "shared")
+
+    assert lock.acquire(1.0)
+    lock.release()
     os.kill(int(killed.stdout), signal.SIGKILL)
 
 

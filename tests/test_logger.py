@@ -387,3 +387,34 @@ def test_children_of_multiprocessing_are_waited_for(tmp_path: Path) -> None:
     assert values(tmp_path / "run") == list(range(5)), done.stderr
     assert skald.Run(tmp_path / "run").status == "finished"
     assert not (tmp_path / "run" / "segments").exists()
+
+
+@pytest.mark.parametrize(
+    ("end", "status"), [("1 / 0", "failed"), ("raise KeyboardInterrupt", "stopped"), ("", "finished")]
+)
+def test_logger_without_a_block_ends_as_the_interpreter_does(end: str, status: str, tmp_path: Path) -> None:
+    """An exception that nobody caught is no finished run."""
+    source = f"import skald\nlogger = skald.Logger('run', '.')\nlogger.log_metric('a', 1)\n{end}"
+
+    program(source, folder=tmp_path)
+
+    assert skald.Run(tmp_path / "run").status == status
+
+
+def test_refused_calls_are_warned_of_once_a_kind_and_counted_at_close(tmp_path: Path) -> None:
+    """Nothing that was refused goes without a word, and a long training is not drowned in them."""
+    source = """
+import skald
+logger = skald.Logger("run", ".", errors="warn")
+for step in range(100):
+    logger.log_metric("", 1)
+    logger.log_metric("a", "text", step=step)
+    logger.log_metric("a", 1, time=step)
+logger.close()
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    warned = [line for line in ended.stderr.splitlines() if "WARNING" in line]
+    assert len(warned) == 4
+    assert "200 x InvalidInputError, 100 x ValueTypeError" in warned[-1]

@@ -10,6 +10,7 @@ import pytest
 from logged import rows, values
 
 import skald
+from skald.engine.blueprint import Capacity
 from skald.engine.dictionary import KEEP
 from skald.engine.segment import FIRST_ROWS, MOST_ROWS
 from skald.layout import SEGMENTS
@@ -132,6 +133,24 @@ def test_hundreds_of_id_sets_share_few_segments(tmp_path: Path) -> None:
         number = int(row["value"])
         assert row.keys() == {"value", "split", f"id{min(number, 299)}"}, row
     assert found[-1] == {"value": 301.0, "id298": 0.5}
+
+
+def test_dictionary_that_is_dropped_in_the_midst_of_a_call_mixes_up_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codes of the first names of the call are of another dictionary than those of the last."""
+    monkeypatch.setattr("skald.engine.dictionary.KEEP", Capacity(40, 4096))
+    with skald.Logger("run", tmp_path) as logger:
+        for step in range(60):
+            metrics = {f"m{number}": float(step) for number in range(7 * step, 7 * step + 10)}
+            for _ in range(3):
+                logger.log_metrics(metrics, step=step)
+
+    table = skald.Run(tmp_path / "run").metrics.collect()
+    assert table.height == 60 * 30
+    for metric, step, value, _ in table.iter_rows():
+        assert step == value
+        assert 0 <= int(metric[1:]) - 7 * step < 10
 
 
 def test_dictionary_beyond_the_most_kept_is_dropped(tmp_path: Path) -> None:

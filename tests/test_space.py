@@ -100,6 +100,38 @@ os._exit(0)
     assert values(disk / "run") == found
 
 
+def test_full_disk_at_close_says_how_many_rows_wait_and_close_can_be_called_again(disk: Path) -> None:
+    """Who makes room after the error, and closes again, has every row."""
+    source = f"""
+import skald.engine.staged
+skald.engine.staged.PATIENCE_SECS = 0.0
+{FULL}
+try:
+    logger.close()
+except skald.StorageError as error:
+    print("refused", error)
+os.remove("ballast")
+logger.close()
+"""
+
+    ended = program(source, folder=disk)
+
+    assert ended.returncode == 0, ended.stderr
+    assert "rows wait in memory" in ended.stdout
+    assert skald.Run(disk / "run").status == "finished"
+    assert values(disk / "run") == list(range(130_000))
+
+
+def test_full_disk_is_read_without_harm(disk: Path) -> None:
+    """A reader of a segment for which the disk has no space yet gets rows, and no SIGBUS."""
+    source = f"{FULL}\nprint(logger.run.metrics.collect().height)\nsys.stdout.flush()\nos._exit(0)"
+
+    ended = program(source, folder=disk)
+
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) >= 1500
+
+
 def test_full_disk_raises_when_the_waiting_memory_is_used_up(disk: Path) -> None:
     """A clear error at the call instead of a machine without memory; rows logged before are not lost."""
     source = f"""

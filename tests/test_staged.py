@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from logged import rows, values
 
 import skald
 from skald.engine.blueprint import SEALED_AT
-from skald.engine.staged import FLUSH_SECS
+from skald.engine.staged import FLUSH_SECS, Staged
 from skald.layout import SEGMENTS
 
 
@@ -114,9 +115,12 @@ def test_flush_writes_the_times_last_and_as_they_were_copied(logger: skald.Logge
     storage._write_columns = write_and_log
     flush(logger)
     after_first = rows(run)
+    with pa.memory_map(str(storage.path)) as file:
+        times = pa.ipc.open_file(file).get_batch(0).column("time").cast(pa.int64()).to_pylist()
     flush(logger)
 
     assert seen == [[]]
+    assert [time != 0 for time in times[:3]] == [True, False, False]
     assert after_first == [{"value": 0.0, "tag": "a"}]
     assert rows(run) == [{"value": 0.0, "tag": "a"}, {"value": 1.0, "tag": "new"}]
 
@@ -145,8 +149,19 @@ def test_seal_during_a_flush_loses_no_row(logger: skald.Logger, run: Path) -> No
     assert values(run) == [0.0, 1.0]
 
 
-def test_flush_from_several_threads_writes_each_segment_once(run: Path) -> None:
-    """`sync` from several threads, beside the thread that flushes."""
+def test_flush_from_several_threads_writes_each_segment_once(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sync` from several threads, beside the thread that flushes: one at a time."""
+    write, inside, most = Staged.flush, [0], [0]
+
+    def counted(staged: Staged) -> None:
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.001)
+        write(staged)
+        inside[0] -= 1
+
+    monkeypatch.setattr(Staged, "flush", counted)
+    monkeypatch.setattr("skald.engine.staged.FLUSH_SECS", 0.002)
     logger = skald.Logger("run", run.parent)
     faults: list[BaseException] = []
 
@@ -168,6 +183,7 @@ def test_flush_from_several_threads_writes_each_segment_once(run: Path) -> None:
     logger.close()
 
     assert not faults
+    assert most == [1]
     assert len(values(run)) == 400
 
 

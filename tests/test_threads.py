@@ -9,10 +9,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trials
-from logged import values
+from logged import rows, values
 
 import skald
 from skald.engine.lock import FileLock
@@ -39,7 +40,7 @@ def at_each_line() -> Iterator[Callable[[str, str, Callable[[], None]], list[int
             if code.co_name == function and code.co_filename.endswith(module):
                 line = frame.f_lineno  # type: ignore[attr-defined]
                 met[line] += event == "line"
-                if event == "line" and met[line] in (1, 3, 4, 9):
+                if event == "line" and met[line] % 17 in (1, 3, 4) and len(done) < 100:
                     done.append(line)
                     action()
                 return trace
@@ -97,16 +98,23 @@ def test_handler_may_log_anything_at_any_line_of_the_slow_path(
     ("module", "function"), [*PLACES, ("writer.py", "_new_stream"), ("segment.py", "_release_views")]
 )
 def test_interrupt_at_any_line_of_the_slow_path_leaves_it_whole(
-    tmp_path: Path, at_each_line: Callable[[str, str, Callable[[], None]], list[int]], module: str, function: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at_each_line: Callable[[str, str, Callable[[], None]], list[int]],
+    module: str,
+    function: str,
 ) -> None:
     """A call that raised may have logged its row or not; all others did, in order, and the run can be closed."""
     raised = []
+    monkeypatch.setattr("skald.engine.writer.FIRST_ROWS", 16)
+    monkeypatch.setattr("skald.engine.writer.MOST_ROWS", 16)
     with skald.Logger("run", tmp_path) as logger:
 
         def interrupt() -> None:
             raise KeyboardInterrupt
 
         lines = at_each_line(module, function, interrupt)
+        tracer = sys.gettrace()
         for step in range(6000):
             number = step if step < 5500 else step + 0.5  # in between the id widens
             value = Decimal(step) if step % 3 else float(step)  # the slow path and the fast one take turns
@@ -117,6 +125,7 @@ def test_interrupt_at_any_line_of_the_slow_path_leaves_it_whole(
                     break
                 except KeyboardInterrupt:
                     raised.append(step)
+                    sys.settrace(tracer)  # an exception of its own ends tracing
         sys.settrace(None)
 
     table = skald.Run(tmp_path / "run").metrics.collect()
@@ -130,6 +139,102 @@ def test_interrupt_at_any_line_of_the_slow_path_leaves_it_whole(
     for k in range(1, 70, 2):
         own = table.filter(table["value"] % 70 == k)
         assert own[f"k{k}"].to_list() == own["value"].to_list()
+
+
+@pytest.fixture
+def at_each_bytecode() -> Iterator[Callable[[Callable[[], None]], None]]:
+    """Let a test do something between any two bytecodes of a generated function."""
+
+    def begin(action: Callable[[], None]) -> None:
+        def trace(frame: Any, event: str, _: object) -> object:
+            if not frame.f_code.co_filename.startswith("<skald"):
+                return None
+            frame.f_trace_opcodes = True
+            if event == "opcode":
+                action()
+            return trace
+
+        sys.settrace(trace)  # type: ignore[arg-type]
+
+    yield begin
+    sys.settrace(None)
+
+
+Call = Callable[[skald.Logger, float], None]
+
+
+def one(logger: skald.Logger, number: float) -> None:
+    """Log one row."""
+    logger.log_metric("loss", number, step=int(number), tag=f"t{number}", is_best=True)
+
+
+def few(logger: skald.Logger, number: float) -> None:
+    """Log two rows, which are stored one by one."""
+    logger.log_metrics({"loss": number, "more": number}, step=int(number), tag=f"t{number}")
+
+
+def many(logger: skald.Logger, number: float) -> None:
+    """Log a block."""
+    logger.log_metrics(dict.fromkeys(map(str, range(20)), 0.5) | {"loss": number}, step=int(number))
+
+
+@pytest.mark.parametrize("call", [one, few, many])
+def test_row_is_read_whole_or_not_at_all_between_any_two_bytecodes(
+    tmp_path: Path, at_each_bytecode: Callable[[Callable[[], None]], None], call: Call
+) -> None:
+    """The time is stored last."""
+    seen: set[tuple[tuple[str, Any], ...]] = set()
+    with skald.Logger("run", tmp_path) as logger:
+        for number in range(5):
+            call(logger, float(number))
+
+        def look() -> None:
+            sys.settrace(None)
+            seen.update(tuple(row.items()) for row in rows(tmp_path / "run"))
+            sys.settrace(tracer)
+
+        at_each_bytecode(look)
+        tracer = sys.gettrace()
+        call(logger, 5.0)
+        sys.settrace(None)
+
+    assert seen == {tuple(row.items()) for row in rows(tmp_path / "run")}
+
+
+@pytest.mark.parametrize("call", [one, few, many])
+def test_interrupt_between_any_two_bytecodes_doubles_no_row(
+    tmp_path: Path, at_each_bytecode: Callable[[Callable[[], None]], None], call: Call
+) -> None:
+    """A call that raised may have logged its row; made again it logs it once, and no row is wrong."""
+    left, raised = [0], set()
+
+    def interrupt() -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    with skald.Logger("run", tmp_path) as logger:
+        for number in range(5):
+            call(logger, float(number))
+        for number in range(5, 400):
+            left[0] = number - 4
+            at_each_bytecode(interrupt)
+            try:
+                call(logger, float(number))
+            except KeyboardInterrupt:
+                sys.settrace(None)
+                raised.add(float(number))
+                call(logger, float(number))
+            sys.settrace(None)
+
+    found = rows(tmp_path / "run")
+    numbers = [row["value"] for row in found]
+    assert sorted(set(numbers)) == [float(number) for number in range(400)]
+    assert all(numbers.count(number) == 1 or number in raised for number in numbers)
+    assert len(numbers) < 440  # few instructions stand between the last store and the return
+    assert all(
+        row["step"] == row["value"] and row.get("tag", f"t{row['value']}") == f"t{row['value']}" for row in found
+    )
 
 
 def test_handler_may_close_in_the_midst_of_a_roll(

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skald.engine.arrays import text_array
 from skald.engine.blueprint import SEALED_AT
 from skald.engine.rows import Codes, IdColumn, Ints, Mask, Rows, Texts, take
 from skald.engine.segmentfile import Fetch, Layout, Strings, with_segment
@@ -167,7 +168,7 @@ def _salvage(offsets: Codes, text: npt.NDArray[np.uint8], whole: Mask) -> tuple[
         except UnicodeDecodeError:
             names.append("")
             readable[code] = False
-    return pa.array(names, pa.utf8()), readable
+    return text_array(names), readable
 
 
 def _good_rows(rows: Rows, good: Mask) -> Rows:

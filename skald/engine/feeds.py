@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skald.engine.arrays import numpy_array, text_array, valid_mask
 from skald.engine.extraction import read_segment, read_times
 from skald.engine.order import NEVER, Clock, Interner
 from skald.engine.rows import Codes, IdColumn, Ints, with_used_names
@@ -28,7 +29,11 @@ SLICE_ROWS: Final = 1 << 18
 _WAITING_ROWS: Final = 1 << 21
 """Rows that are read ahead, as near as blocks allow, however many streams there are."""
 
-_KIND_OF: Final[dict[Any, Kind]] = {pa.int64(): "int", pa.float64(): "float", pa.bool_(): "bool"}
+_KIND_OF: Final[dict[Any, tuple[Kind, type[np.generic]]]] = {
+    pa.int64(): ("int", np.int64),
+    pa.float64(): ("float", np.float64),
+    pa.bool_(): ("bool", np.bool_),
+}
 
 
 class Rank(NamedTuple):
@@ -178,10 +183,10 @@ class StoredFeed:
             self._bounds.pop()
         self.bound = self._bounds[-1]
         columns = {name: _flat(table.column(name)) for name in table.column_names}
-        metrics, times = columns.pop(METRIC), columns.pop(TIME).cast(pa.int64()).to_numpy()
-        metric = self._interner.number(metrics.indices.to_numpy(), metrics.dictionary)
+        metrics, times = columns.pop(METRIC), numpy_array(columns.pop(TIME), np.int64)
+        metric = self._interner.number(numpy_array(metrics.indices, np.int32), metrics.dictionary)
         keys = times * 1000 if self._clock is None else self._clock.keys(metric, times * 1000)
-        value = columns.pop(VALUE).to_numpy()
+        value = numpy_array(columns.pop(VALUE), np.float64)
         return Piece(Rank(), metric, keys, times, value, {name: _id_column(data) for name, data in columns.items()})
 
 
@@ -190,12 +195,10 @@ def _flat(column: Any) -> Any:
 
 
 def _id_column(column: Any) -> IdColumn:
-    given = column.is_valid().to_numpy(zero_copy_only=False) if column.null_count else None
+    given = valid_mask(column)
     if not isinstance(column.type, pa.DictionaryType):
-        kind = _KIND_OF[column.type]
-        values = column.fill_null(0) if column.null_count and kind != "bool" else column
-        values = column.fill_null(fill_value=False) if kind == "bool" else values
-        return IdColumn(kind, values.to_numpy(zero_copy_only=False), given=given)
-    names = column.dictionary if len(column.dictionary) else pa.array([""], pa.utf8())
-    codes = column.indices.fill_null(0) if column.null_count else column.indices
-    return with_used_names(IdColumn("str", codes.to_numpy(), names, given))
+        kind, stored = _KIND_OF[column.type]
+        return IdColumn(kind, numpy_array(column, stored), given=given)
+    names = column.dictionary if len(column.dictionary) else text_array([""])
+    codes = numpy_array(column.indices, np.int32)
+    return with_used_names(IdColumn("str", codes if given is None else np.where(given, codes, 0), names, given))

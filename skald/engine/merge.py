@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skald.engine.arrays import numpy_array, text_array
 from skald.engine.feeds import Feed, Piece
 from skald.engine.order import NEVER, Interner
 from skald.engine.rows import Codes, IdColumn, Ints, Mask, Texts, as_kind, take_ids
@@ -164,7 +165,7 @@ def _column(piece: Piece, name: str, kind: Kind) -> IdColumn:
     if found is not None:
         return as_kind(found, kind)
     values: Codes = np.zeros(len(piece), np.int32)
-    return IdColumn(kind, values, pa.array([""], pa.utf8()) if kind == "str" else None, np.zeros(len(piece), np.bool_))
+    return IdColumn(kind, values, text_array([""]) if kind == "str" else None, np.zeros(len(piece), np.bool_))
 
 
 def _join(columns: Sequence[IdColumn], kind: Kind) -> IdColumn:
@@ -175,7 +176,7 @@ def _join(columns: Sequence[IdColumn], kind: Kind) -> IdColumn:
     if kind != "str":
         return IdColumn(kind, np.concatenate([column.values for column in columns]), given=given)
     texts: Texts = pa.concat_arrays([column.names for column in columns]).dictionary_encode()
-    codes = texts.indices.to_numpy()
+    codes = numpy_array(texts.indices, np.int32)
     starts = np.cumsum([0, *(len(column.names) for column in columns[:-1])])
     values = [codes[start + column.values] for start, column in zip(starts, columns, strict=True)]
     return IdColumn(kind, np.concatenate(values), texts.dictionary, given)

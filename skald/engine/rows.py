@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from skald.engine.arrays import arrow_array, text_array
 from skald.schema import Id, Kind
 
 Ints = npt.NDArray[np.int64]
@@ -88,7 +89,7 @@ def as_kind(column: IdColumn, kind: Kind) -> IdColumn:
     if kind != "str":
         raise TypeError(f"an id column of {column.kind} cannot be read as {kind}")
     values, codes = np.unique(column.values, return_inverse=True)
-    names = pa.array([as_text(value) for value in values.tolist()], pa.utf8())
+    names = text_array([as_text(value) for value in values.tolist()])
     return IdColumn(kind, codes.astype(np.int32), names, column.given)
 
 
@@ -110,4 +111,4 @@ def renumber(codes: npt.NDArray[np.integer[Any]], count: int) -> tuple[Codes, An
     used = np.flatnonzero(np.bincount(codes, minlength=count))
     numbers = np.zeros(count, np.int32)
     numbers[used] = np.arange(len(used), dtype=np.int32)
-    return numbers[codes], pa.array(used, pa.int64())
+    return numbers[codes], arrow_array(used, pa.int64())

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from skald.engine.arrays import arrow_array, text_array
 from skald.engine.coverage import Coverage, encode
 from skald.engine.merge import Chunk
-from skald.engine.rows import IdColumn, Texts, renumber
+from skald.engine.rows import IdColumn, Ints, Texts, renumber
 from skald.engine.stored import COVERAGE_KEY, METRICS_KEY, TIME_TYPE, TYPES, CsvFile
 from skald.schema import METRIC, TIME, VALUE, Kinds
 
@@ -72,10 +73,10 @@ class ParquetSink:
             part = slice(first, stop)
             codes = chunk.metric[part]
             low, high = int(codes[0]), int(codes[-1])
-            names = _arrow.array(chunk.names[low : high + 1], pa.utf8())
-            columns = [_arrow.DictionaryArray.from_arrays(_arrow.array((codes - low).astype(np.int32)), names)]
+            numbers = arrow_array((codes - low).astype(np.int32), pa.int32())
+            columns = [_arrow.DictionaryArray.from_arrays(numbers, text_array(chunk.names[low : high + 1]))]
             columns += [_array(column, part) for column in chunk.ids.values()]
-            columns += [_arrow.array(chunk.value[part]), _arrow.array(chunk.time[part]).view(TIME_TYPE)]
+            columns += [arrow_array(chunk.value[part], pa.float64()), arrow_array(chunk.time[part], TIME_TYPE)]
             self._writer.write_table(_arrow.Table.from_arrays(columns, schema=self._schema), stop - first)
 
     def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
@@ -109,9 +110,9 @@ def _array(column: IdColumn, part: slice) -> Any:
     missing = None if column.given is None else ~column.given[part]
     values = column.values[part]
     if column.names is None:
-        return _arrow.array(values, TYPES[column.kind], mask=missing)
+        return arrow_array(values, TYPES[column.kind], missing)
     codes, used = renumber(values, len(column.names))
-    return _arrow.DictionaryArray.from_arrays(_arrow.array(codes, mask=missing), column.names.take(used))
+    return _arrow.DictionaryArray.from_arrays(arrow_array(codes, pa.int32(), missing), column.names.take(used))
 
 
 class CsvSink:
@@ -122,17 +123,17 @@ class CsvSink:
         self._file, self._kinds = file, kinds
         self._size = self._crc = 0
         self.description: CsvFile | None = None
-        names = _arrow.array([METRIC, *kinds, VALUE, TIME], pa.utf8())
+        names = text_array([METRIC, *kinds, VALUE, TIME])
         self._put(",".join(_quoted(names).to_pylist()) + "\n")
 
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""
-        names = _quoted(_arrow.array(chunk.names, pa.utf8()))
+        names = _quoted(text_array(chunk.names))
         for first in range(0, len(chunk), _CSV_ROWS):
             part = slice(first, first + _CSV_ROWS)
-            columns = [names.take(_arrow.array(chunk.metric[part]))]
+            columns = [names.take(arrow_array(chunk.metric[part].astype(np.int32), pa.int32()))]
             columns += [_texts(column, part) for column in chunk.ids.values()]
-            columns += [_arrow.array(chunk.value[part]).cast(pa.utf8()), _times(_arrow.array(chunk.time[part]))]
+            columns += [arrow_array(chunk.value[part], pa.float64()).cast(pa.utf8()), _times(chunk.time[part])]
             lines = _compute.binary_join_element_wise(*columns, ",", null_handling="replace", null_replacement="")
             self._put("\n".join(lines.to_pylist()) + "\n")
 
@@ -163,11 +164,11 @@ def _texts(column: IdColumn, part: slice) -> Texts:
     missing = None if column.given is None else ~column.given[part]
     values = column.values[part]
     if column.names is None:
-        return _arrow.array(values, TYPES[column.kind], mask=missing).cast(pa.utf8())
-    return _quoted(column.names.take(_arrow.array(values, mask=missing)))
+        return arrow_array(values, TYPES[column.kind], missing).cast(pa.utf8())
+    return _quoted(column.names.take(arrow_array(values, pa.int32(), missing)))
 
 
-def _times(times: Any) -> Texts:
+def _times(times: Ints) -> Texts:
     """Write µs since 1970 as 2026-11-23T08:15:00.123456Z."""
-    texts = times.view(pa.timestamp("us")).cast(pa.utf8())
+    texts = arrow_array(times, pa.timestamp("us")).cast(pa.utf8())
     return _compute.binary_join_element_wise(_compute.replace_substring(texts, " ", "T"), "Z", "")
