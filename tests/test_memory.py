@@ -59,7 +59,7 @@ def work(first, last):
         logger.log_metric("loss", 0.5, tag=f"a string that never comes back, number {number}")
 work(0, 300_000)
 before = resident()
-work(300_000, 900_000)
+work(300_000, 1_500_000)
 print(resident() - before)
 os._exit(0)
 """
@@ -70,4 +70,4 @@ def test_memory_is_flat_while_new_strings_are_logged(tmp_path: Path) -> None:
     ended = program(NAMES, folder=tmp_path)
 
     assert ended.returncode == 0, ended.stderr
-    assert int(ended.stdout) < 100
+    assert int(ended.stdout) < 160  # they would be 300

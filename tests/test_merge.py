@@ -152,6 +152,7 @@ def test_ids_of_several_feeds_are_joined() -> None:
 
     (chunk,) = merge([OnePiece(third), OnePiece(second), OnePiece(first)], Interner(["m"]), kinds)
 
+    assert {name: chunk.ids[name].values.dtype for name in kinds} == {"n": float, "s": np.int32, "x": np.int32}
     assert shown(chunk.ids["n"]) == [7.0, 8.0, None, None, 0.5]
     assert shown(chunk.ids["s"]) == ["a", "b", "b", None, None]
     assert shown(chunk.ids["x"]) == [None, None, "true", "false", "3"]

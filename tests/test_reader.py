@@ -124,6 +124,19 @@ def test_columns_and_rows_can_be_chosen(run: Path, compacted: Any) -> None:
         assert rows.filter(condition).head(3).collect().equals(whole.filter(condition).head(3))
 
 
+@pytest.mark.parametrize("format_", ["parquet", "csv"])
+def test_id_that_no_row_has_is_a_column_of_nulls(run: Path, format_: Any) -> None:
+    """What a writer registered stays a column, before and after compaction."""
+    write_ids(run, {"n": "int", "x": "float", "s": "str", "b": "bool"})
+    segment(run, "w", 0, [row("m", k, k) for k in range(5)])
+    live = scan_metrics(run).collect()
+
+    compact(run, metrics_format=format_)
+
+    assert live.select("n", "x", "s", "b").null_count().row(0) == (5, 5, 5, 5)
+    assert scan_metrics(run).collect().equals(live)
+
+
 @pytest.mark.parametrize("engine", ["streaming", "in-memory"])
 def test_both_engines_of_polars_read_the_same(run: Path, engine: Any) -> None:
     """The table does not depend on how polars works."""

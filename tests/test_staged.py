@@ -97,22 +97,26 @@ def test_flush_leaves_a_hole_to_the_next(logger: skald.Logger, run: Path) -> Non
     assert values(run) == [0.0, 1.0, 2.0, 3.0]
 
 
-def test_flush_writes_the_times_last_and_as_they_were_copied(logger: skald.Logger, run: Path) -> None:
+@pytest.mark.parametrize("whole_bytes", [0, 1 << 18], ids=["columns", "whole"])
+def test_flush_writes_the_times_last_and_as_they_were_copied(
+    whole_bytes: int, logger: skald.Logger, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A row that commits while the columns are being written is left to the next flush, as its columns may be old."""
+    monkeypatch.setattr("skald.engine.staged.WHOLE_BYTES", whole_bytes)
     logger.log_metric("loss", 0.0, tag="a")
     segment = logger._session.writer()._by_call[("tag",)].segment
     assert segment is not None
     storage: Any = segment.storage
-    write_columns = storage._write_columns
+    write_pieces = storage._write_pieces
     seen: list[list[dict[str, Any]]] = []
 
     def write_and_log(*arguments: Any) -> None:
-        write_columns(*arguments)
+        write_pieces(*arguments)
         if not seen:
             seen.append(rows(run))
             logger.log_metric("loss", 1.0, tag="new")
 
-    storage._write_columns = write_and_log
+    storage._write_pieces = write_and_log
     flush(logger)
     after_first = rows(run)
     with pa.memory_map(str(storage.path)) as file:
@@ -125,20 +129,24 @@ def test_flush_writes_the_times_last_and_as_they_were_copied(logger: skald.Logge
     assert rows(run) == [{"value": 0.0, "tag": "a"}, {"value": 1.0, "tag": "new"}]
 
 
-def test_seal_during_a_flush_loses_no_row(logger: skald.Logger, run: Path) -> None:
+@pytest.mark.parametrize("whole_bytes", [0, 1 << 18], ids=["columns", "whole"])
+def test_seal_during_a_flush_loses_no_row(
+    whole_bytes: int, logger: skald.Logger, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A row that is committed, and its segment sealed, after a flush copied the times, is in the next flush."""
+    monkeypatch.setattr("skald.engine.staged.WHOLE_BYTES", whole_bytes)
     logger.log_metric("loss", 0.0)
     segment = segment_of(logger)
     storage: Any = segment.storage
-    write_columns = storage._write_columns
+    write_pieces = storage._write_pieces
 
-    def write_and_seal(*arguments: int) -> None:
-        write_columns(*arguments)
-        storage._write_columns = write_columns
+    def write_and_seal(*arguments: Any) -> None:
+        write_pieces(*arguments)
+        storage._write_pieces = write_pieces
         logger.log_metric("loss", 1.0)
         segment.seal()
 
-    storage._write_columns = write_and_seal
+    storage._write_pieces = write_and_seal
     flush(logger)
     first_done = storage.is_done
     flush(logger)

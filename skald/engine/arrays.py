@@ -23,6 +23,7 @@ def arrow_array(values: npt.NDArray[Any], type_: pa.DataType, missing: npt.NDArr
     """
     valid = None if missing is None else pa.py_buffer(np.packbits(~missing, bitorder="little").data)
     packed = np.packbits(values, bitorder="little") if type_ == pa.bool_() else np.ascontiguousarray(values)
+    assert type_.bit_width in (1, 8 * packed.itemsize), f"{packed.dtype} is no {type_}"
     return pa.Array.from_buffers(type_, len(values), [valid, pa.py_buffer(packed.data)])
 
 

@@ -57,6 +57,13 @@ _reentrant: Final[_Held] = WeakValueDictionary()
 """Those of them that a thread may take again."""
 
 
+class _LockFile(io.FileIO):
+    """A file that closes itself wherever an exception between two bytecodes has dropped it."""
+
+    def __del__(self) -> None:
+        self.close()  # here, as the base class would warn of it
+
+
 class FileLock:
     """An exclusive lock on a file, which is made where it is missing (its folder must stand)."""
 
@@ -69,7 +76,7 @@ class FileLock:
                 handler does that interrupted the holder, for which it would wait for ever.
         """
         self.path, self._reentrant = path, reentrant
-        self._file: io.FileIO | None = None  # NOTE: closes itself wherever an exception drops it
+        self._file: _LockFile | None = None
         self._outer: FileLock | None = None
 
     @property
@@ -89,7 +96,7 @@ class FileLock:
             return True
         deadline = None if timeout_secs is None else time.monotonic() + timeout_secs
         while True:
-            file = io.FileIO(self.path, "r+", opener=_create if create else None)
+            file = _LockFile(self.path, "r+", opener=_create if create else None)
             if _try_lock(file.fileno(), shared=False):
                 if _stands(file.fileno(), self.path):
                     self._file = file

@@ -16,7 +16,7 @@ import pyarrow as pa
 from skald.engine.arrays import numpy_array, text_array
 from skald.engine.feeds import Feed, Piece
 from skald.engine.order import NEVER, Interner
-from skald.engine.rows import Codes, IdColumn, Ints, Mask, Texts, as_kind, take_ids
+from skald.engine.rows import IdColumn, Ints, Mask, Texts, as_kind, take_ids
 from skald.schema import Kind, Kinds
 
 CHUNK_BYTES: Final = 96 << 20
@@ -24,7 +24,12 @@ MOST_CHUNK_ROWS: Final = 1 << 21
 LEAST_CHUNK_ROWS: Final = 1 << 16
 MOST_WAITING: Final = 4
 """How many chunks of rows may wait for a stream that lags behind; beyond that, order between streams gives way."""
-_WIDTHS: Final[Mapping[Kind, int]] = {"int": 8, "float": 8, "str": 4, "bool": 1}
+_TYPES: Final[Mapping[Kind, type[np.generic]]] = {
+    "int": np.int64,
+    "float": np.float64,
+    "str": np.int32,
+    "bool": np.bool_,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Chunk:
 
 def chunk_rows(kinds: Kinds) -> int:
     """Return how many rows a chunk has, so that chunks of many columns take no more memory."""
-    width = 28 + sum(_WIDTHS[kind] + 1 for kind in kinds.values())
+    width = 28 + sum(np.dtype(_TYPES[kind]).itemsize + 1 for kind in kinds.values())
     return max(LEAST_CHUNK_ROWS, min(MOST_CHUNK_ROWS, CHUNK_BYTES // width))
 
 
@@ -67,11 +72,15 @@ def merge(feeds: Sequence[Feed], interner: Interner, kinds: Kinds, *, rows: int 
     size = chunk_rows(kinds) if rows is None else rows
     unread = [feed for feed in feeds if feed.bound != NEVER]
     pool: list[tuple[Feed, Piece]] = []
+    gather = _Gather()
     while unread or pool:
         _fill(pool, unread, size)
         ready, pool = _split(pool, unread, size)
         if ready:
-            yield _chunk(ready, list(interner.numbers), kinds)
+            chunk = _chunk(ready, list(interner.numbers), kinds, gather)
+            del ready  # NOTE: before the next rows are read: half the memory, and no new pages for them
+            yield chunk
+            del chunk
 
 
 def _fill(pool: list[tuple[Feed, Piece]], unread: list[Feed], size: int) -> None:
@@ -133,20 +142,41 @@ def _pick(piece: Piece, chosen: Mask) -> Piece:
     )  # fmt: skip
 
 
-def _chunk(pieces: Sequence[Piece], names: Sequence[str], kinds: Kinds) -> Chunk:
+class _Gather:
+    """Puts parts of columns together, in another order.
+
+    NOTE: the memory for the parts is used again for each column, as new pages cost more than the copying.
+    """
+
+    def __init__(self) -> None:
+        self._joined: dict[np.dtype[Any], npt.NDArray[Any]] = {}
+        self.order: Ints = np.empty(0, np.int64)
+
+    def join(self, parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return the parts, all of one type, behind each other; good until the next join."""
+        rows, type_ = sum(map(len, parts)), parts[0].dtype
+        if len(self._joined.get(type_, ())) < rows:
+            self._joined[type_] = np.empty(rows, type_)
+        return np.concatenate(parts, out=self._joined[type_][:rows])
+
+    def __call__(self, parts: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+        """Return the parts in `order`."""
+        return self.join(parts).take(self.order)
+
+
+def _chunk(pieces: Sequence[Piece], names: Sequence[str], kinds: Kinds, gather: _Gather) -> Chunk:
     """Sort rows by metric, and inside a metric by key; of equal keys the smaller rank comes first."""
     pieces = sorted(pieces, key=lambda piece: piece.rank)  # stable: pieces of one feed stay in their order
-    order = _by_key(np.concatenate([piece.keys for piece in pieces]))
-    metric = np.concatenate([piece.metric for piece in pieces]).astype(_narrow(len(names)))
+    order = _by_key(gather.join([piece.keys for piece in pieces]))
+    metric = gather.join([piece.metric for piece in pieces]).astype(_narrow(len(names)))
     by_metric = np.argsort(metric if order is None else metric[order], kind="stable")
-    order = by_metric if order is None else order[by_metric]
-    ids = {name: _join([_column(piece, name, kind) for piece in pieces], kind) for name, kind in kinds.items()}
+    gather.order = by_metric if order is None else order[by_metric]
     return Chunk(
-        metric=metric[order],
+        metric=metric.take(gather.order),
         names=names,
-        value=np.concatenate([piece.value for piece in pieces])[order],
-        time=np.concatenate([piece.time for piece in pieces])[order],
-        ids=take_ids(ids, order),
+        value=gather([piece.value for piece in pieces]),
+        time=gather([piece.time for piece in pieces]),
+        ids={name: _gather_id(pieces, name, kind, gather) for name, kind in kinds.items()},
     )
 
 
@@ -164,19 +194,20 @@ def _column(piece: Piece, name: str, kind: Kind) -> IdColumn:
     found = piece.ids.get(name)
     if found is not None:
         return as_kind(found, kind)
-    values: Codes = np.zeros(len(piece), np.int32)
-    return IdColumn(kind, values, text_array([""]) if kind == "str" else None, np.zeros(len(piece), np.bool_))
+    missing = np.zeros(len(piece), np.bool_)
+    return IdColumn(kind, np.zeros(len(piece), _TYPES[kind]), text_array([""]) if kind == "str" else None, missing)
 
 
-def _join(columns: Sequence[IdColumn], kind: Kind) -> IdColumn:
-    """Put the parts of one id behind each other."""
-    given = None
+def _gather_id(pieces: Sequence[Piece], name: str, kind: Kind, gather: _Gather) -> IdColumn:
+    """Put the parts of one id together."""
+    columns = [_column(piece, name, kind) for piece in pieces]
+    given: Mask | None = None
     if any(column.given is not None for column in columns):
-        given = np.concatenate([np.ones(len(c.values), np.bool_) if c.given is None else c.given for c in columns])
+        given = gather([np.ones(len(c.values), np.bool_) if c.given is None else c.given for c in columns])
     if kind != "str":
-        return IdColumn(kind, np.concatenate([column.values for column in columns]), given=given)
+        return IdColumn(kind, gather([column.values for column in columns]), given=given)
     texts: Texts = pa.concat_arrays([column.names for column in columns]).dictionary_encode()
     codes = numpy_array(texts.indices, np.int32)
     starts = np.cumsum([0, *(len(column.names) for column in columns[:-1])])
-    values = [codes[start + column.values] for start, column in zip(starts, columns, strict=True)]
-    return IdColumn(kind, np.concatenate(values), texts.dictionary, given)
+    values = gather([codes[start + column.values] for start, column in zip(starts, columns, strict=True)])
+    return IdColumn(kind, values, texts.dictionary, given)

@@ -100,6 +100,7 @@ def _write(plan: Plan, file: BinaryIO, progress: Progress | None) -> tuple[Parqu
             tally.add(chunk)
             if progress:
                 progress(tally.rows, plan.rows)
+            del chunk  # before the next one is made
         coverage = _coverage(plan, tally, streams, interner)
         sink.finish(coverage, list(interner.numbers))
     except BaseException:

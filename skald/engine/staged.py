@@ -11,8 +11,9 @@ import mmap
 import os
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from skald.notice import tell
 from skald.schema import MAX_ID_BYTES
 
 FLUSH_SECS: Final = 0.5
+WHOLE_BYTES: Final = 1 << 18
+"""Up to this size a segment is written whole."""
 PATIENCE_SECS: Final = 10.0
 """How long `stop` waits for a full disk."""
 MOST_WAITING_BYTES: Final = 1 << 28
@@ -44,6 +47,7 @@ class Staged:
         fill(self.memory, parts)
         self._descriptor: int | None = None
         self._written = [0] * len(shape.dictionaries)  # bytes of names that are in the file
+        self._times = b""  # those in the file after them
         self._flushed = 0  # rows before the first hole that are in the file
         self._sealed = False
         self.is_done = False  # sealed, and all of it in the file
@@ -87,36 +91,50 @@ class Staged:
         begin = self._layout.columns[_TIME_AT]
         copied = self.memory[begin + 8 * first : begin + 8 * self._shape.rows]
         committed = np.frombuffer(copied, np.int64) != 0
-        if not committed.any():
+        rows = int(committed.nonzero()[0][-1]) + 1 if committed.any() else 0
+        if copied[: 8 * rows] == self._times:
             return
-        rows = int(committed.nonzero()[0][-1]) + 1
-        self._write_dictionaries(descriptor)
-        self._write_columns(descriptor, first, first + rows)
+        is_small = self._layout.size <= WHOLE_BYTES
+        self._write_pieces(descriptor, self._whole(first) if is_small else self._changes(first, first + rows))
         if self.network:
             _data_sync(descriptor)
         write_at(descriptor, copied[: 8 * rows], begin + 8 * first)  # DURABILITY: after what they vouch for
-        self._flushed = first + (rows if committed[:rows].all() else int(committed.argmin()))
+        done = rows if committed[:rows].all() else int(committed.argmin())
+        self._flushed, self._times = first + done, copied[8 * done : 8 * rows]
 
-    def _write_columns(self, descriptor: int, first: int, last: int) -> None:
-        widths = [4, 8, 8, *[8] * self._shape.columns.mixed]
-        widths += [{"int": 8, "float": 8, "bool": 1, "str": 4}[kind] for _, kind in self._shape.columns.ids]
-        for column, (position, width) in enumerate(zip(self._layout.columns, widths, strict=True)):
-            if column != _TIME_AT:
-                begin = position + width * first
-                write_at(descriptor, self.memory[begin : position + width * last], begin)
+    def _write_pieces(self, descriptor: int, pieces: Iterable[tuple[int, Any]]) -> None:
+        for position, data in pieces:
+            write_at(descriptor, data, position)
 
-    def _write_dictionaries(self, descriptor: int) -> None:
+    def _whole(self, first: int) -> Iterator[tuple[int, Any]]:
+        """Return a small segment as two pieces, around the times that are not in the file yet.
+
+        NOTE: after each write this thread waits up to 5 ms for the GIL of a program that computes, so with many id
+        sets a write a column took seconds.
+        """
+        begin = self._layout.columns[_TIME_AT] + 8 * first
+        end = self._layout.columns[_TIME_AT] + 8 * self._shape.rows
+        yield 0, self.memory[:begin]
+        yield end, self.memory[end:]
+
+    def _changes(self, first: int, last: int) -> Iterator[tuple[int, Any]]:
+        """Return the names that are new, and the columns of these rows but their times."""
         for k, ((offsets, data), capacity) in enumerate(
             zip(self._layout.dictionaries, self._shape.dictionaries, strict=True)
         ):
             copied = self.memory[offsets : offsets + 4 * (capacity.entries + 1)]
             numbers = np.frombuffer(copied, np.int32)
             # NOTE: from here on is the last name, or what is free: a full dictionary looks like one with room
-            last = int(numbers[numbers < capacity.bytes].max(initial=0))
-            end = min(capacity.bytes, last + MAX_ID_BYTES)
-            write_at(descriptor, self.memory[data + self._written[k] : data + end], data + self._written[k])
-            write_at(descriptor, copied, offsets)
-            self._written[k] = last
+            name = int(numbers[numbers < capacity.bytes].max(initial=0))
+            end = min(capacity.bytes, name + MAX_ID_BYTES)
+            yield data + self._written[k], self.memory[data + self._written[k] : data + end]
+            yield offsets, copied
+            self._written[k] = name
+        widths = [4, 8, 8, *[8] * self._shape.columns.mixed]
+        widths += [{"int": 8, "float": 8, "bool": 1, "str": 4}[kind] for _, kind in self._shape.columns.ids]
+        for column, (position, width) in enumerate(zip(self._layout.columns, widths, strict=True)):
+            if column != _TIME_AT:
+                yield position + width * first, self.memory[position + width * first : position + width * last]
 
     @property
     def waiting_rows(self) -> int:
