@@ -145,6 +145,27 @@ def test_interrupt_at_any_line_of_the_slow_path_leaves_it_whole(
         assert own[f"k{k}"].to_list() == own["value"].to_list()
 
 
+def test_interrupted_roll_is_made_up_for_by_the_next_call(
+    tmp_path: Path, at_each_line: Callable[[str, str, Callable[[], None]], list[int]]
+) -> None:
+    """The slow path and the fast one go on in the same segment, or rows would change their order."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with skald.Logger("run", tmp_path) as logger:
+        for number in range(3):
+            logger.log_metric("loss", float(number))
+        at_each_line("writer.py", "_activate", interrupt)
+        with pytest.raises(KeyboardInterrupt):  # when the dictionary is full, though there are rows left
+            logger.log_metrics({letter * 250: 0.0 for letter in "abcdefgh"})
+        sys.settrace(None)
+        for number in range(3, 9):
+            logger.log_metric("loss", Decimal(number) if number % 2 else float(number))
+
+    assert values(tmp_path / "run") == list(range(9))
+
+
 @pytest.fixture
 def at_each_bytecode() -> Iterator[Callable[[Callable[[], None]], None]]:
     """Let a test do something between any two bytecodes of a generated function."""

@@ -50,6 +50,6 @@ def valid_mask(array: Any) -> npt.NDArray[np.bool_] | None:
     return _unpacked(array.buffers()[0], array.offset, len(array)) if array.null_count else None
 
 
-def _unpacked(bits: pa.Buffer, offset: int, count: int) -> npt.NDArray[np.bool_]:
+def _unpacked(bits: Any, offset: int, count: int) -> npt.NDArray[np.bool_]:
     data = np.frombuffer(bits, np.uint8)
     return np.unpackbits(data, bitorder="little", count=offset + count)[offset:].astype(np.bool_)
