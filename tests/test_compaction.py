@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import math
 import subprocess
 import sys
@@ -188,6 +189,56 @@ def test_file_of_many_chunks_takes_in_older_rows(run: Path, monkeypatch: pytest.
     with stored:
         assert len(stored.coverage.chunks) > 5
         assert sum(rows for rows, _ in stored.coverage.chunks) == 60
+
+
+def test_older_row_in_a_later_segment_comes_before_newer_rows_of_others(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that steps back, or a batch with times of its own, is waited for."""
+    monkeypatch.setattr("skald.engine.merge.LEAST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("skald.engine.merge.MOST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("skald.engine.merge.MOST_WAITING", 100)
+    segment(run, "a", 0, [row("m", 0, 10), row("m", 1, 11)])
+    segment(run, "a", 1, [row("n", 2, 1)])
+    segment(run, "b", 0, [row("n", 3, 5), row("n", 4, 6)])
+
+    compact(run)
+
+    assert scan_metrics(run).filter(pl.col("metric") == "n").collect()["value"].to_list() == [2, 3, 4]
+
+
+@pytest.mark.parametrize("chunk", [1, 100])
+@pytest.mark.parametrize(
+    ("times", "ordered"), [("m1 m1 m2 n1", True), ("m2 n1 m3 n1", True), ("m2 m1", False), ("m1 n3 m2 n2 m3", False)]
+)
+def test_file_knows_whether_times_of_a_metric_step_back(
+    run: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, times: str, *, ordered: bool
+) -> None:
+    """Only where they do, a reader has to look at a whole metric to know its order; chunks make no difference."""
+    monkeypatch.setattr("skald.engine.merge.LEAST_CHUNK_ROWS", 1)
+    monkeypatch.setattr("skald.engine.merge.MOST_CHUNK_ROWS", chunk)
+    for number, line in enumerate(times.split()):
+        segment(run, "a", number, [row(line[0], number, int(line[1]))])
+
+    compact(run)
+
+    assert footer(run)["ordered"] == ordered
+    assert len(footer(run)["chunks"]) == (len(times.split()) if chunk == 1 else 1)
+
+
+def test_interrupted_compaction_leaves_the_run_as_it_was(run: Path) -> None:
+    """Ctrl-C in the middle loses nothing, leaves no rubbish, and pyarrow has nothing to complain of."""
+    segment(run, "a", 0, [row("m", 1, 1)])
+
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compact(run, progress=interrupt)
+
+    gc.collect()
+    assert names(run) == {RUN_JSON, SEGMENTS}
+    assert values(run) == [1]
 
 
 def test_run_keeps_its_format(run: Path) -> None:

@@ -30,7 +30,7 @@ class Dictionary(dict[str, int]):
     the empty entry, which no string gets: a committed row that has it was damaged.
     """
 
-    __slots__ = ("_bytes", "_capacity", "_is_held_here", "_lock", "_offsets")
+    __slots__ = ("_bytes", "_is_held_here", "_last", "_lock", "_offsets", "_size")
 
     def __init__(
         self, offsets: memoryview, data: memoryview, capacity: Capacity, older: Dictionary | None, lock: threading.RLock
@@ -45,7 +45,8 @@ class Dictionary(dict[str, int]):
             lock: the writer's, held by whoever adds.
         """
         super().__init__(older or ())
-        self._offsets, self._bytes, self._capacity, self._lock = offsets, data, capacity, lock
+        self._offsets, self._bytes, self._lock = offsets, data, lock
+        self._last, self._size = capacity.entries - 1, capacity.bytes
         self._is_held_here = lock._is_owned  # type: ignore[attr-defined]
 
     def __missing__(self, name: str) -> int:
@@ -55,7 +56,7 @@ class Dictionary(dict[str, int]):
         if self._is_held_here() or holds_reentrant():
             raise KeyError(name)  # NOTE: a signal handler, inside `add` perhaps: two names would share a code
         with self._lock:
-            return self.add(name)
+            return self.get(name) or self._append(name)
 
     def add(self, name: str) -> int:
         """Return the code of `name`, added if need be; the lock is held.
@@ -64,15 +65,15 @@ class Dictionary(dict[str, int]):
             DictionaryFull: the segment must roll.
             UnicodeEncodeError: the string is not valid Unicode.
         """
-        code = self.get(name)
-        if code is not None:
-            return code
+        return self.get(name) or self._append(name)
+
+    def _append(self, name: str) -> int:
         data = name.encode()
         code = len(self) + 1
-        offsets, (entries, size) = self._offsets, self._capacity
+        offsets = self._offsets
         start = offsets[code]
         stop = start + len(data)
-        if code + 1 >= entries or stop > size:
+        if code >= self._last or stop > self._size:
             raise DictionaryFull(name)
         self._bytes[start:stop] = data
         offsets[code + 1] = stop  # the entry after the last name begins here and owns the free bytes
