@@ -44,7 +44,7 @@ def test_memory_is_flat_while_rows_are_logged(tmp_path: Path, storage: str) -> N
     grown_mib, mappings, descriptors = map(int, ended.stdout.split())
     assert grown_mib < 24
     assert mappings <= 4
-    assert descriptors < 20
+    assert descriptors < 60  # staged: those of half a second
 
 
 NAMES = """

@@ -81,6 +81,8 @@ def test_full_disk_loses_no_row_once_there_is_space(disk: Path) -> None:
 def test_full_disk_at_close_keeps_what_was_logged_before(disk: Path) -> None:
     """StorageError, and the rows that the disk had taken are read back in order."""
     source = f"""{FULL}
+import skald.engine.staged
+skald.engine.staged.PATIENCE_SECS = 0.1
 try:
     logger.close()
 except skald.StorageError as error:
