@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def write_run(run: Path, rows: int, *, writer: str = "w0", every_ns: int = 1_000
     folder = run / SEGMENTS / writer
     folder.mkdir(parents=True)
     (folder / WRITER_LOCK).touch()
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(zlib.crc32(writer.encode()))
     names = _arrow.array(["", *(f"metric{number}" for number in range(METRICS)), ""], _arrow.utf8())
     said = {"format": 1, "mixed": False, "stream": 0, "ids": [["epoch", "int"], ["step", "int"]]}
     schema = _arrow.schema(

@@ -36,7 +36,7 @@ from skald.errors import (
 from skald.logger import Logger
 
 if TYPE_CHECKING:
-    from skald.engine.compaction import compact
+    from skald.compacting import compact
     from skald.run import Run
 
 __version__ = "1.0.0.dev0"
@@ -65,7 +65,7 @@ def __getattr__(name: str) -> Any:
 
         return Run
     if name == "compact":
-        from skald.engine.compaction import compact
+        from skald.compacting import compact
 
         return compact
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

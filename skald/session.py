@@ -242,11 +242,11 @@ class Session:
 
     def _compact(self, run: Path) -> None:
         """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
-        from skald.engine.compaction import compact
+        from skald.compacting import compact
 
         try:
             with late_bar(f"compacting {self.name}") as advance:
-                compact(run, metrics_format=read_info(run).metrics_format, last_out=True, progress=advance)
+                compact(run, last_out=True, progress=advance)
         except (OSError, SkaldError) as error:
             self.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 

@@ -26,10 +26,12 @@ with skald.Logger("run", ".") as logger:
         for step in range(rows // 200):
             log_many(metrics, step=step)
     work(400_000)
+    logger.sync()
     before, most = resident(), 0
     for _ in range(6):
         work(400_000)
         most = max(most, mappings())
+    logger.sync()
     print(resident() - before, most, len(os.listdir("/proc/self/fd")))
     os._exit(0)
 """

@@ -287,3 +287,14 @@ def test_run_that_is_gone_raises_a_clear_error(tmp_path: Path) -> None:
 
     with pytest.raises(RunNotFoundError, match="there is no run at"):
         _ = run.status
+
+
+def test_compact_writes_the_format_that_the_run_asked_for(tmp_path: Path) -> None:
+    """A csv run that was killed before its first compaction becomes a csv."""
+    killed = "import os, skald; L = skald.Logger('r', metrics_format='csv'); L.log_metric('a', 1, i=1); os._exit(1)"
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=False)
+
+    done = skald.compact(tmp_path / "runs" / "r")
+
+    assert done.file == tmp_path / "runs" / "r" / "metrics.csv"
+    assert skald.Run(tmp_path / "runs" / "r").metrics.collect()["value"].to_list() == [1.0]

@@ -10,7 +10,8 @@ from skald import layout
 from skald.cli.format import path_text, plural, size_text
 from skald.cli.paths import find_runs, resolve
 from skald.cli.report import report
-from skald.engine.compaction import Compaction, compact
+from skald.compacting import compact
+from skald.engine.compaction import Compaction
 from skald.errors import RunNotFoundError, SkaldError
 from skald.latebar import late_bar
 from skald.record.info import read_status

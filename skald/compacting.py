@@ -1,0 +1,40 @@
+"""Compaction of a run, in the format that the run asked for when it was made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from skald.engine.compaction import Compaction
+from skald.engine.compaction import compact as compact_metrics
+from skald.errors import InvalidInputError, RunNotFoundError
+from skald.layout import is_run
+from skald.record.info import read_info
+
+
+def compact(
+    path: str | os.PathLike[str], *, last_out: bool = False, progress: Callable[[int, int], None] | None = None
+) -> Compaction:
+    """Compact a run that crashed or was not finished; of one that is being written, its sealed segments.
+
+    Args:
+        path: the run's folder.
+        last_out: do nothing while a process writes the run: it will do it when it closes.
+        progress: is told how many rows are written, and of how many.
+
+    Returns:
+        what it did: rows, segments, bytes, seconds, and what was damaged.
+
+    Raises:
+        RunNotFoundError: there is no run.
+        CorruptRunError: a file of the run cannot be read; nothing was changed.
+        FormatVersionError: a newer Skald wrote the run.
+        StorageError: the disk takes no more; every row is where it was.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInputError(f"compact takes the path of a run, got {type(path).__name__}: {path!r:.80}")
+    run = Path(path)
+    if not is_run(run):
+        raise RunNotFoundError(f"there is no run at {run}")
+    return compact_metrics(run, metrics_format=read_info(run).metrics_format, last_out=last_out, progress=progress)
