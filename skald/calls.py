@@ -74,15 +74,22 @@ class Calls:
             return {}
         return plain
 
-    def set_ids(self, /, **ids: Any) -> bool:
-        """Set ids that stay until they are changed; None removes one. Tell whether they were not refused."""
+    def set_ids(self, /, **ids: Any) -> None:
+        """Set ids that stay until they are changed; None removes one."""
         session = self.session
         with session.lock:
-            if not session.closed and self.scope.replace(ids):
-                return True
-            session.writer()
-            checked = self.checked(ids)
-            self.scope.set(checked)
+            if session.closed or not self.scope.replace(ids):
+                self._change_ids(ids)
+
+    def put_ids(self, ids: Mapping[str, Any]) -> bool:
+        """Set ids as `set_ids` does; tell whether none was refused."""
+        with self.session.lock:
+            return (not self.session.closed and self.scope.replace(ids)) or self._change_ids(ids)
+
+    def _change_ids(self, ids: Mapping[str, Any]) -> bool:
+        self.session.writer()
+        checked = self.checked(ids)
+        self.scope.set(checked)
         return len(checked) == len(ids)
 
     def refuse(self, error: SkaldError) -> None:

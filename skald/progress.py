@@ -83,8 +83,8 @@ def _tracked(calls: Calls, items: Iterator[T], name: str, bar: Bar) -> Iterator[
     before = calls.scope.said(name)
     try:
         for position, item in enumerate(items):
-            if not calls.set_ids(**{name: _as_id(item, position)}):
-                calls.set_ids(**{name: None})  # refused: no row shall have the id of the item before
+            if not calls.put_ids({name: _as_id(item, position)}):
+                calls.put_ids({name: None})  # refused: no row shall have the id of the item before
             bar.show(position)
             yield item
             bar.advance(position + 1)

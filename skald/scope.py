@@ -62,9 +62,10 @@ class Scope:
         if self._children:
             return False
         for name, value in ids.items():
-            if name not in layer or type(ambient.get(name)) is not type(value):
+            kind = type(value)
+            if name not in layer or type(ambient.get(name)) is not kind:
                 return False
-            if not (-MOST_INT <= value < MOST_INT if type(value) is int else _is_simple(value)):
+            if not (-MOST_INT <= value < MOST_INT if kind is int else _is_simple(value)):
                 return False
         self._layer = {**layer, **ids}
         if self._parent:
