@@ -11,7 +11,7 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,14 +53,14 @@ class Staged:
         self.is_done = False  # sealed, and all of it in the file
         self._failed = False
 
-    def open(self) -> int:
-        """Make the file, if it is not there yet; return its descriptor.
+    def open(self, check: Callable[[], None] = lambda: None) -> int:
+        """Make the file, if it is not there yet, unless `check` raises just before it appears; return its descriptor.
 
         Raises:
             OSError: no space, no folder.
         """
         if self._descriptor is None:
-            self._descriptor = create(self.path, self._layout.size, self._parts, reserve=False)
+            self._descriptor = create(self.path, self._layout.size, self._parts, reserve=False, check=check)
             self._parts = ()
         return self._descriptor
 

@@ -11,7 +11,7 @@ import mmap
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -77,13 +77,13 @@ class Volatile:
 class Mapped:
     """A shared mapping of the file: what is stored belongs to the kernel at once."""
 
-    def __init__(self, path: Path, size: int, parts: Parts) -> None:
-        """Create the file, with its space reserved, and map it.
+    def __init__(self, path: Path, size: int, parts: Parts, check: Callable[[], None] = lambda: None) -> None:
+        """Create the file, with its space reserved, and map it, unless `check` raises just before it appears.
 
         Raises:
             OSError: no space, no folder.
         """
-        descriptor = create(path, size, parts, reserve=True)
+        descriptor = create(path, size, parts, reserve=True, check=check)
         try:
             self.memory = mmap.mmap(descriptor, size)
         finally:
@@ -170,7 +170,7 @@ def _mounts() -> list[tuple[str, str]]:
     return [(_OCTAL.sub(lambda code: chr(int(code[1], 8)), point), kind) for _, point, kind, *_ in fields]
 
 
-def create(path: Path, size: int, parts: Parts, *, reserve: bool) -> int:
+def create(path: Path, size: int, parts: Parts, *, reserve: bool, check: Callable[[], None] = lambda: None) -> int:
     """Make a file of `size` zeros and `parts` appear under `path`; return its descriptor."""
     beside = temporary(path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -182,6 +182,7 @@ def create(path: Path, size: int, parts: Parts, *, reserve: bool) -> int:
             os.ftruncate(descriptor, size)
         for position, data in parts:
             write_at(descriptor, data, position)
+        check()  # NOTE: last of all, as a child that was forked in here would replace its parent's file
         if os.name == "nt":  # an open file cannot be renamed there
             os.close(descriptor)
             replace(beside, path)

@@ -429,7 +429,7 @@ class Writer:
         path = self.claim.folder / segment_name(number)
         if self.mode == "mapped" and self._depth <= 1:
             try:
-                return Mapped(path, size, parts)
+                return Mapped(path, size, parts, self._check_open)
             except OSError as error:
                 if not is_full(error):
                     raise storage_error(error) from error
@@ -439,7 +439,7 @@ class Writer:
         staged = Staged(path, shape, parts, network=self._network)
         if self._depth <= 1:
             try:
-                staged.open()
+                staged.open(self._check_open)
             except FileNotFoundError as error:
                 raise storage_error(error) from error
             except OSError:
