@@ -24,6 +24,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import polars as pl
+
 import skald
 
 BLOCK = 64
@@ -403,7 +405,9 @@ def kill(run: Path, seed: int, *, storage: str = "mapped") -> int:
         time.sleep(chance.uniform(0, 0.3))
         must = acknowledged.numbers()
         if storage == "staged":
-            time.sleep(1.2)  # a flush begins every half second, and these machines are slow at times
+            # a flush begins every half second, and ends when the disk lets it
+            _wait_for(running, lambda: _rows_on_disk(run) >= len(must))
+            time.sleep(1.5)
         running.kill()
         running.wait()
     if storage == "mapped":
@@ -415,6 +419,10 @@ def kill(run: Path, seed: int, *, storage: str = "mapped") -> int:
     assert judge(run, must) == rows
     assert not (run / "segments").exists()
     return rows
+
+
+def _rows_on_disk(run: Path) -> int:
+    return int(skald.Run(run).metrics.select(pl.len()).collect().item())
 
 
 def _wait_for(running: subprocess.Popen[bytes], is_there: Callable[[], bool]) -> None:
