@@ -2,7 +2,7 @@
 
 A logger hands out one function for its whole life, `log = logger.log_metric`. What it learns, it learns by a new
 `__code__`: one branch for each id set in use, in which the call's ids are keyword parameters, the columns are
-local variables, and a row is six stores into mapped memory. Whatever a branch is not made for (new names, other
+local variables, and a row is one store a column into mapped memory. Whatever a branch is not made for (new names, other
 kinds, a full segment, bad input) ends in the logger's slow path, which looks at everything anew.
 
 Invariant: code and the states it stores into may be swapped at any instant, each by one store.

@@ -465,7 +465,7 @@ def storage_error(error: OSError) -> StorageError:
 def _next_rows(old: Segment | None, *, grow: bool) -> int:
     if old is None:
         return FIRST_ROWS
-    return min(old.shape.rows * 2 if grow else old.shape.rows, max(MOST_ROWS, FIRST_ROWS))
+    return min(old.shape.rows * 2 if grow else old.shape.rows, MOST_ROWS)
 
 
 def _by_name(old: Segment | None) -> dict[str, tuple[Dictionary, Capacity]]:
