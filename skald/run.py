@@ -20,7 +20,7 @@ from skald.errors import RunNotFoundError
 from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status
 from skald.record.params import read_params
 from skald.schema import TIME, Id
-from skald.summary import summarize
+from skald.summary import read_summary
 from skald.wide import widen
 
 
@@ -128,13 +128,14 @@ class Run:
 
         Returns:
             `metric`, the ids in `by`, `count`, `nan`, `first`, `last`, `min`, `max`, `mean`, and the structs
-            `min_at`, `max_at`, `nan_at`; `skald.summary.summarize` says what each holds.
+            `min_at`, `max_at`, `nan_at`; `skald.summary.summarize` says what each holds. Of a run whose rows are all
+            in its metrics file they stand there too, so none is read where only string and bool ids are named.
 
         Raises:
             InvalidInputError: there is no such id.
             IdTypeError: an id of another kind than in this run.
         """
-        return summarize(self.metrics, by=by, where=ids)
+        return read_summary(self._path, by=by, where=ids)
 
     def wide(
         self, *metrics: str, index: Sequence[str] | str | None = None, columns: str | None = None, **ids: Id

@@ -7,6 +7,7 @@ every id of a run has one kind for the whole run, except that int may widen to f
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from skald.errors import IdTypeError, InvalidInputError
@@ -111,6 +112,11 @@ def widen(old: Kind, new: Kind) -> Kind | None:
 def unify(old: Kind, new: Kind) -> Kind:
     """Return the kind in which a reader shows ids of both kinds (other processes, other runs)."""
     return widen(old, new) or "str"
+
+
+def series_ids(kinds: Mapping[str, Kind]) -> list[str]:
+    """Return the ids that tell series apart: strings and bools. Numbers are positions inside a series."""
+    return [name for name, kind in kinds.items() if kind in {"str", "bool"}]
 
 
 def kind_error(name: str, found: Kind, expected: Kind) -> IdTypeError:

@@ -28,11 +28,6 @@ def id_kinds(schema: pl.Schema) -> dict[str, Kind]:
     }
 
 
-def series_ids(kinds: Mapping[str, Kind]) -> list[str]:
-    """Return the ids that tell series apart: strings and bools. Numbers are positions inside a series."""
-    return [name for name, kind in kinds.items() if kind in {"str", "bool"}]
-
-
 def check_ids(names: Iterable[str], kinds: Mapping[str, Kind]) -> None:
     """Raise InvalidInputError, naming the ids that exist, unless all `names` are among them."""
     for name in names:

@@ -7,12 +7,16 @@ that hold an extreme or NaN, of which there are few, and takes the ids of the fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import polars as pl
 
-from skald.schema import METRIC, VALUE, Id
-from skald.selection import check_ids, has_ids, id_kinds, series_ids
+from skald.engine.columns import POLARS_TYPES
+from skald.engine.reader import read_series, scan_metrics
+from skald.engine.series import Number, SeriesTable
+from skald.schema import METRIC, VALUE, Id, Kinds, series_ids
+from skald.selection import check_ids, has_ids, id_kinds
 
 STATISTICS: Final = ("count", "nan", "first", "last", "min", "max", "mean", "min_at", "max_at", "nan_at")
 SPAN: Final = ("first_row", "last_row")
@@ -54,12 +58,70 @@ def summarize(
 
     numbers = _numbers(rows, [METRIC, *by])
     places = _places(rows, [METRIC, *by], list(kinds), numbers)
-    statistics = (*STATISTICS, *SPAN) if span else STATISTICS
     return places.select(
         METRIC,
-        *(pl.col(name).alias(f"{name} (id)" if name in statistics else name) for name in by),
-        *(pl.col(_OWN + name).alias(name) for name in statistics),
+        *(pl.col(name).alias(_result_name(name, span=span)) for name in by),
+        *(pl.col(_OWN + name).alias(name) for name in ((*STATISTICS, *SPAN) if span else STATISTICS)),
     )
+
+
+def read_summary(
+    run: Path, *, by: Sequence[str] | str | None = None, where: Mapping[str, Id] | None = None, span: bool = False
+) -> pl.DataFrame:
+    """Return a row for each series of a run, as `summarize` does: from the summary in its metrics file, where it suits.
+
+    Raises:
+        As `summarize`.
+        CorruptRunError: the metrics file cannot be read.
+        FormatVersionError: a newer Skald wrote the run.
+    """
+    found = read_series(run)
+    if found:
+        kinds, series = found
+        asked = series_ids(kinds) if by is None else [by] if isinstance(by, str) else list(by)
+        if asked == series.by and set(where or ()) <= set(series.by):
+            return from_series(series, kinds, where=where, span=span)
+    return summarize(scan_metrics(run), by=by, where=where, span=span)
+
+
+def from_series(
+    series: SeriesTable, kinds: Kinds, *, where: Mapping[str, Id] | None = None, span: bool = False
+) -> pl.DataFrame:
+    """Return what a metrics file says of its series as `summarize` returns it.
+
+    Args:
+        series: the summaries in the file.
+        kinds: the ids in the file.
+        where: only series that have these ids, none of which is a number.
+        span: add the columns of SPAN.
+    """
+    ids = [pl.Series(name, series.ids[name], POLARS_TYPES[kinds[name]]) for name in series.by]
+    there = {
+        "min_at": [value is not None for value in series.min],
+        "max_at": [value is not None for value in series.max],
+        "nan_at": [count > 0 for count in series.nan],
+    }
+    columns = [
+        pl.Series(METRIC, series.metric, pl.String),
+        *(column.alias(_result_name(column.name, span=span)) for column in ids),
+        pl.Series("count", series.count, pl.Int64),
+        pl.Series("nan", series.nan, pl.Int64),
+        *(pl.Series(name, map(as_float, getattr(series, name)), pl.Float64) for name in STATISTICS[2:7]),
+        *(_place_column(name, getattr(series, name), kinds, is_there) for name, is_there in there.items()),
+        *(pl.Series(name, getattr(series, name), pl.Int64) for name in (SPAN if span else ())),
+    ]
+    table = pl.DataFrame(columns)
+    return table.filter(pl.DataFrame(ids).select(has_ids(where, kinds)).to_series()) if where else table
+
+
+def as_float(number: Number) -> float | None:
+    """Return a number of a metrics file's summary as a float."""
+    return None if number is None else float(number)
+
+
+def _result_name(name: str, *, span: bool) -> str:
+    """Return the column of an id in `by`."""
+    return f"{name} (id)" if name in ((*STATISTICS, *SPAN) if span else STATISTICS) else name
 
 
 def _numbers(rows: pl.LazyFrame, keys: list[str]) -> pl.DataFrame:
@@ -114,6 +176,19 @@ def _places(rows: pl.LazyFrame, keys: list[str], ids: list[str], numbers: pl.Dat
     # a row that was logged between the passes must not be the NaN of a series that had none
     had_nan = pl.when(pl.col(f"{_OWN}nan") > 0).then(f"{_OWN}nan_at")
     return numbers.join(places, on=keys, how="left", nulls_equal=True, maintain_order="left").with_columns(had_nan)
+
+
+def _place_column(name: str, ids: Mapping[str, Sequence[Any]], kinds: Kinds, there: Sequence[bool]) -> pl.Series:
+    """Return the ids at a place as structs, null where a series has no such place."""
+    is_there = pl.Series(name, there, pl.Boolean)
+    columns = [
+        pl.Series(id_, map(as_float, values) if kinds[id_] == "float" else values, POLARS_TYPES[kinds[id_]])
+        for id_, values in ids.items()
+    ]
+    if not columns:
+        return _no_ids(name, there=is_there)
+    frame = pl.DataFrame(columns)
+    return frame.select(pl.when(is_there).then(pl.struct(frame.columns)).alias(name)).to_series()
 
 
 def _no_ids(name: str, *, there: pl.Series) -> pl.Series:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from handmade import row, segment
+from msgspec import Raw
 
 from skald.engine.compaction import compact
 from skald.engine.coverage import Coverage, decode, encode
@@ -68,7 +69,7 @@ def test_csv_is_described_by_size_and_content(run: Path) -> None:
     compact(run, metrics_format="csv")
     path = run / "metrics.csv.json"
     (known,) = decode(path.read_bytes(), CsvDescription, path).files
-    other = CsvFile(size=known.size, crc32=known.crc32 ^ 1, kinds={}, metrics=(), coverage=Coverage(rows=99))
+    other = CsvFile(size=known.size, crc32=known.crc32 ^ 1, metrics=Raw(b"[]"), coverage=Coverage(rows=99))
     path.write_bytes(encode(CsvDescription(files=(other, known))))
 
     stored = open_stored(run)

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from skald.errors import InvalidInputError
-from skald.schema import METRIC, Id, Kind
-from skald.selection import check_ids, close_matches, has_ids, id_kinds, metric_names, series_ids
+from skald.schema import METRIC, Id, Kind, series_ids
+from skald.selection import check_ids, close_matches, has_ids, id_kinds, metric_names
 from skald.summary import summarize
 
 _BOOLS: Final = {"true": True, "false": False, "1": True, "0": False}

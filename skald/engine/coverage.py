@@ -6,12 +6,13 @@ Invariant: a segment is covered by a metrics file if and only if all its good ro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
 from skald.errors import CorruptRunError
 from skald.layout import FORMAT_VERSION, check_format
+from skald.schema import Kinds
 
 Ranges = tuple[tuple[int, int], ...]
 """Half-open ranges of segment numbers, ascending and apart."""
@@ -29,6 +30,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         format: version of the format.
         generation: how many times the run was compacted; of two metrics files the higher one counts.
         rows: rows in the file.
+        kinds: the ids that are columns of the file, in their order.
         covered: for each writer whose folder may still be there, the segments that are in the file.
         damaged: segments that could not be read when the file was written, and are not in it.
         rewound: names of the files that hold rows taken back.
@@ -42,6 +44,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT_VERSION
     generation: int = 0
     rows: int = 0
+    kinds: Kinds = {}
     covered: dict[str, Ranges] = {}
     damaged: dict[str, tuple[int, ...]] = {}
     rewound: tuple[str, ...] = ()
@@ -75,6 +78,18 @@ def decode(data: bytes, kind: type[T], where: object) -> T:
         return msgspec.json.decode(data, type=kind)
     except msgspec.MsgspecError as error:
         raise CorruptRunError(f"{kind.__name__.lower()} cannot be read: {error}, in {where}") from error
+
+
+def decode_part(data: bytes | msgspec.Raw, kind: Any, where: object) -> Any:
+    """Read a part of such a document that is read by itself.
+
+    Raises:
+        CorruptRunError: it is not what it should be.
+    """
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except msgspec.MsgspecError as error:
+        raise CorruptRunError(f"a part cannot be read: {error}, in {where}") from error
 
 
 def encode(document: msgspec.Struct) -> bytes:

@@ -19,6 +19,7 @@ from skald.engine.extraction import read_segment
 from skald.engine.order import Clock, Interner
 from skald.engine.rows import Ints, Rows
 from skald.engine.segmentfile import read_header
+from skald.engine.series import SeriesTable
 from skald.engine.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot, warn_disagreed
 from skald.engine.stored import Stored, open_stored, read_tables
 from skald.errors import CorruptRunError
@@ -62,6 +63,22 @@ def metric_names(run: Path) -> list[str]:
         used = np.unique(rows.metric)
         names += [rows.names[code].as_py() for code in used.tolist()]
     return list(dict.fromkeys(names))
+
+
+def read_series(run: Path) -> tuple[Kinds, SeriesTable] | None:
+    """Return the ids of a run and the summary of its series, without its rows; None where it takes them.
+
+    Raises:
+        As `scan_metrics`.
+    """
+    files = segment_files(run)
+    stored = open_stored(run)
+    if stored is None:
+        return None
+    with stored:
+        if any(not stored.coverage.covers(file.writer, file.number) for file in files):
+            return None
+        return (stored.kinds, stored.series) if stored.series else None
 
 
 class _Source:

@@ -24,6 +24,7 @@ from skald.engine.stored import FILES, CsvDescription, MetricsFormat, Stored
 from skald.engine.tally import Tally
 from skald.errors import CorruptRunError
 from skald.layout import CSV_DESCRIPTION, temporary
+from skald.schema import Kinds
 
 Progress = Callable[[int, int], None]
 """Told how many rows are written, and of how many."""
@@ -94,15 +95,15 @@ def _write(plan: Plan, file: BinaryIO, progress: Progress | None) -> tuple[Parqu
     feeds: list[Feed] = [*([StoredFeed(plan.stored, interner)] if plan.stored else []), *streams.values()]
     sink = CsvSink(file, kinds) if plan.format == "csv" else ParquetSink(file, kinds)
     try:
-        tally = Tally()
+        tally = Tally(kinds)
         for chunk in merge(feeds, interner, kinds):
             sink.write(chunk)
             tally.add(chunk)
             if progress:
                 progress(tally.rows, plan.rows)
             del chunk  # before the next one is made
-        coverage = _coverage(plan, tally, streams, interner)
-        sink.finish(coverage, list(interner.numbers))
+        coverage = _coverage(plan, tally, kinds, streams, interner)
+        sink.finish(coverage, list(interner.numbers), tally.series.table())
     except BaseException:
         sink.abandon()
         raise
@@ -121,7 +122,7 @@ def _streams(plan: Plan, interner: Interner) -> dict[tuple[str, int], StreamFeed
     }
 
 
-def _coverage(plan: Plan, tally: Tally, streams: Streams, interner: Interner) -> Coverage:
+def _coverage(plan: Plan, tally: Tally, kinds: Kinds, streams: Streams, interner: Interner) -> Coverage:
     before = plan.coverage
     carried = {writer: dict(known) for writer, known in before.streams.items() if writer in plan.alive}
     for (writer, stream), feed in streams.items():
@@ -130,6 +131,7 @@ def _coverage(plan: Plan, tally: Tally, streams: Streams, interner: Interner) ->
     return Coverage(
         generation=before.generation + 1,
         rows=tally.rows,
+        kinds=kinds,
         covered=_covered(plan, before.covered),
         damaged=_by_writer(plan.damaged),
         rewound=before.rewound,

@@ -21,7 +21,8 @@ from skald.engine.arrays import arrow_array, text_array
 from skald.engine.coverage import Coverage, encode
 from skald.engine.merge import Chunk
 from skald.engine.rows import IdColumn, Ints, Texts, renumber
-from skald.engine.stored import COVERAGE_KEY, METRICS_KEY, TIME_TYPE, TYPES, CsvFile
+from skald.engine.series import SeriesTable
+from skald.engine.stored import COVERAGE_KEY, METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, CsvFile
 from skald.schema import METRIC, TIME, VALUE, Kinds
 
 ROW_GROUP_ROWS: Final = 1 << 17
@@ -40,7 +41,7 @@ class Sink(Protocol):
     def write(self, chunk: Chunk) -> None:
         """Append a chunk."""
 
-    def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
+    def finish(self, coverage: Coverage, metrics: Sequence[str], series: SeriesTable | None) -> None:
         """Write what the file says of itself; the file stays open."""
 
     def abandon(self) -> None:
@@ -79,9 +80,10 @@ class ParquetSink:
             columns += [arrow_array(chunk.value[part], pa.float64()), arrow_array(chunk.time[part], TIME_TYPE)]
             self._writer.write_table(_arrow.Table.from_arrays(columns, schema=self._schema), stop - first)
 
-    def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
+    def finish(self, coverage: Coverage, metrics: Sequence[str], series: SeriesTable | None) -> None:
         """Write the footer."""
-        self._writer.add_key_value_metadata({COVERAGE_KEY: encode(coverage), METRICS_KEY: msgspec.json.encode(metrics)})
+        parts = {METRICS_KEY: msgspec.json.encode(metrics), SERIES_KEY: msgspec.json.encode(series)}
+        self._writer.add_key_value_metadata({COVERAGE_KEY: encode(coverage), **parts})
         self._writer.close()
 
     def abandon(self) -> None:
@@ -120,7 +122,7 @@ class CsvSink:
 
     def __init__(self, file: BinaryIO, kinds: Kinds) -> None:
         """Begin a file with these id columns."""
-        self._file, self._kinds = file, kinds
+        self._file = file
         self._size = self._crc = 0
         self.description: CsvFile | None = None
         names = text_array([METRIC, *kinds, VALUE, TIME])
@@ -137,10 +139,14 @@ class CsvSink:
             lines = _compute.binary_join_element_wise(*columns, ",", null_handling="replace", null_replacement="")
             self._put("\n".join(lines.to_pylist()) + "\n")
 
-    def finish(self, coverage: Coverage, metrics: Sequence[str]) -> None:
+    def finish(self, coverage: Coverage, metrics: Sequence[str], series: SeriesTable | None) -> None:
         """Make the description that belongs beside the file."""
         self.description = CsvFile(
-            size=self._size, crc32=self._crc, kinds=self._kinds, metrics=tuple(metrics), coverage=coverage
+            size=self._size,
+            crc32=self._crc,
+            metrics=msgspec.Raw(msgspec.json.encode(metrics)),
+            coverage=coverage,
+            series=msgspec.Raw(msgspec.json.encode(series)),
         )
 
     def abandon(self) -> None:

@@ -10,16 +10,19 @@ import os
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Final, Literal, NamedTuple, Self
+from typing import BinaryIO, Final, Literal, Self
 
 import msgspec
 import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
-from skald.engine.coverage import Coverage, decode
+from skald.engine.coverage import Coverage, decode, decode_part
+from skald.engine.footer import Footer
+from skald.engine.series import SeriesTable
 from skald.errors import CorruptRunError
 from skald.layout import CSV, CSV_DESCRIPTION, FORMAT_VERSION, PARQUET
 from skald.schema import METRIC, TIME, VALUE, Kind, Kinds
@@ -29,6 +32,8 @@ MetricsFormat = Literal["parquet", "csv"]
 COVERAGE_KEY: Final = b"skald"
 METRICS_KEY: Final = b"skald.metrics"
 """Where the footer has the names of the metrics, in order of first appearance: apart, as they may be many."""
+SERIES_KEY: Final = b"skald.series"
+"""Where the footer has the summary of each series: apart, as most readers do not want it."""
 
 FILES: Final[dict[MetricsFormat, str]] = {"parquet": PARQUET, "csv": CSV}
 
@@ -40,7 +45,6 @@ TYPES: Final[dict[Kind, pa.DataType]] = {
 }
 TIME_TYPE: Final = pa.timestamp("us", "UTC")
 
-_KINDS: Final = {type_: kind for kind, type_ in TYPES.items()}
 _BLOCK_BYTES: Final = 1 << 20
 _CSV_BLOCK_BYTES: Final = 1 << 24
 
@@ -50,9 +54,9 @@ class CsvFile(msgspec.Struct, kw_only=True):
 
     size: int
     crc32: int
-    kinds: Kinds
-    metrics: tuple[str, ...]
+    metrics: msgspec.Raw
     coverage: Coverage
+    series: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class CsvDescription(msgspec.Struct, kw_only=True):
@@ -60,19 +64,6 @@ class CsvDescription(msgspec.Struct, kw_only=True):
 
     format: int = FORMAT_VERSION
     files: tuple[CsvFile, ...] = ()
-
-
-class _Footer(NamedTuple):
-    """What a parquet file says of itself."""
-
-    coverage: Coverage
-    kinds: Kinds
-    metrics: tuple[str, ...]
-
-
-_MOST_FOOTERS: Final = 64
-_footers: Final[dict[tuple[int, ...], _Footer]] = {}
-"""Footers by the identity of their file: a query opens it two or three times, and reading one takes 0.3 ms."""
 
 
 class Stored:
@@ -83,8 +74,9 @@ class Stored:
         path: Path,
         file: BinaryIO,
         coverage: Coverage,
-        kinds: Kinds,
-        metrics: tuple[str, ...],
+        *,
+        metrics: bytes | msgspec.Raw,
+        series: bytes | msgspec.Raw,
         described: CsvFile | None = None,
     ) -> None:
         """Take over an open file.
@@ -93,12 +85,37 @@ class Stored:
             path: the name under which it was opened; what stands there now may be another file.
             file: the file itself.
             coverage: what is in it.
-            kinds: its id columns.
-            metrics: its metrics, in order of first appearance.
+            metrics: the JSON of its metrics, in order of first appearance.
+            series: the JSON of its series.
             described: what stands beside a csv.
         """
-        self.path, self.file, self.coverage, self.kinds, self.metrics = path, file, coverage, kinds, metrics
-        self.described = described
+        self.path, self.file, self.coverage, self.described = path, file, coverage, described
+        self._metrics, self._series = metrics, series
+
+    @property
+    def kinds(self) -> Kinds:
+        """The file's id columns."""
+        return self.coverage.kinds
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """The file's metrics, in order of first appearance.
+
+        Raises:
+            CorruptRunError: they cannot be read.
+        """
+        metrics: tuple[str, ...] = decode_part(self._metrics, tuple[str, ...], self.path)
+        return metrics
+
+    @cached_property
+    def series(self) -> SeriesTable | None:
+        """The summary of each series in the file, None where there are too many metrics.
+
+        Raises:
+            CorruptRunError: it cannot be read.
+        """
+        series: SeriesTable | None = decode_part(self._series, SeriesTable | None, self.path)
+        return series
 
     @property
     def format(self) -> MetricsFormat:
@@ -199,33 +216,12 @@ def _open_parquet(path: Path) -> Stored | None:
     except FileNotFoundError:
         return None
     with _closed_on_error(file):
-        status = os.fstat(file.fileno())
-        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-        footer = _footers.get(identity)
-        if footer is None:
-            footer = _read_footer(file, path)
-            if len(_footers) >= _MOST_FOOTERS:
-                _footers.clear()
-            _footers[identity] = footer
-        return Stored(path, file, *footer)
-
-
-def _read_footer(file: BinaryIO, path: Path) -> _Footer:
-    try:
-        metadata = pq.read_metadata(file)
-        columns = metadata.schema.to_arrow_schema()
-    except (pa.ArrowException, OSError) as error:
-        raise CorruptRunError(f"expected a parquet file: {error}, in {path}") from error
-    said = metadata.metadata or {}
-    if COVERAGE_KEY not in said:
-        raise CorruptRunError(f"expected a parquet file that Skald wrote, found another, in {path}")
-    coverage = decode(said[COVERAGE_KEY], Coverage, path)
-    try:
-        kinds = {field.name: _KINDS[field.type] for field in columns if field.name not in (METRIC, VALUE, TIME)}
-        metrics = msgspec.json.decode(said.get(METRICS_KEY, b"[]"), type=tuple[str, ...])
-    except (KeyError, msgspec.MsgspecError) as error:
-        raise CorruptRunError(f"expected Skald's columns and metrics: {error}, in {path}") from error
-    return _Footer(coverage, kinds, metrics)
+        footer = Footer(file, path)
+        said = footer.text(COVERAGE_KEY)
+        if said is None:
+            raise CorruptRunError(f"expected a parquet file that Skald wrote, found another, in {path}")
+        metrics, series = footer.text(METRICS_KEY) or b"[]", footer.text(SERIES_KEY) or b"null"
+        return Stored(path, file, decode(said, Coverage, path), metrics=metrics, series=series)
 
 
 def _open_csv(run: Path) -> Stored | None:
@@ -238,7 +234,7 @@ def _open_csv(run: Path) -> Stored | None:
         with _closed_on_error(file):
             said = _describe(run, file)
             if said:
-                return Stored(path, file, said.coverage, said.kinds, said.metrics, said)
+                return Stored(path, file, said.coverage, metrics=said.metrics, series=said.series, described=said)
             is_current = _is_current(file, path)
         file.close()
         if is_current:

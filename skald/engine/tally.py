@@ -1,4 +1,4 @@
-"""What is noted of the rows of a metrics file while they are written: the material of its coverage."""
+"""What is noted of the rows of a metrics file while they are written: the material of its coverage and summary."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import numpy as np
 
 from skald.engine.merge import Chunk
 from skald.engine.rows import Ints
+from skald.engine.statistics import SeriesTally
+from skald.schema import Kinds
 
 _LONG_AGO = -(2**63)
 
@@ -18,14 +20,16 @@ class Tally:
         chunks: of each chunk its rows and its oldest time.
         newest: the newest time, None before the first row.
         ordered: whether the times of each metric never decreased.
+        series: the summary of each series.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
+    def __init__(self, kinds: Kinds) -> None:
+        """Begin with nothing, of a run with these ids."""
         self.rows = 0
         self.chunks: list[tuple[int, int]] = []
         self.newest: int | None = None
         self.ordered = True
+        self.series = SeriesTally(kinds)
         self._last: Ints = np.empty(0, np.int64)  # time of the last row of each metric
 
     def add(self, chunk: Chunk) -> None:
@@ -36,6 +40,7 @@ class Tally:
         self.chunks.append((len(chunk), oldest))
         self.newest = newest if self.newest is None else max(self.newest, newest)
         self.ordered = self.ordered and self._continues(chunk)
+        self.series.add(chunk)
 
     def _continues(self, chunk: Chunk) -> bool:
         """Tell whether no row is older than the one before it of its metric."""
