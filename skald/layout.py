@@ -11,6 +11,7 @@ RUN/
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -75,6 +76,11 @@ def rewound_name(number: int) -> str:
 def console_name(writer: str | None = None) -> str:
     """Return the console file of the run's first process (None), or of one that joined."""
     return CONSOLE if writer is None else f"console.{writer}.log"
+
+
+def git_diff_name(diff: bytes) -> str:
+    """Return the name, among the artifacts, of what differs from a commit: the same for the same difference."""
+    return f"git-{hashlib.sha256(diff).hexdigest()[:8]}.diff"
 
 
 def runs_dir(given: str | os.PathLike[str] | None) -> Path:

@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -18,6 +18,7 @@ from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.registry import write_kinds
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
 from skald.layout import IDS, SEGMENTS, default_run_name, is_run, temporary
+from skald.record.environment import replace_environment
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.info import Session as SessionInfo
 
@@ -32,6 +33,7 @@ class Description(NamedTuple):
     metrics_format: MetricsFormat = "parquet"
     tags: tuple[str, ...] = ()
     notes: str = ""
+    environment: Mapping[str, Any] = {}
 
     @classmethod
     def of(cls, metrics_format: Any, tags: Any, notes: Any) -> Description:
@@ -149,6 +151,8 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     info = read_info(run) if there else _new_info(run, description)
     was_finished = there and info.status == "finished"
     claim = Claim(run)
+    if not alive:
+        replace_environment(info, description.environment)
     now = dt.datetime.now(dt.UTC)
     info.sessions.append(SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now))
     info.status, info.ended = "running", None

@@ -29,8 +29,9 @@ from skald.engine.writer import Writer
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.latebar import late_bar
 from skald.layout import PARAMS, RUN_LOCK, SEGMENTS, check_run_name, console_name, default_run_name, runs_dir
-from skald.opening import Description, Mode, open_run, open_scratch, open_unnamed
+from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
 from skald.record.console import format_line
+from skald.record.environment import Gathering
 from skald.record.info import read_info, write_info
 from skald.record.logfile import LogFile
 from skald.record.params import Params
@@ -76,6 +77,7 @@ class Session:
         self._writer: Writer | None = Writer(claim, self.namespace)
         self._writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
+        self.environment: Gathering | None = None
         process.enter(self)
 
     def writer(self) -> Writer:
@@ -136,6 +138,7 @@ class Session:
         """Let go, in a forked child, of what belongs to the parent."""
         self._writer = None
         self.forked = True
+        self.environment = None
         self.lock, self._ending = threading.RLock(), threading.RLock()
         self.pending = Pending(self.note_rounded, self._device_failed)
         self.namespace.empty()
@@ -195,6 +198,8 @@ class Session:
             if self._ended:
                 return
             self.pending.stop()
+            if self.environment:
+                self.environment.stop()
             with self.lock:
                 self.closed = True
             self.namespace.empty()
@@ -268,18 +273,31 @@ def start_session(
     if mode == "disabled":
         name = default_run_name() if run_name is None else check_run_name(run_name)
         return Session(name, None, None, joined=False, errors=errors)
-    if run_name is None:
-        opened = open_unnamed(runs, mode, description)
+    gathering = Gathering()
+    try:
+        opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts))
+        session = Session(opened.run.name, opened.run, opened.claim, joined=opened.joined, errors=errors)
+    except BaseException:
+        gathering.stop()
+        raise
+    if opened.joined:
+        gathering.stop()
     else:
-        run = runs / check_run_name(run_name)
-        if mode == "overwrite":
-            for session in process.open_on(run):
-                session.close("stopped")  # a notebook cell run twice
-        opened = open_run(run, mode, description)
-    session = Session(opened.run.name, opened.run, opened.claim, joined=opened.joined, errors=errors)
+        session.environment = gathering
+        gathering.record_rest(opened.run, session.warn)
     if mode == "join" and opened.was_finished:
         session.warn(f"run {session} had finished before it was joined; what is logged now goes on with it")
     return session
+
+
+def _open(run_name: str | None, runs: Path, mode: Mode, description: Description) -> Opened:
+    if run_name is None:
+        return open_unnamed(runs, mode, description)
+    run = runs / check_run_name(run_name)
+    if mode == "overwrite":
+        for session in process.open_on(run):
+            session.close("stopped")  # a notebook cell run twice
+    return open_run(run, mode, description)
 
 
 def _rows_wait(rows: int, fault: OSError) -> StorageError:

@@ -30,6 +30,8 @@ class Session(msgspec.Struct, kw_only=True):
     started: dt.datetime
     ended: dt.datetime | None = None
     status: Status = "running"
+    environment: dict[str, Any] = {}
+    """Of a session before the last: what was different then."""
 
 
 class RunInfo(msgspec.Struct, kw_only=True):
@@ -45,6 +47,7 @@ class RunInfo(msgspec.Struct, kw_only=True):
     notes: str = ""
     metrics_format: MetricsFormat = "parquet"
     exception: str | None = None
+    environment: dict[str, Any] = {}
 
 
 def read_info(run: Path) -> RunInfo:

@@ -1,0 +1,70 @@
+"""Secrets in command lines and variables, which a run's record must not hold.
+
+A value is masked where its name says that it is one (`--api-key`, `db.password=`), where its form does (`hf_...`,
+`https://user:password@host`), and where a variable of the environment with such a name has the same value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+MASK: Final = "***"
+
+_WORDS: Final = frozenset((
+    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "jwt", "passphrase",
+    "passwd", "password", "pwd", "secret", "token",
+))  # fmt: skip
+_KEYS: Final = frozenset(["access", "api", "auth", "encryption", "private", "secret", "session", "signing"])
+"""Before the word `key`."""
+_FORM: Final = re.compile(
+    r"(?:\b(?:sk|pk|rk)[-_]|\bhf_|\bgh[opsu]_|\bgithub_pat_|\bglpat-|\bxox[abeprs]-|\bAKIA|\bASIA|\bAIza|\bnpm_|\bpypi-)"
+    r"[A-Za-z0-9_-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"
+)
+_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_ASSIGNMENT: Final = re.compile(r"(?s)([-+~]*[\w.@/-]+)=(.*)")
+_LEAST_CHARACTERS: Final = 8
+"""A shorter value of the environment is most likely a common word."""
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether what has this name is a secret, by its last words: `--hf-token` is one, `--max-tokens` is none."""
+    words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+", name)[-2:]
+    *before, last = [word.lower() for word in words] or [""]
+    return last in _WORDS or (last == "key" and bool(_KEYS.intersection(before)))
+
+
+def masked(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text without what has the form of a secret, or is one of `secrets`."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return _FORM.sub(MASK, _IN_URL.sub(MASK, text))
+
+
+def masked_command(arguments: Sequence[str]) -> list[str]:
+    """Return a command line without its secrets."""
+    secrets = sorted(_in_environment(), key=len, reverse=True)
+    return [masked(argument, secrets) for argument in _without_named(arguments)]
+
+
+def _without_named(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the arguments without the values of options that are named like secrets."""
+    is_value = False
+    for argument in arguments:
+        assignment = _ASSIGNMENT.fullmatch(argument)
+        if is_value and not argument.startswith("-"):
+            yield MASK
+            is_value = False
+        elif assignment and is_secret(assignment[1]):
+            yield f"{assignment[1]}={MASK}"
+            is_value = False
+        else:
+            yield argument
+            is_value = argument.startswith("-") and is_secret(argument)
+
+
+def _in_environment() -> set[str]:
+    """Return what the environment holds under the names of secrets."""
+    return {value for name, value in os.environ.items() if len(value) >= _LEAST_CHARACTERS and is_secret(name)}
