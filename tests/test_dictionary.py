@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
 import threading
-from array import array
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -18,19 +18,20 @@ from skald.engine.dictionary import FIRST, KEEP, Dictionary, DictionaryFull, ima
 class Memory:
     """The offsets and bytes of a dictionary, as a segment holds them."""
 
-    def __init__(self, capacity: Capacity, older: Dictionary | None = None) -> None:
+    def __init__(self, capacity: Capacity, older: Dictionary | None = None, *, of_metrics: bool = False) -> None:
         """Lay out a dictionary in memory of its own."""
         first, used = image(capacity, older)
-        whole = array("i", [0, 0]) + array("i", [capacity.bytes]) * (capacity.entries - 1)
-        for place, offset in enumerate(memoryview(first).cast("B").cast("i")):
-            whole[place] = offset
-        self.capacity, self.offsets, self.text = capacity, whole, bytearray(used.ljust(capacity.bytes, b"\0"))
-        self.lock = threading.RLock()
-        self.dictionary = Dictionary(memoryview(whole), memoryview(self.text), capacity, older, self.lock)
+        offsets = first.tobytes().ljust(4 * (capacity.entries + 1), b"\0")
+        self.memory = mmap.mmap(-1, len(offsets) + capacity.bytes)
+        self.memory.write(offsets + used)
+        self.capacity, self.lock = capacity, threading.RLock()
+        places = 0, len(offsets)
+        self.dictionary = Dictionary(self.memory, places, capacity, older, self.lock, of_metrics=of_metrics)
 
     def names(self) -> list[str]:
         """Return what Arrow sees, which must be valid; behind the last name is what is free."""
-        buffers = [None, pa.py_buffer(self.offsets), pa.py_buffer(self.text)]
+        split = 4 * (self.capacity.entries + 1)
+        buffers = [None, pa.py_buffer(self.memory[:split]), pa.py_buffer(self.memory[split:])]
         found = pa.Array.from_buffers(pa.utf8(), self.capacity.entries, buffers)
         found.validate(full=True)
         return [str(name) for name in found.to_pylist()]
@@ -100,14 +101,19 @@ def test_dictionary_refuses_names_beyond_its_entries() -> None:
 
 
 def test_dictionary_that_is_looked_up_adds_what_is_harmless() -> None:
-    """Other keys are left to the slow path, which checks them."""
-    memory = Memory(FIRST)
+    """Other keys are left to the slow path, which checks them; of ids more is legal than of metrics."""
+    metrics, ids = Memory(FIRST, of_metrics=True), Memory(FIRST)
 
-    assert memory.dictionary["täg"] == 1
+    assert metrics.dictionary["täg"] == ids.dictionary["täg"] == 1
+    assert (ids.dictionary["a\nb"], ids.dictionary[""]) == (2, 3)
     for key in ("", "a\nb", "x" * 300, 3, "\ud800"):
         with pytest.raises(KeyError):
-            memory.dictionary[key]  # type: ignore[index]
-    assert memory.names()[:2] == ["", "täg"]
+            metrics.dictionary[key]  # type: ignore[index]
+    for key in ("x" * 300, 3, "\ud800"):
+        with pytest.raises((KeyError, UnicodeEncodeError)):
+            ids.dictionary[key]  # type: ignore[index]
+    assert metrics.names()[:2] == ["", "täg"]
+    assert ids.names()[:4] == ["", "täg", "a\nb", ""]
 
 
 def test_lookup_in_a_handler_that_interrupted_an_addition_adds_nothing() -> None:
@@ -129,5 +135,5 @@ def test_next_capacity_grows_until_it_is_dropped() -> None:
     large = Memory(Capacity(KEEP.entries + 8, 1 << 22))
     large.add([str(number) for number in range(KEEP.entries)])
     capacity, carries = next_capacity(large.dictionary, large.capacity)
-    assert capacity.entries == KEEP.entries
+    assert capacity.entries == KEEP.entries // 2 + 2
     assert not carries

@@ -83,6 +83,24 @@ def test_parquet_columns_are_encoded_for_what_they_hold(run: Path) -> None:
     assert all(column.is_stats_set for column in columns.values())
 
 
+def test_strings_that_do_not_recur_are_written_without_a_dictionary(tmp_path: Path) -> None:
+    """A dictionary of them would be as long as the column; every string comes back, also from a second compaction."""
+    run = tmp_path / "run"
+    (run / "segments").mkdir(parents=True)
+    (run / RUN_JSON).touch()
+    for part in (0, 1):
+        lines = [row("m", k, k / 7, file=f"f{k:05}", split=str(k % 2)) for k in range(part * 1000, part * 1000 + 1000)]
+        segment(run, "w", part, lines)
+        compact(run)
+
+        group = pq.read_metadata(run / "metrics.parquet").row_group(0)
+        encodings = {group.column(k).path_in_schema: group.column(k).encodings for k in range(group.num_columns)}
+        assert "RLE_DICTIONARY" not in encodings["file"]
+        assert "RLE_DICTIONARY" in encodings["split"]
+        found = scan_metrics(run).select("value", "file", "split").collect().rows()
+        assert found == [(float(k), f"f{k:05}", str(k % 2)) for k in range(part * 1000 + 1000)]
+
+
 def test_one_metric_is_read_without_the_others(tmp_path: Path) -> None:
     """Row groups of one metric say so in their statistics, so a filter reads no others."""
     run = tmp_path / "run"

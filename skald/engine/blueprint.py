@@ -6,11 +6,11 @@ by letting pyarrow write such a file into a recorder that keeps the metadata and
 
 from __future__ import annotations
 
-import array
 import functools
 import json
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from skald.layout import FORMAT_VERSION
@@ -117,8 +117,9 @@ def _zeros(kind: pa.DataType, rows: int) -> pa.Array[Any]:
 
 def _empty_names(capacity: Capacity) -> pa.Array[Any]:
     """Build a dictionary of empty names, of which the second owns all the free bytes."""
-    offsets = array.array("i", [0, 0, *[capacity.bytes] * (capacity.entries - 1)])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(bytes(capacity.bytes))]
+    offsets = np.full(capacity.entries + 1, capacity.bytes, np.int32)
+    offsets[:2] = 0
+    buffers = [None, pa.py_buffer(offsets.data), pa.py_buffer(bytes(capacity.bytes))]
     return pa.Array.from_buffers(pa.utf8(), capacity.entries, buffers)
 
 

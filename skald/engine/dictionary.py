@@ -6,11 +6,12 @@ its bytes and its offset are in the file.
 
 from __future__ import annotations
 
+import mmap
 import threading
 from array import array
 
 from skald.engine.blueprint import Capacity
-from skald.engine.lock import holds_reentrant
+from skald.engine.lock import holds_reentrant, reentrant
 
 FIRST = Capacity(64, 1024)
 KEEP = Capacity(1 << 17, 1 << 22)
@@ -30,33 +31,51 @@ class Dictionary(dict[str, int]):
     the empty entry, which no string gets: a committed row that has it was damaged.
     """
 
-    __slots__ = ("_bytes", "_is_held_here", "_last", "_lock", "_offsets", "_size")
+    __slots__ = ("_data", "_is_held_here", "_last", "_lock", "_memory", "_of_metrics", "_offsets", "_size")
 
     def __init__(
-        self, offsets: memoryview, data: memoryview, capacity: Capacity, older: Dictionary | None, lock: threading.RLock
+        self,
+        memory: mmap.mmap,
+        places: tuple[int, int],
+        capacity: Capacity,
+        older: Dictionary | None,
+        lock: threading.RLock,
+        *,
+        of_metrics: bool,
     ) -> None:
         """Open a dictionary over memory that holds an `image`.
 
         Args:
-            offsets: entries + 1 int32.
-            data: the bytes of all entries.
+            memory: the segment's.
+            places: where in it the offsets begin, entries + 1 int32, and where the bytes of all entries.
             capacity: how many entries and bytes that is.
             older: the dictionary whose names the image took over.
             lock: the writer's, held by whoever adds.
+            of_metrics: whether the strings are names of metrics, of which fewer are legal than of ids.
         """
         super().__init__(older or ())
-        self._offsets, self._bytes, self._lock = offsets, data, lock
-        self._last, self._size = capacity.entries - 1, capacity.bytes
+        first, self._data = places
+        with memoryview(memory) as whole:
+            self._offsets = whole[first : first + 4 * (capacity.entries + 1)].cast("i")
+        self._memory, self._lock = memory, lock
+        self._last, self._size, self._of_metrics = capacity.entries - 1, capacity.bytes, of_metrics
         self._is_held_here = lock._is_owned  # type: ignore[attr-defined]
 
     def __missing__(self, name: str) -> int:
         """Add a harmless string that a log call has met; all others are left to its slow path."""
-        if type(name) is not str or not 0 < len(name) <= _HARMLESS_CHARS or not name.isprintable():
+        if type(name) is not str or len(name) > _HARMLESS_CHARS:
             raise KeyError(name)
-        if self._is_held_here() or holds_reentrant():
+        if self._of_metrics and not (name and name.isprintable()):
+            raise KeyError(name)
+        is_held_here, lock = self._is_held_here, self._lock
+        if is_held_here() or (reentrant and holds_reentrant()):
             raise KeyError(name)  # NOTE: a signal handler, inside `add` perhaps: two names would share a code
-        with self._lock:
-            return self.get(name) or self._append(name)
+        try:  # NOTE: `with` takes twice as long, and it counts where every call brings another string
+            lock.acquire()
+            return self[name] if name in self else self._append(name)
+        finally:
+            if is_held_here():  # and not interrupted before
+                lock.release()
 
     def add(self, name: str) -> int:
         """Return the code of `name`, added if need be; the lock is held.
@@ -75,15 +94,15 @@ class Dictionary(dict[str, int]):
         stop = start + len(data)
         if code >= self._last or stop > self._size:
             raise DictionaryFull(name)
-        self._bytes[start:stop] = data
+        self._memory[self._data + start : self._data + stop] = data
         offsets[code + 1] = stop  # the entry after the last name begins here and owns the free bytes
         self[name] = code
         return code
 
-    def content(self) -> tuple[memoryview, memoryview]:
-        """Return the offsets and the bytes in use, as they stand in memory."""
+    def content(self) -> tuple[memoryview, bytes]:
+        """Return the offsets in use, as they stand in memory, and the bytes."""
         count, size = self.extent
-        return self._offsets[: count + 1], self._bytes[:size]
+        return self._offsets[: count + 1], self._memory[self._data : self._data + size]
 
     @property
     def extent(self) -> tuple[int, int]:
@@ -94,7 +113,6 @@ class Dictionary(dict[str, int]):
     def release(self) -> None:
         """Let go of the memory."""
         self._offsets.release()
-        self._bytes.release()
 
 
 def next_capacity(dictionary: Dictionary | None, capacity: Capacity, *, room_for: int = 0) -> tuple[Capacity, bool]:
@@ -109,13 +127,16 @@ def next_capacity(dictionary: Dictionary | None, capacity: Capacity, *, room_for
         the capacity, and whether it does.
     """
     count, size = dictionary.extent if dictionary is not None else (1, 0)
-    if count > KEEP.entries or size > KEEP.bytes:  # room for as many names of that length as are kept
-        return Capacity(KEEP.entries, max(size * KEEP.entries // count, 2 * room_for)), False
+    if count > KEEP.entries or size > KEEP.bytes:  # room for half as many names of that length as are kept
+        entries = KEEP.entries // 2 + 2
+        return Capacity(entries, _power_of_2(max(size * entries // count, 2 * room_for))), False
     entries = capacity.entries * 2 if 2 * count > capacity.entries else capacity.entries
-    data = capacity.bytes
-    while 2 * (size + room_for) > data:
-        data *= 2
-    return Capacity(entries, data), True
+    return Capacity(entries, max(capacity.bytes, _power_of_2(2 * (size + room_for)))), True
+
+
+def _power_of_2(size: int) -> int:
+    """Round up, since few shapes need few blueprints."""
+    return 1 << (size - 1).bit_length()
 
 
 def image(capacity: Capacity, older: Dictionary | None) -> tuple[array[int], bytes]:
@@ -128,4 +149,4 @@ def image(capacity: Capacity, older: Dictionary | None) -> tuple[array[int], byt
         return offsets, b""
     used, data = older.content()
     memoryview(offsets)[: len(used)] = used
-    return offsets, bytes(data)
+    return offsets, data

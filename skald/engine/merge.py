@@ -16,7 +16,7 @@ import pyarrow as pa
 from skald.engine.arrays import numpy_array, text_array
 from skald.engine.feeds import Feed, Piece
 from skald.engine.order import NEVER, Interner
-from skald.engine.rows import IdColumn, Ints, Mask, Texts, as_kind, take_ids
+from skald.engine.rows import IdColumn, Ints, Mask, Texts, as_kind, pays_as_dictionary, take_ids
 from skald.schema import Kind, Kinds
 
 CHUNK_BYTES: Final = 96 << 20
@@ -206,8 +206,10 @@ def _gather_id(pieces: Sequence[Piece], name: str, kind: Kind, gather: _Gather) 
         given = gather([np.ones(len(c.values), np.bool_) if c.given is None else c.given for c in columns])
     if kind != "str":
         return IdColumn(kind, gather([column.values for column in columns]), given=given)
-    texts: Texts = pa.concat_arrays([column.names for column in columns]).dictionary_encode()
-    codes = numpy_array(texts.indices, np.int32)
-    starts = np.cumsum([0, *(len(column.names) for column in columns[:-1])])
-    values = gather([codes[start + column.values] for start, column in zip(starts, columns, strict=True)])
-    return IdColumn(kind, values, texts.dictionary, given)
+    names: Texts = pa.concat_arrays([column.names for column in columns])
+    starts = np.cumsum([0, *(len(column.names) for column in columns[:-1])], dtype=np.int32)
+    values = gather([start + column.values for start, column in zip(starts, columns, strict=True)])
+    if not pays_as_dictionary(len(names), len(values)):
+        return IdColumn(kind, values, names, given)
+    texts = names.dictionary_encode()
+    return IdColumn(kind, numpy_array(texts.indices, np.int32)[values], texts.dictionary, given)

@@ -27,7 +27,7 @@ class IdColumn:
     Attributes:
         kind: what the values are.
         values: int64, float64, bool, or for strings int32 codes into `names`.
-        names: the strings.
+        names: the strings, some of them twice perhaps.
         given: the rows that have this id; None: all of them.
     """
 
@@ -96,6 +96,11 @@ def as_kind(column: IdColumn, kind: Kind) -> IdColumn:
 def as_text(value: Id) -> str:
     """Return how an id that is no string is read where others of its name are strings."""
     return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
+def pays_as_dictionary(names: int, rows: int) -> bool:
+    """Tell whether strings recur so often that a dictionary of them is worth its making."""
+    return 2 * names <= rows
 
 
 def with_used_names(column: IdColumn) -> IdColumn:

@@ -84,15 +84,10 @@ class Segment:
         _segments.add(self)
 
     def _cast_dictionaries(self, older: Sequence[Dictionary | None], lock: threading.RLock) -> None:
-        self.dictionaries: list[Dictionary] = []
-        with memoryview(self.memory) as whole:
-            for (offsets, data), capacity, names in zip(
-                self._layout.dictionaries, self.shape.dictionaries, older, strict=True
-            ):
-                offset_view = whole[offsets : offsets + 4 * (capacity.entries + 1)].cast("i")
-                self.dictionaries.append(
-                    Dictionary(offset_view, whole[data : data + capacity.bytes], capacity, names, lock)
-                )
+        parts = zip(self._layout.dictionaries, self.shape.dictionaries, older, strict=True)
+        self.dictionaries = [
+            Dictionary(self.memory, *part, lock, of_metrics=column == 0) for column, part in enumerate(parts)
+        ]
 
     def _cast_columns(self) -> None:
         formats = ["i", "d", "q", *"q" * self.shape.columns.mixed]
