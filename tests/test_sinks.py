@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from skald.engine.compaction import compact
 from skald.engine.reader import scan_metrics
+from skald.engine.rows import FEW_NAMES
 from skald.engine.sinks import MOST_ROW_GROUP_ROWS, ROW_GROUP_ROWS, row_groups
 from skald.layout import RUN_JSON
 
@@ -88,8 +89,9 @@ def test_strings_that_do_not_recur_are_written_without_a_dictionary(tmp_path: Pa
     run = tmp_path / "run"
     (run / "segments").mkdir(parents=True)
     (run / RUN_JSON).touch()
+    rows = FEW_NAMES + 1
     for part in (0, 1):
-        lines = [row("m", k, k / 7, file=f"f{k:05}", split=str(k % 2)) for k in range(part * 1000, part * 1000 + 1000)]
+        lines = [row("m", k, k, file=f"f{k:05}", split=str(k % 2)) for k in range(part * rows, (part + 1) * rows)]
         segment(run, "w", part, lines)
         compact(run)
 
@@ -98,7 +100,7 @@ def test_strings_that_do_not_recur_are_written_without_a_dictionary(tmp_path: Pa
         assert "RLE_DICTIONARY" not in encodings["file"]
         assert "RLE_DICTIONARY" in encodings["split"]
         found = scan_metrics(run).select("value", "file", "split").collect().rows()
-        assert found == [(float(k), f"f{k:05}", str(k % 2)) for k in range(part * 1000 + 1000)]
+        assert found == [(float(k), f"f{k:05}", str(k % 2)) for k in range((part + 1) * rows)]
 
 
 def test_one_metric_is_read_without_the_others(tmp_path: Path) -> None:

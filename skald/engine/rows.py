@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from skald.schema import Id, Kind
 Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
+FEW_NAMES: Final = 1 << 14
 Texts = Any
 """A pyarrow.StringArray; its stubs reject most of what it can do."""
 
@@ -27,7 +28,7 @@ class IdColumn:
     Attributes:
         kind: what the values are.
         values: int64, float64, bool, or for strings int32 codes into `names`.
-        names: the strings, some of them twice perhaps.
+        names: the strings; of more than FEW_NAMES some may stand there twice.
         given: the rows that have this id; None: all of them.
     """
 
@@ -99,8 +100,8 @@ def as_text(value: Id) -> str:
 
 
 def pays_as_dictionary(names: int, rows: int) -> bool:
-    """Tell whether strings recur so often that a dictionary of them is worth its making."""
-    return 2 * names <= rows
+    """Tell whether strings are few, or recur so often that a dictionary of them is worth its making."""
+    return names <= FEW_NAMES or 2 * names <= rows
 
 
 def with_used_names(column: IdColumn) -> IdColumn:
