@@ -37,6 +37,8 @@ COMPACTION_LOCK: Final = "compaction.lock"
 IDS: Final = "ids.json"
 WRITER_LOCK: Final = "lock"
 
+SYSTEM_LOCK_PREFIX: Final = "system-"
+
 DEFAULT_DIR: Final = "runs"
 TEMPORARY_PREFIX: Final = ".tmp-"
 
@@ -76,6 +78,11 @@ def rewound_name(number: int) -> str:
 def console_name(writer: str | None = None) -> str:
     """Return the console file of the run's first process (None), or of one that joined."""
     return CONSOLE if writer is None else f"console.{writer}.log"
+
+
+def system_lock_name(host: str) -> str:
+    """Return the file that the process of a host that logs the metrics of the machine has locked."""
+    return f"{SYSTEM_LOCK_PREFIX}{re.sub(r'[^A-Za-z0-9.-]', '_', host)[:100]}"
 
 
 def git_diff_name(diff: bytes) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from skald.calls import Calls
 from skald.engine.batch import Batch
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Errors = Literal["raise", "warn"]
+
+SYSTEM_SECS: Final = 5.0
 
 
 class Logger(Messages):
@@ -45,6 +48,7 @@ class Logger(Messages):
         metrics_format: Literal["parquet", "csv"] = "parquet",
         mode: Literal["new", "resume", "auto", "join", "overwrite", "disabled"] | None = None,
         errors: Errors = "raise",
+        system: bool = False,
         tags: str | Iterable[str] = (),
         notes: str = "",
     ) -> None:
@@ -58,6 +62,7 @@ class Logger(Messages):
             mode: default `$SKALD_MODE`, else "new": "resume" continues an ended run, "auto" does so or creates,
                 "join" writes beside other processes, "overwrite" deletes the run first, "disabled" keeps nothing.
             errors: what a call with bad input does: "raise", or "warn": it is refused, counted and warned of.
+            system: log system metrics, as `log_system()` does.
             tags: words to find the run by.
             notes: what it is about.
 
@@ -72,8 +77,11 @@ class Logger(Messages):
         constant = plain_ids(ids or {})
         description = Description.of(metrics_format, tags, notes)
         session = start_session(run_name, dir, check_mode(mode), description, errors=errors)
+        session.constant = constant
         self._hand_out(Calls(session, constant, None, type(self)))
         self._console = Console(session.file, self._ids_now)
+        if system:
+            session.log_system(SYSTEM_SECS)
 
     def _hand_out(self, calls: Calls) -> None:
         """Take up the functions that loops call: as attributes they shadow the methods that document them."""
@@ -151,6 +159,19 @@ class Logger(Messages):
         if self._session.closed:
             raise LoggerClosedError(f"the logger of {self._session} is closed, so no params can be logged")
         self._session.params.update(mapping)
+
+    def log_system(self, *, every: float = SYSTEM_SECS) -> None:
+        """Log metrics of the system, `system/...`, from now on until the run is closed.
+
+        They are the CPU and memory of this process with its children, and from one process of a host those of the
+        machine, its disks and network, and of each NVIDIA GPU, with the id `gpu` (a string, so that each
+        has a series of its own). They have the ids of `Logger(ids=)` and no others. Calling it again changes how often.
+
+        Args:
+            every: seconds between two readings.
+        """
+        with self._calls.policy():
+            self._session.log_system(_check_secs("every", every))
 
     # --- ids ---
 
@@ -244,6 +265,12 @@ class Logger(Messages):
         session = self._session
         state = "closed" if session.closed else "open"
         return f"<skald.Logger {session} {state}, ids {self.ids}, {session.run or 'nothing on disk'}>"
+
+
+def _check_secs(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < threading.TIMEOUT_MAX:
+        raise InvalidInputError(f"{name} must be a number of seconds above 0, got {value!r:.80}")
+    return value
 
 
 def _check_param_name(name: object) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
+import platform
 import re
 import sys
 import threading
@@ -28,7 +29,16 @@ from skald.engine.storage import check_variable
 from skald.engine.writer import Writer
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.latebar import late_bar
-from skald.layout import PARAMS, RUN_LOCK, SEGMENTS, check_run_name, console_name, default_run_name, runs_dir
+from skald.layout import (
+    PARAMS,
+    RUN_LOCK,
+    SEGMENTS,
+    check_run_name,
+    console_name,
+    default_run_name,
+    runs_dir,
+    system_lock_name,
+)
 from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
 from skald.record.console import format_line
 from skald.record.environment import Gathering
@@ -39,6 +49,7 @@ from skald.schema import KIND_OF, Id, kind_error, widen
 
 if TYPE_CHECKING:
     from skald.record.info import Status
+    from skald.system.sampler import Sampler
 
 MOST_WARNED: Final = 20
 _VARIABLE: Final = re.compile(r"'[^']*'|\d+")
@@ -78,6 +89,9 @@ class Session:
         self._writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
         self.environment: Gathering | None = None
+        self.constant: Mapping[str, Id | None] = {}
+        """The ids of `Logger(ids=)`."""
+        self._system: Sampler | None = None
         process.enter(self)
 
     def writer(self) -> Writer:
@@ -138,10 +152,26 @@ class Session:
         """Let go, in a forked child, of what belongs to the parent."""
         self._writer = None
         self.forked = True
-        self.environment = None
+        self.environment = self._system = None
         self.lock, self._ending = threading.RLock(), threading.RLock()
         self.pending = Pending(self.note_rounded, self._device_failed)
         self.namespace.empty()
+
+    def log_system(self, every: float) -> None:
+        """Log system metrics from now on, until the session ends."""
+        self.writer()  # raises where the session is closed
+        if self.run is None:
+            return
+        from skald.system.sampler import Sampler
+
+        if self._system:
+            self._system.stop()
+        lock = self.run / SEGMENTS / system_lock_name(platform.node())
+        self._system = Sampler(self._append_system, self.warn, run=self.run, lock=lock, every=every)
+
+    def _append_system(self, rows: list[tuple[str, float]], ids: Mapping[str, str], time_ns: int) -> None:
+        constant = {name: value for name, value in self.constant.items() if value is not None}
+        self.writer().append(rows, {**constant, **ids}, time_ns)
 
     def refuse(self, error: SkaldError) -> None:
         """Count bad input that was refused, and warn of it once a kind."""
@@ -197,6 +227,8 @@ class Session:
         with self._ending:
             if self._ended:
                 return
+            if self._system:
+                self._system.stop()
             self.pending.stop()
             if self.environment:
                 self.environment.stop()

@@ -31,6 +31,7 @@ from skald.layout import (
     PARQUET,
     RUN_LOCK,
     SEGMENTS,
+    SYSTEM_LOCK_PREFIX,
     TEMPORARY_PREFIX,
     WRITER_LOCK,
     is_run,
@@ -268,7 +269,7 @@ def _remove_segments_folder(run: Path) -> None:
         if writer_folders(run):
             return
         for path in list(folder.iterdir()):
-            if path.name == IDS or path.name.startswith(TEMPORARY_PREFIX):
+            if path.name == IDS or path.name.startswith((TEMPORARY_PREFIX, SYSTEM_LOCK_PREFIX)):
                 unlink(path)
         unlink(folder / COMPACTION_LOCK)
         lock.remove()

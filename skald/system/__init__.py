@@ -1,0 +1,3 @@
+"""System metrics: what the machine does while a run is written, as metrics `system/...`."""
+
+from __future__ import annotations
