@@ -13,7 +13,7 @@ from skald.calls import Calls
 from skald.engine.batch import Batch
 from skald.errors import InvalidInputError, LoggerClosedError
 from skald.opening import Description, check_mode
-from skald.progress import Bar, total_of, track
+from skald.progress import track
 from skald.record.console import Console, Messages
 from skald.record.params import merge, plain
 from skald.schema import Id
@@ -213,9 +213,11 @@ class Logger(Messages):
             iterable: what to go through.
             id: the name of the id.
             total: how many items there are in all; default: the length of `iterable`, where it has one.
+                Where it is longer than that the loop goes on with something: `track(range(start, n), "step", total=n)`
+                begins at `start`.
             description: what the bar says; default: the id.
         """
-        return track(self._calls, iterable, id, Bar(description or str(id), total_of(iterable, total)))
+        return track(self._calls, iterable, id, total=total, description=description)
 
     def _ids_now(self) -> dict[str, Id]:
         return self._calls.scope.merged({})

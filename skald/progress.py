@@ -1,71 +1,128 @@
 """Loops that are followed: each item becomes an id, and a bar shows how far the loop is.
 
-The bar is one line on a terminal that is redrawn a few times a second, and nothing elsewhere.
+There is no thread: a bar is drawn anew when a loop of the process comes to its next item, ten times a second at
+most. The values beside it are read where log calls have stored them, and no log call does anything for them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import Final, TypeVar
 
+from skald.board import Board, Loop, find_board
 from skald.calls import Calls
 from skald.errors import InvalidInputError, SkaldError
 from skald.schema import Id, check_id_name, plain_id
 
 T = TypeVar("T")
 
-DRAW_SECS: Final = 0.1
+MOST_VALUES: Final = 4
+"""Metrics beside a bar."""
+SILENT_PREFIX: Final = "system/"
 
 
-class Bar:
-    """How far a loop is."""
+class Stage:
+    """The loops of this process that are under way, and where they are shown."""
 
-    def __init__(self, description: str, total: int | None) -> None:
-        """Begin at nothing done."""
-        self._description, self._total = description, total
-        self._drawn_at = 0.0
-        self._drawn = False
+    def __init__(self) -> None:
+        """Begin without loops."""
+        self.next_at = 0.0
+        """When to draw, by the monotonic clock; a loop need not ask before."""
+        self._loops: list[tuple[Loop, Calls]] = []
+        self._board: Board | None = None
+        self._shown: list[Loop] = []
+        self._values: dict[str, tuple[int, float]] = {}
+        self._lock = threading.RLock()
+        self._is_busy = False
 
-    def show(self, done: int) -> None:
-        """Draw, if the last drawing is long enough ago."""
-        now = time.monotonic()
-        if now - self._drawn_at >= DRAW_SECS and sys.stderr is not None and sys.stderr.isatty():
-            self._drawn_at, self._drawn = now, True
-            self._draw(done)
+    def enter(self, loop: Loop, calls: Calls) -> None:
+        """Follow another loop."""
+        if not self._loops:
+            self._values.clear()
+            self._board = find_board()
+            if self._board is None:
+                self.next_at = math.inf
+            elif not self._board.shows_first:
+                self.next_at = time.monotonic() + self._board.period_secs
+            elif self.next_at == math.inf:
+                self.next_at = 0.0
+        self._loops.append((loop, calls))
 
-    def advance(self, done: int) -> None:
-        """Note that so many items are done."""
-        if self._drawn and done == self._total:
-            self._draw(done)
+    def draw(self) -> None:
+        """Show how far all loops are."""
+        with self._at_work() as board:
+            self.next_at = time.monotonic() + board.period_secs if board else math.inf
+            self._shown = [loop for loop, _ in self._loops]
+            if board and self._shown:
+                board.draw(self._shown, self._newest())
 
-    def _draw(self, done: int) -> None:
-        of = f"/{self._total}" if self._total is not None else ""
-        sys.stderr.write(f"\r{self._description} {done}{of} ")
-        sys.stderr.flush()
+    def leave(self, loop: Loop, calls: Calls) -> None:
+        """Show the last state of a loop that has ended, unless another one goes on around it."""
+        with contextlib.suppress(ValueError):  # in a forked child
+            self._loops.remove((loop, calls))
+        if self._loops:
+            if loop in self._shown and self._board and self._board.shows_first:
+                self.draw()
+        elif loop in self._shown or (self._board and not self._board.shows_first):
+            with self._at_work() as board:
+                if board:
+                    board.finish(loop, self._newest(calls))
+            self._shown = []
 
-    def close(self) -> None:
-        """Leave the line."""
-        if self._drawn:
-            sys.stderr.write("\n")
+    def abandon(self) -> None:
+        """Leave it all to the parent, in a forked child."""
+        if self._board:
+            self._board.abandon()
+        self._board, self._loops, self._shown, self._is_busy = None, [], [], False
+        self._lock = threading.RLock()
+        self.next_at = math.inf
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[Board | None]:
+        """Give the board to one at a time; a place that takes nothing any more is given up."""
+        with self._lock:
+            if self._is_busy:  # this call interrupted the drawing, as a signal handler does
+                yield None
+                return
+            self._is_busy = True
+            try:
+                yield self._board
+            except (OSError, ValueError):
+                self._board, self.next_at = None, math.inf
+            finally:
+                self._is_busy = False
+
+    def _newest(self, *others: Calls) -> dict[str, float]:
+        """Return the newest values of the last few metrics, in order of their first appearance."""
+        for session in dict.fromkeys(calls.session for calls in (*(calls for _, calls in self._loops), *others)):
+            for name, newest in session.newest().items():
+                if not name.startswith(SILENT_PREFIX):
+                    self._values[name] = newest
+        last = sorted(self._values, key=lambda name: self._values[name][0])[-MOST_VALUES:]
+        return {name: value for name, (_, value) in self._values.items() if name in last}
 
 
-def total_of(iterable: Iterable[object], given: int | None) -> int | None:
-    """Return how many items there are: as was given, else the length, None where that is unknown."""
-    if given is not None or not isinstance(iterable, Sized):
-        return given
-    try:
-        return len(iterable)
-    except (TypeError, NotImplementedError):  # Torch's loaders of streams have a length only in name
-        return None
+_stage: Final = Stage()
+_nowhere: Final = Stage()
+_nowhere.next_at = math.inf
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stage.abandon)
 
 
-def track(calls: Calls, iterable: Iterable[T], name: str, bar: Bar) -> Iterator[T]:
+def track(
+    calls: Calls, iterable: Iterable[T], name: str, *, total: int | None = None, description: str | None = None
+) -> Iterator[T]:
     """Go through a loop with the id `name` set to each item, and then again to what it was.
 
     Raises:
-        InvalidInputError: there is nothing to go through; the name cannot be an id's.
+        InvalidInputError: there is nothing to go through; the name cannot be an id's; the total is no number.
     """
     try:
         items = iter(iterable)
@@ -73,25 +130,58 @@ def track(calls: Calls, iterable: Iterable[T], name: str, bar: Bar) -> Iterator[
         raise InvalidInputError(f"track goes through an iterable, got {type(iterable).__name__}") from error
     try:
         check_id_name(name)
+        _check_total(total)
     except SkaldError as error:
         calls.refuse(error)
         return items
-    return _tracked(calls, items, name, bar)
+    length = _length(iterable)
+    start = total - length if total is not None and length is not None and length < total else 0
+    loop = Loop(name if description is None else str(description), length if total is None else total, start)
+    return _tracked(calls, items, name, loop)
 
 
-def _tracked(calls: Calls, items: Iterator[T], name: str, bar: Bar) -> Iterator[T]:
+def _tracked(calls: Calls, items: Iterator[T], name: str, loop: Loop) -> Iterator[T]:
     before = calls.scope.said(name)
+    stage, clock, put, start = _stage if _draws(calls) else _nowhere, time.monotonic, calls.put_ids, loop.start
+    loop.began = clock()
+    if stage is _stage:
+        stage.enter(loop, calls)
+    position = -1
     try:
         for position, item in enumerate(items):
-            if not calls.put_ids({name: _as_id(item, position)}):
-                calls.put_ids({name: None})  # refused: no row shall have the id of the item before
-            bar.show(position)
+            if not put({name: item if type(item) is int else _as_id(item, position)}):
+                put({name: None})  # refused: no row shall have the id of the item before
+            loop.done = start + position
+            if clock() >= stage.next_at:
+                stage.draw()
             yield item
-            bar.advance(position + 1)
+        loop.done = start + position + 1
     finally:
-        bar.close()
+        if stage is _stage:
+            stage.leave(loop, calls)
         with calls.session.lock:
             calls.scope.restore(name, before)
+
+
+def _draws(calls: Calls) -> bool:
+    """Tell whether this process shows loops: the first of its run, and no worker of multiprocessing."""
+    process = sys.modules.get("multiprocessing.process")
+    is_worker = process is not None and process.parent_process() is not None
+    return not (is_worker or calls.session.joined or calls.session.forked)
+
+
+def _length(iterable: object) -> int | None:
+    if not isinstance(iterable, Sized):
+        return None
+    try:
+        return len(iterable)
+    except (TypeError, NotImplementedError):  # Torch's loaders of streams have a length only in name
+        return None
+
+
+def _check_total(total: object) -> None:
+    if total is not None and (isinstance(total, bool) or not isinstance(total, int) or total < 0):
+        raise InvalidInputError(f"total must be how many items there are, got {total!r:.80}")
 
 
 def _as_id(item: object, position: int) -> Id:

@@ -48,6 +48,7 @@ from skald.record.params import Params
 from skald.schema import KIND_OF, Id, kind_error, widen
 
 if TYPE_CHECKING:
+    from skald.engine.newest import Newest
     from skald.record.info import Status
     from skald.system.sampler import Sampler
 
@@ -69,7 +70,7 @@ class Session:
             joined: whether another process made the run and is writing it.
             errors: what happens to bad input, `raise` or `warn`.
         """
-        self.name, self.run, self.errors = name, run, errors
+        self.name, self.run, self.errors, self.joined = name, run, errors, joined
         self.namespace = Namespace()
         self.lock = threading.RLock()  # NOTE: whoever holds it must not wait for a writer's lock
         self._ending = threading.RLock()
@@ -156,6 +157,10 @@ class Session:
         self.lock, self._ending = threading.RLock(), threading.RLock()
         self.pending = Pending(self.note_rounded, self._device_failed)
         self.namespace.empty()
+
+    def newest(self) -> dict[str, Newest]:
+        """Return the newest value of each metric that was logged lately."""
+        return self._writer.newest() if self._writer else {}
 
     def log_system(self, every: float) -> None:
         """Log system metrics from now on, until the session ends."""

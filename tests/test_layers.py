@@ -16,7 +16,8 @@ LAYERS = {
     "words": "errors layout schema durable values notice",
     "engine": "engine",
     "record": "record",
-    "api": "system scope calls progress latebar compacting opening session process logger run selection summary wide",
+    "api": "system scope calls board progress latebar compacting opening session process logger run selection summary"
+    " wide",
     "package": "__init__",
     "faces": "cli",
 }

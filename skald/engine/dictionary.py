@@ -104,6 +104,11 @@ class Dictionary(dict[str, int]):
         count, size = self.extent
         return self._offsets[: count + 1], self._memory[self._data : self._data + size]
 
+    def name_of(self, code: int) -> str:
+        """Return the string that has a code."""
+        start, stop = self._offsets[code], self._offsets[code + 1]
+        return self._memory[self._data + start : self._data + stop].decode()
+
     @property
     def extent(self) -> tuple[int, int]:
         """How many entries are in use, the empty one among them, and how many bytes."""

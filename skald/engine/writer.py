@@ -26,6 +26,7 @@ from skald.engine.dictionary import FIRST, Dictionary, DictionaryFull, next_capa
 from skald.engine.filled import FILLED_ROWS, Filled, as_kind, filled_segments
 from skald.engine.functions import Namespace
 from skald.engine.lock import holds_reentrant, is_held_here
+from skald.engine.newest import Newest, newest_values
 from skald.engine.registry import Registry, merge_kinds
 from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
 from skald.engine.source import BLOCK_ROWS
@@ -155,6 +156,10 @@ class Writer:
             slot.segment.reserved -= 1
             if slot.segment.retired:
                 self._retire(slot.segment)
+
+    def newest(self) -> dict[str, Newest]:
+        """Return the newest value of each metric that was logged lately."""
+        return newest_values(list(self._open.values()))
 
     def sync(self) -> None:
         """Wait until the disk itself has every row.

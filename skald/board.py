@@ -1,0 +1,274 @@
+"""Where the loops of a process are shown: on a terminal, in a notebook, or as lines of text.
+
+On a terminal the bars stand below everything else that is printed: while they are there, whatever is written to a
+stream of that terminal first takes them away and then puts them back. They are drawn past the stream objects, so
+whoever listens to those sees only what is left at the end.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+DRAW_SECS: Final = 0.1
+LINE_SECS: Final = 30.0
+"""Between two lines of text."""
+BAR_WIDTH: Final = 24
+NOTEBOOK_WIDTH: Final = 110
+
+_HTML: Final = (
+    "<pre style='white-space:pre;overflow-x:auto;line-height:normal;margin:0;"
+    'font-family:Menlo,"DejaVu Sans Mono",consolas,"Courier New",monospace\'>{code}</pre>'
+)
+
+
+class Loop:
+    """A loop that is being gone through."""
+
+    def __init__(self, description: str, total: int | None, start: int) -> None:
+        """Begin at item `start` of `total`, where that is known."""
+        self.description, self.total, self.start = description, total, start
+        self.done = start
+        self.began = time.monotonic()
+
+    def count(self) -> str:
+        """Return how far it is: `3/10`."""
+        return f"{self.done:,}" if self.total is None else f"{self.done:,}/{self.total:,}"
+
+    def clock(self) -> str:
+        """Return how long it has taken, and how long it will still take where that can be told."""
+        taken, done = time.monotonic() - self.began, self.done - self.start
+        if self.total is None or not 0 < done < self.total - self.start:
+            return _duration(taken)
+        return f"{_duration(taken)} < {_duration(taken / done * (self.total - self.done))}"
+
+
+class Board(Protocol):
+    """A place to show loops on."""
+
+    period_secs: float
+    """How often."""
+    shows_first: bool
+    """Whether a loop is shown as it begins."""
+
+    def draw(self, loops: Sequence[Loop], values: Mapping[str, float]) -> None:
+        """Show loops, the outermost first, and the newest values of some metrics."""
+
+    def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
+        """Leave the last state of the outermost loop."""
+
+    def abandon(self) -> None:
+        """Forget it all, in a forked child."""
+
+
+class Lines:
+    """Lines of text, a few: for log files and CI."""
+
+    period_secs, shows_first = LINE_SECS, False
+
+    def draw(self, loops: Sequence[Loop], values: Mapping[str, float]) -> None:
+        """Write a line."""
+        bars = ", ".join(f"{loop.description} {loop.count()} {loop.clock()}" for loop in loops)
+        sys.stderr.write(f"{'  '.join(filter(None, [bars, values_text(values)]))}\n")
+
+    def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
+        """Write the last line."""
+        self.draw([loop], values)
+
+    def abandon(self) -> None:
+        """There is nothing to forget."""
+
+
+class Terminal:
+    """Bars at the bottom of a terminal."""
+
+    period_secs, shows_first = DRAW_SECS, True
+
+    def __init__(self, stream: Any) -> None:
+        """Draw on the terminal that a stream leads to."""
+        self._stream, self._descriptor = stream, stream.fileno()
+        self._image = ""
+        self._height = 0  # lines that stand there now
+        self._is_midline = False  # somebody else's line has no end yet
+        self._restorers: list[Callable[[], None]] = []
+
+    def draw(self, loops: Sequence[Loop], values: Mapping[str, float]) -> None:
+        """Draw the bars anew."""
+        if not self._restorers:
+            self._watch_streams()
+        self._image = self._rendered(loops, values)
+        self._paint()
+
+    def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
+        """Take the bars away, and print the last state as a line that stays."""
+        self._clear()
+        self._image = ""
+        for restore in self._restorers:
+            restore()
+        self._restorers = []
+        self._stream.write(f"{self._rendered([loop], values)}\n")
+        self._stream.flush()
+
+    def abandon(self) -> None:
+        """Let what the child prints pass."""
+        self._image, self._height = "", 0
+
+    def _rendered(self, loops: Sequence[Loop], values: Mapping[str, float]) -> str:
+        from rich.console import Console
+
+        seen = Console(file=self._stream)
+        file = io.StringIO()
+        console = Console(
+            file=file,
+            force_terminal=True,
+            color_system=seen.color_system,  # type: ignore[arg-type]  # what it returns, it takes
+            no_color=seen.no_color,
+            legacy_windows=False,
+            width=seen.width,
+            _environ={},
+        )
+        console.print(_grid(loops, values))
+        return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n"))
+
+    def _paint(self) -> None:
+        if self._image and not self._is_midline:
+            self._send(self._erasure() + self._image)
+            self._height = self._image.count("\n") + 1
+
+    def _clear(self) -> None:
+        if self._height:
+            self._send(self._erasure())
+            self._height = 0
+
+    def _erasure(self) -> str:
+        return "\r\x1b[2K" + "\x1b[1A\x1b[2K" * (self._height - 1) if self._height else ""
+
+    def _send(self, text: str) -> None:
+        self._stream.flush()
+        data = text.encode(self._stream.encoding or "utf-8", errors="replace")
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def _watch_streams(self) -> None:
+        streams = {id(stream): stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}
+        for stream in streams.values():
+            if stream is not None and stream.isatty() and hasattr(stream, "__dict__"):
+                self._restorers.append(self._watch(stream))
+
+    def _watch(self, stream: Any) -> Callable[[], None]:
+        """Make way for what is written to a stream; return what leaves the stream as it was found."""
+        before, original = vars(stream).get("write"), stream.write
+
+        def write(text: str, /) -> Any:
+            if not self._image or not text:
+                return original(text)
+            self._clear()
+            written = original(text)
+            self._is_midline = not text.endswith("\n")
+            if not self._is_midline:
+                stream.flush()
+                self._paint()
+            return written
+
+        def restore() -> None:
+            if vars(stream).get("write") is not write:  # replaced by others since: it passes everything on
+                return
+            if before is None:
+                del stream.write
+            else:
+                stream.write = before
+
+        stream.write = write
+        return restore
+
+
+class Notebook:
+    """Bars in the output of a notebook's cell."""
+
+    period_secs, shows_first = DRAW_SECS, True
+
+    def __init__(self) -> None:
+        """Show nothing yet."""
+        self._handle: Any = None
+
+    def draw(self, loops: Sequence[Loop], values: Mapping[str, float]) -> None:
+        """Show the bars, in place of those before."""
+        from IPython.display import display
+        from rich.console import Console
+
+        console = Console(
+            file=io.StringIO(), record=True, force_terminal=True, force_jupyter=False, width=NOTEBOOK_WIDTH, _environ={}
+        )
+        console.print(_grid(loops, values))
+        html = console.export_html(inline_styles=True, code_format=_HTML, clear=False)
+        data = {"text/html": html, "text/plain": console.export_text().rstrip()}
+        if self._handle is None:
+            self._handle = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(data, raw=True)
+
+    def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
+        """Leave the last state."""
+        self.draw([loop], values)
+        self._handle = None
+
+    def abandon(self) -> None:
+        """Leave the output to the parent."""
+        self._handle = None
+
+
+def find_board() -> Board | None:
+    """Return the place where the user looks; None where nobody does."""
+    if is_notebook():
+        return Notebook()
+    if sys.stderr is None:
+        return None
+    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+        return Terminal(sys.stderr)
+    return Lines()
+
+
+def is_notebook() -> bool:
+    """Tell whether the process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return getattr(shell, "kernel", None) is not None
+
+
+def values_text(values: Mapping[str, float]) -> str:
+    """Return metrics as `loss=0.31 accuracy=0.9`."""
+    return " ".join(f"{name}={value:.4g}" for name, value in values.items())
+
+
+def _grid(loops: Sequence[Loop], values: Mapping[str, float]) -> Table:
+    """Return bars, a line each, with the values beside the last."""
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 1))
+    for _ in range(5):
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    for loop in loops:
+        is_last = loop is loops[-1]
+        bar = ProgressBar(total=loop.total, completed=loop.done, width=BAR_WIDTH) if loop.total else ""
+        grid.add_row(
+            Text(loop.description),
+            bar,
+            Text(loop.count(), style="green"),
+            Text(loop.clock(), style="cyan"),
+            Text(values_text(values) if is_last else ""),
+        )
+    return grid
+
+
+def _duration(secs: float) -> str:
+    return str(dt.timedelta(seconds=round(secs)))
