@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 from skald.calls import Calls
 from skald.engine.batch import Batch
 from skald.errors import InvalidInputError, LoggerClosedError
+from skald.histogram import histogram_batches
 from skald.opening import Description, check_mode
 from skald.progress import track
 from skald.record.console import Console, Messages
@@ -139,6 +140,27 @@ class Logger(Messages):
             if batch.rounded is not None:
                 self._session.note_rounded(batch.rounded)
             if batch.length:
+                writer.append_batch(batch)
+
+    def log_histogram(self, name: str, values: Any, /, *, bins: Any = 64, **ids: Any) -> None:
+        """Log how values are spread: a row a bin, its count as the value, its edges as the ids `bin_low`, `bin_high`.
+
+        NaN and infinities are left out, and counted in the metric `NAME/nonfinite`, where there are any. Of no
+        finite value there are no bins. `Run.summary` and the tables of metrics leave histograms out.
+
+        Args:
+            name: the metric.
+            values: numbers in an array of any shape: NumPy, Torch, or what NumPy makes one of.
+            bins: how many, their edges, or a rule of NumPy's, as "auto".
+            **ids: as in `log_metric`.
+
+        Raises:
+            InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
+            LoggerClosedError: the logger is closed.
+        """
+        with self._calls.policy():
+            writer = self._session.writer()
+            for batch in histogram_batches(name, values, bins, self._calls.scope.merged(ids)):
                 writer.append_batch(batch)
 
     def log_param(self, name: str, value: Any, /) -> None:

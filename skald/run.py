@@ -143,7 +143,7 @@ class Run:
         """Return a table with a column a metric and a row per distinct value of `index`, sorted by it.
 
         Args:
-            metrics: names of metrics; none: all.
+            metrics: names of metrics; none: all but histograms.
             index: ids (or `time`); by default those that all these metrics have.
             columns: an id, each of whose values gets a column.
             ids: only rows that have these ids: `run.wide("loss", split="val")`.

@@ -22,6 +22,10 @@ TIME: Final = "time"
 RESERVED: Final = frozenset({METRIC, VALUE, TIME, "run"})
 PARAMS_PREFIX: Final = "params."
 
+BIN_LOW: Final = "bin_low"
+BIN_HIGH: Final = "bin_high"
+"""Ids of a histogram: a row that has both is the count of a bin, and no value of a series."""
+
 MAX_METRIC_BYTES: Final = 1024
 MAX_ID_BYTES: Final = 65_536
 """Longest string id in UTF-8: ids name positions and groups, texts are artifacts."""

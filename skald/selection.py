@@ -9,7 +9,7 @@ from typing import Final
 import polars as pl
 
 from skald.errors import IdTypeError, InvalidInputError
-from skald.schema import KIND_OF, METRIC, PARAMS_PREFIX, RESERVED, Id, Kind, plain_id
+from skald.schema import BIN_HIGH, BIN_LOW, KIND_OF, METRIC, PARAMS_PREFIX, RESERVED, Id, Kind, plain_id
 
 _KIND_OF_DTYPE: Final[dict[type[pl.DataType], Kind]] = {
     pl.Int64: "int",
@@ -49,6 +49,13 @@ def has_ids(where: Mapping[str, Id], kinds: Mapping[str, Kind]) -> pl.Expr:
         pl.col(name) == _fit(name, value, kinds[name]) for name, value in where.items()
     ]
     return pl.all_horizontal(conditions)
+
+
+def in_series(kinds: Mapping[str, Kind]) -> pl.Expr:
+    """Return the condition of a row that is a value of a series, and no bin of a histogram."""
+    if BIN_LOW not in kinds or BIN_HIGH not in kinds:
+        return pl.lit(value=True)
+    return pl.any_horizontal(pl.col(BIN_LOW).is_null(), pl.col(BIN_HIGH).is_null())
 
 
 def metric_names(frame: pl.LazyFrame) -> list[str]:

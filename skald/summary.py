@@ -16,7 +16,7 @@ from skald.engine.columns import POLARS_TYPES
 from skald.engine.reader import read_series, scan_metrics
 from skald.engine.series import Number, SeriesTable
 from skald.schema import METRIC, VALUE, Id, Kinds, series_ids
-from skald.selection import check_ids, has_ids, id_kinds
+from skald.selection import check_ids, has_ids, id_kinds, in_series
 
 STATISTICS: Final = ("count", "nan", "first", "last", "min", "max", "mean", "min_at", "max_at", "nan_at")
 SPAN: Final = ("first_row", "last_row")
@@ -32,7 +32,7 @@ def summarize(
     where: Mapping[str, Id] | None = None,
     span: bool = False,
 ) -> pl.DataFrame:
-    """Return a row for each series of a table.
+    """Return a row for each series of a table; bins of histograms are in none.
 
     Args:
         frame: rows as `Run.metrics` has them.
@@ -56,8 +56,8 @@ def summarize(
     check_ids(by, kinds)
     rows = frame.filter(has_ids(where, kinds)) if where else frame
 
-    numbers = _numbers(rows, [METRIC, *by])
-    places = _places(rows, [METRIC, *by], list(kinds), numbers)
+    numbers = _numbers(rows, [METRIC, *by], in_series(kinds))
+    places = _places(rows.filter(in_series(kinds)), [METRIC, *by], list(kinds), numbers)
     return places.select(
         METRIC,
         *(pl.col(name).alias(_result_name(name, span=span)) for name in by),
@@ -124,8 +124,8 @@ def _result_name(name: str, *, span: bool) -> str:
     return f"{name} (id)" if name in ((*STATISTICS, *SPAN) if span else STATISTICS) else name
 
 
-def _numbers(rows: pl.LazyFrame, keys: list[str]) -> pl.DataFrame:
-    """Return the keys of each series with its numbers and its span, in order of first appearance."""
+def _numbers(rows: pl.LazyFrame, keys: list[str], counts: pl.Expr) -> pl.DataFrame:
+    """Return the keys of each series with its numbers and its span among all rows, in order of first appearance."""
     value, row = pl.col(VALUE), pl.col(f"{_OWN}row")
     # NOTE: polars leaves NaN out of a minimum but not out of a mean, so NaN is made null for all three
     number = value.fill_nan(None)
@@ -142,6 +142,7 @@ def _numbers(rows: pl.LazyFrame, keys: list[str]) -> pl.DataFrame:
     }
     found = (
         rows.with_row_index(row.meta.output_name())
+        .filter(counts)
         .group_by(keys)
         .agg(expression.alias(_OWN + name) for name, expression in numbers.items())
         .collect(engine="streaming")

@@ -9,6 +9,7 @@ from skald.errors import ValueTypeError
 
 EXACT_INT: Final = 2**53
 """Up to here every int is a float64."""
+_FLOAT32_BYTES: Final = 4
 
 
 class Value(NamedTuple):
@@ -30,6 +31,13 @@ def as_value(name: str, value: Any) -> Value:
         return _from_number(_unpacked(value))
     except Exception as error:
         raise _error(name, value) from error
+
+
+def from_torch(tensor: Any) -> Any:
+    """Return a tensor as a NumPy array on the host; of floats NumPy knows, but not all of those below 32 bits."""
+    tensor = tensor.detach().cpu()
+    is_narrow = tensor.dtype.is_floating_point and tensor.dtype.itemsize < _FLOAT32_BYTES
+    return (tensor.float() if is_narrow else tensor).numpy()
 
 
 def _unpacked(value: Any) -> Any:

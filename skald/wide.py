@@ -15,7 +15,7 @@ import polars as pl
 
 from skald.errors import InvalidInputError
 from skald.schema import METRIC, TIME, VALUE, Id, Kind, series_ids
-from skald.selection import check_ids, check_metrics, has_ids, id_kinds, metric_names
+from skald.selection import check_ids, check_metrics, has_ids, id_kinds, in_series, metric_names
 
 MAX_COLUMNS: Final = 10_000
 """So many values of an id become columns, and not more: an id with more of them is a position."""
@@ -46,7 +46,7 @@ def widen(
 
     Args:
         frame: rows as `Run.metrics` has them.
-        metrics: names of metrics; none: all, in order of first appearance.
+        metrics: names of metrics; none: all but histograms, in order of first appearance.
         index: ids, or `time`; None: each id that all these metrics were logged with, but `columns`.
             Rows without an index id are left out.
         columns: an id, each of whose values gets a column: named by the value where there is one metric
@@ -70,7 +70,7 @@ def widen(
         raise InvalidInputError(f"index= must name ids other than that in columns=, got {list(index)}")
     existing = metric_names(frame)
     check_metrics(metrics, existing)
-    metrics = list(dict.fromkeys(metrics)) or existing
+    metrics = list(dict.fromkeys(metrics)) or metric_names(frame.filter(in_series(kinds)))
     rows = frame.filter(pl.col(METRIC).is_in(metrics), has_ids(where or {}, kinds))
 
     facts = _facts(rows, kinds)

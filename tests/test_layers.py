@@ -17,7 +17,7 @@ LAYERS = {
     "engine": "engine",
     "record": "record",
     "api": "system scope calls board progress latebar compacting opening session process logger run selection summary"
-    " wide",
+    " wide histogram",
     "package": "__init__",
     "faces": "cli",
 }

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from skald.errors import InvalidInputError
-from skald.schema import METRIC, Id, Kind, series_ids
+from skald.schema import BIN_LOW, METRIC, Id, Kind, series_ids
 from skald.selection import check_ids, close_matches, has_ids, id_kinds, metric_names
 from skald.summary import summarize
 
@@ -38,8 +38,8 @@ def select(frame: pl.LazyFrame, metrics: Sequence[str], ids: Sequence[str]) -> S
     rows = frame if names is None else frame.filter(pl.col(METRIC).is_in(names))
     rows = rows.filter(has_ids(where, kinds)) if where else rows
     summary = summarize(rows, span=True)
-    chosen = bool(metrics or ids)
-    total = frame.select(pl.len()).collect(engine="streaming").item() if chosen else int(summary["count"].sum())
+    are_all = not metrics and not ids and BIN_LOW not in kinds
+    total = int(summary["count"].sum()) if are_all else frame.select(pl.len()).collect(engine="streaming").item()
     return Selection(rows, by, summary, total)
 
 

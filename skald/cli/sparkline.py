@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from skald.schema import METRIC, VALUE
+from skald.selection import id_kinds, in_series
 
 ALL_BUCKETS: Final = 200_000
 FEWEST_BUCKETS, MOST_BUCKETS = 80, 1000
@@ -65,6 +66,7 @@ def curves(rows: pl.LazyFrame, summary: pl.DataFrame, by: Sequence[str]) -> list
     value = pl.col(VALUE)
     found = (
         rows.with_row_index(f"{_OWN}row")
+        .filter(in_series(id_kinds(rows.collect_schema())))
         .select(METRIC, *by, VALUE, row.cast(pl.Int64))
         .join(spans, on=[METRIC, *by], nulls_equal=True)
         .group_by(series, pl.when(count <= buckets).then(row).otherwise(cut).alias(f"{_OWN}bucket"))

@@ -16,9 +16,9 @@ import pyarrow as pa
 from skald.engine.arrays import arrow_array
 from skald.engine.merge import Chunk
 from skald.engine.order import NEVER
-from skald.engine.rows import IdColumn, Ints
+from skald.engine.rows import IdColumn, Ints, take_ids
 from skald.engine.series import Number, SeriesTable
-from skald.schema import Id, Kinds, series_ids
+from skald.schema import BIN_HIGH, BIN_LOW, Id, Kinds, series_ids
 
 MAX_SERIES: Final = 10_000
 _DENSE: Final = 1 << 22
@@ -49,17 +49,23 @@ class SeriesTally:
         if len(self._metrics) > MAX_SERIES:  # NOTE: 100,000 take a footer of 14 MB, and a third of the close
             self._table = None
             return
-        found = _series(chunk, self._by)
+        before, self._rows = self._rows, self._rows + len(chunk)
+        chosen = _in_series(chunk.ids)
+        values = chunk if chosen is None else _chosen(chunk, chosen)
+        if not len(values):
+            return
+        found = _series(values, self._by)
         if found is None:
             self._forget_ids()
-            found = _series(chunk, [])
+            found = _series(values, [])
         assert found is not None
         keys, order, starts = found
-        part = _statistics(chunk, order, starts, self._rows)
+        if chosen is not None:
+            order = chosen if order is None else chosen[order]
+        part = _statistics(chunk, order, starts, before)
         part[_key(0)] = keys[0]
         for number, name in enumerate(self._by, 1):
             part[_key(number)] = self._joint_numbers(name, keys[number], chunk.ids[name])
-        self._rows += len(chunk)
         self._table = part if self._table is None else _merged([self._table, part], len(self._by) + 1)
         if len(self._table["count"]) > MAX_SERIES and self._by:
             self._forget_ids()
@@ -127,6 +133,18 @@ class SeriesTally:
 def _key(number: int) -> str:
     """Return the column of the metric (0), or of the n-th id in `by`."""
     return f"key {number}"
+
+
+def _in_series(ids: Mapping[str, IdColumn]) -> Ints | None:
+    """Return which rows are no bins of a histogram; None: all of them."""
+    if BIN_LOW not in ids or BIN_HIGH not in ids:
+        return None
+    masks = [column.given for column in (ids[BIN_LOW], ids[BIN_HIGH]) if column.given is not None]
+    return np.flatnonzero(~np.logical_and.reduce(masks)) if masks else np.zeros(0, np.int64)
+
+
+def _chosen(chunk: Chunk, rows: Ints) -> Chunk:
+    return Chunk(chunk.metric[rows], chunk.names, chunk.value[rows], chunk.time[rows], take_ids(chunk.ids, rows))
 
 
 def _series(chunk: Chunk, by: Sequence[str]) -> tuple[list[Ints], Ints | None, Ints] | None:
