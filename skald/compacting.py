@@ -8,8 +8,9 @@ from pathlib import Path
 
 from skald.engine.compaction import Compaction
 from skald.engine.compaction import compact as compact_metrics
-from skald.errors import InvalidInputError, RunNotFoundError
+from skald.errors import InvalidInputError, RunNotFoundError, StorageError
 from skald.layout import is_run
+from skald.record.consolefiles import finish_consoles
 from skald.record.info import read_info
 
 
@@ -37,4 +38,8 @@ def compact(
     run = Path(path)
     if not is_run(run):
         raise RunNotFoundError(f"there is no run at {run}")
+    try:
+        finish_consoles(run)
+    except OSError as error:
+        raise StorageError(error.errno, f"cannot write the console of the run at {run}: {error.strerror}") from error
     return compact_metrics(run, metrics_format=read_info(run).metrics_format, last_out=last_out, progress=progress)

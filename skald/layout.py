@@ -6,7 +6,7 @@ RUN/
   rewound-N.parquet
   segments/                       while there is something not yet compacted
     run.lock  compaction.lock  ids.json
-    WRITER/                       one folder per writer: lock, NNNNNN.arrow
+    WRITER/                       one folder per writer: lock, NNNNNN.arrow, the unfinished end of its console file
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ SYSTEM_LOCK_PREFIX: Final = "system-"
 DEFAULT_DIR: Final = "runs"
 TEMPORARY_PREFIX: Final = ".tmp-"
 
+_CONSOLE: Final = re.compile(r"console(\.[\w-]+)?\.log")
 _SEGMENT: Final = re.compile(r"(\d{6,})\.arrow")
 _WINDOWS_DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?")
 _MAX_RUN_NAME_BYTES: Final = 255
@@ -83,6 +84,11 @@ def console_name(writer: str | None = None) -> str:
 def system_lock_name(host: str) -> str:
     """Return the file that the process of a host that logs the metrics of the machine has locked."""
     return f"{SYSTEM_LOCK_PREFIX}{re.sub(r'[^A-Za-z0-9.-]', '_', host)[:100]}"
+
+
+def is_console_name(name: str) -> bool:
+    """Tell whether a file is a console file, or, in a writer's folder, the unfinished end of one."""
+    return _CONSOLE.fullmatch(name) is not None
 
 
 def git_diff_name(diff: bytes) -> str:

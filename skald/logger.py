@@ -49,6 +49,7 @@ class Logger(Messages):
         metrics_format: Literal["parquet", "csv"] = "parquet",
         mode: Literal["new", "resume", "auto", "join", "overwrite", "disabled"] | None = None,
         errors: Errors = "raise",
+        capture: bool = True,
         system: bool = False,
         tags: str | Iterable[str] = (),
         notes: str = "",
@@ -63,6 +64,8 @@ class Logger(Messages):
             mode: default `$SKALD_MODE`, else "new": "resume" continues an ended run, "auto" does so or creates,
                 "join" writes beside other processes, "overwrite" deletes the run first, "disabled" keeps nothing.
             errors: what a call with bad input does: "raise", or "warn": it is refused, counted and warned of.
+            capture: inside the context manager what is printed to stdout and stderr also goes to console.log;
+                False: nothing.
             system: log system metrics, as `log_system()` does.
             tags: words to find the run by.
             notes: what it is about.
@@ -73,11 +76,13 @@ class Logger(Messages):
             StorageError: the folder cannot be written.
         """
         _check_choice("errors", errors, ("raise", "warn"))
+        _check_choice("capture", capture, (True, False))
         if ids is not None and not isinstance(ids, Mapping):
             raise InvalidInputError(f"ids must be a mapping of names to values, got {type(ids).__name__}")
         constant = plain_ids(ids or {})
         description = Description.of(metrics_format, tags, notes)
         session = start_session(run_name, dir, check_mode(mode), description, errors=errors)
+        self._capture = capture
         session.constant = constant
         self._hand_out(Calls(session, constant, None, type(self)))
         self._console = Console(session.file, self._ids_now)
@@ -213,6 +218,7 @@ class Logger(Messages):
         with self._session.lock:
             bound._hand_out(Calls(self._session, {**calls.scope.constant, **given}, calls, type(self)))
         bound._console = self._console.derive(bound._ids_now)
+        bound._capture = self._capture
         return bound
 
     def set_ids(self, /, **ids: Any) -> None:
@@ -267,14 +273,21 @@ class Logger(Messages):
         self._session.close(status)
 
     def __enter__(self) -> Self:
-        """Return the logger."""
+        """Return the logger; what is printed from now on is in console.log."""
+        if self._capture:
+            self._session.capture.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the run, with a status that says how the block was left."""
-        self.close(_status_after(error))
+        try:
+            if error is not None and _status_after(error) != "finished":
+                self._session.capture.tell(error)
+            self.close(_status_after(error))
+        finally:
+            self._session.capture.stop()
 
     def __copy__(self) -> Self:
         """Return the logger itself: there is one writer."""
@@ -308,6 +321,6 @@ def _status_after(error: BaseException | None) -> Status:
     return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
     if value not in choices:
-        raise InvalidInputError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+        raise InvalidInputError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")

@@ -18,6 +18,7 @@ from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.registry import write_kinds
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
 from skald.layout import IDS, SEGMENTS, default_run_name, is_run, temporary
+from skald.record.consolefiles import finish_consoles
 from skald.record.environment import replace_environment
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.info import Session as SessionInfo
@@ -158,6 +159,7 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     info.status, info.ended = "running", None
     write_info(run, info)
     if there:
+        finish_consoles(run)
         _seed_kinds(run)
     return Opened(run, claim, joined=bool(alive), was_finished=was_finished)
 

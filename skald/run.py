@@ -17,6 +17,7 @@ import polars as pl
 from skald import layout
 from skald.engine.reader import metric_names, scan_metrics
 from skald.errors import RunNotFoundError
+from skald.record.consolefiles import read_console
 from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status
 from skald.record.params import read_params
 from skald.schema import TIME, Id
@@ -113,11 +114,11 @@ class Run:
 
     @property
     def console(self) -> str:
-        """The text of console.log, empty where there is none."""
-        try:
-            return (self._path / layout.console_name()).read_text(encoding="utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
+        """What was logged and printed, also the line that is not finished yet; empty where there is nothing.
+
+        First console.log, then what each process that joined has said, below a line with its file's name.
+        """
+        return read_console(self._path)
 
     def summary(self, *, by: Sequence[str] | str | None = None, **ids: Id) -> pl.DataFrame:
         """Return a row for each series: counts, first, last, min, max, mean, and the ids where they were logged.

@@ -40,7 +40,8 @@ from skald.layout import (
     system_lock_name,
 )
 from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
-from skald.record.console import format_line
+from skald.record.capture import Capture
+from skald.record.console import warn
 from skald.record.environment import Gathering
 from skald.record.info import read_info, write_info
 from skald.record.logfile import LogFile
@@ -85,6 +86,7 @@ class Session:
         self.params = Params(run, run / SEGMENTS / RUN_LOCK if run else None)
         self._console = run / console_name(claim.name if joined and claim else None) if run else None
         self.file = LogFile(self._console)
+        self.capture = Capture(self.file, claim.folder / self._console.name if claim and self._console else None)
         self.pending = Pending(self.note_rounded, self._device_failed)
         self._writer: Writer | None = Writer(claim, self.namespace)
         self._writer_name = claim.name if claim else ""
@@ -200,11 +202,7 @@ class Session:
 
     def warn(self, text: str) -> None:
         """Warn in the terminal, as from the line that called Skald, and in console.log."""
-        from loguru import logger
-
-        logger.opt(depth=_own_frames()).warning("skald: {}", text)
-        now = dt.datetime.now().astimezone()
-        self.file.append(format_line(now, "WARNING", {}, f"skald: {text}"))
+        warn(self.file, f"skald: {text}", depth=_own_frames())
 
     def folder(self) -> Path:
         """Return the run's folder; of a disabled run one that is there until the interpreter ends."""
@@ -260,6 +258,7 @@ class Session:
             if run is not None and not self.forked:
                 self._write_status(run, status)
         finally:
+            self.capture.leave_folder()
             writer.release()
         if run is not None and not self.forked:
             self._compact(run)

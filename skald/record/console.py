@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
 from skald.record.logfile import LogFile
+from skald.record.tee import MARK, hush
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -123,6 +124,7 @@ class Console:
         for name, value in ids.items():
             record["extra"].setdefault(name, value)
         self._append(text if raw else format_line(record["time"], level, ids, text, record["exception"]))
+        _hush(record, self._file)
 
     def _make(self, level: str, options: Options, text: str) -> None:
         """Put a message into the file that loguru made no record of."""
@@ -130,7 +132,7 @@ class Console:
         self._append(text if options.raw else format_line(now, level, self._ids(), text, _exc_info(options)))
 
     def _append(self, line: str) -> None:
-        self._file.append(_TERMINAL_CODE.sub("", line))
+        self._file.log(_TERMINAL_CODE.sub("", line))
 
 
 class Messages:
@@ -244,6 +246,20 @@ class Messages:
         given: dict[str, Any] = {} if message is None else {"message": message}
         given |= {"exception": exception, "reraise": reraise, "exclude": exclude, "default": default}
         return self._console.catch(self._options, level, onerror, **given)
+
+
+def _hush(record: Record, file: LogFile) -> None:
+    """Keep a message that a file has out of what it gets from the streams: handlers show it here, or in a thread."""
+    cast("dict[str, Any]", record)[MARK] = file.name
+    hush(file)
+
+
+def warn(file: LogFile, text: str, *, depth: int) -> None:
+    """Warn in the terminal, as from the caller so many frames up, and in a console file."""
+    from loguru import logger
+
+    logger.opt(depth=depth + 1).patch(lambda record: _hush(record, file)).warning("{}", text)
+    file.log(format_line(dt.datetime.now().astimezone(), "WARNING", {}, text))
 
 
 def format_line(

@@ -5,10 +5,22 @@ Invariant: a text is in the file when its call has returned, and no other text s
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
+from typing import Protocol
 
 from skald.notice import tell
+
+
+class Source(Protocol):
+    """Who writes into a file what is printed."""
+
+    def catch_up(self) -> None:
+        """Write what has been printed so far."""
+
+    def stop(self) -> None:
+        """Write it, and take no more."""
 
 
 class LogFile:
@@ -20,7 +32,9 @@ class LogFile:
 
     def __init__(self, path: Path | None) -> None:
         """Append to a file, which is made by the first text; None takes nothing."""
+        self.name = str(path)
         self.lost = 0
+        self.source: Source | None = None
         self._path = path
         self._descriptor: _Descriptor | None = None
         self._torn = False
@@ -29,6 +43,18 @@ class LogFile:
     def is_open(self) -> bool:
         """Whether texts are still taken."""
         return self._path is not None
+
+    def size(self) -> int:
+        """Return how many bytes are in it."""
+        with contextlib.suppress(FileNotFoundError):
+            return self._path.stat().st_size if self._path else 0
+        return 0
+
+    def log(self, text: str) -> None:
+        """Append a message, below what was printed before it."""
+        if self.source is not None:
+            self.source.catch_up()
+        self.append(text)
 
     def append(self, text: str) -> None:
         """Append a text in one system call."""
@@ -43,6 +69,8 @@ class LogFile:
 
     def close(self) -> None:
         """Take no more; the file is closed as soon as the calls that are writing have done so."""
+        if self.source is not None:
+            self.source.stop()
         self._path = self._descriptor = None
 
     def _write(self, path: Path, data: bytes) -> None:

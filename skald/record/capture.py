@@ -1,0 +1,56 @@
+"""Capture: what is printed while a logger's block runs goes to the run's console file.
+
+Invariant: what the terminal shows stands there once. Skald's own messages go there with their ids, and not again
+when loguru shows them.
+"""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from skald.record.logfile import LogFile
+from skald.record.tee import catch_up, finish, tee, untee
+from skald.record.transcript import Transcript
+
+
+class Capture:
+    """Writes what is printed into a console file, from `start` to `stop`."""
+
+    def __init__(self, file: LogFile, unfinished: Path | None) -> None:
+        """Prepare; nothing is captured yet.
+
+        Args:
+            file: the run's console file.
+            unfinished: where lines stand that are not finished.
+        """
+        self._file = file
+        self._transcript = Transcript(file, unfinished)
+        self._started = False
+
+    def start(self) -> None:
+        """Begin; a run without a file, or one that is captured already, stays as it is."""
+        if self._file.is_open and self._file.source is None:
+            self._started, self._file.source = True, self
+            tee(self._transcript)
+
+    def catch_up(self) -> None:
+        """Write what has been printed so far."""
+        catch_up()
+
+    def leave_folder(self) -> None:
+        """Use the writer's folder no more: it is about to be anybody's."""
+        if self._started:
+            finish(self._transcript, for_good=True)
+
+    def stop(self) -> None:
+        """Write everything, and leave the streams as they were found."""
+        if self._started:
+            self._started, self._file.source = False, None
+            untee(self._transcript)
+
+    def tell(self, error: BaseException) -> None:
+        """Write the traceback of an exception that leaves the block: the interpreter shows it after that."""
+        if self._started:
+            finish(self._transcript)
+            self._file.append("".join(traceback.format_exception(error)))

@@ -1,0 +1,69 @@
+"""The console files of a run: one of the process that began it, one of each that joined, and their unfinished ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skald.durable import unlink
+from skald.engine.claim import run_lock
+from skald.engine.lock import is_locked
+from skald.engine.snapshot import writer_folders
+from skald.layout import CONSOLE, WRITER_LOCK, is_console_name
+from skald.record.transcript import Unfinished
+
+
+def read_console(run: Path) -> str:
+    """Return what a run's processes have logged and printed, also what is not finished yet.
+
+    The first process's text comes first; that of each that joined stands below a line with its file's name.
+    """
+    unfinished = _unfinished(run)
+    names = {path.name for path in run.glob("console*.log") if is_console_name(path.name)} | unfinished.keys()
+    parts = []
+    for name in sorted(names, key=lambda name: (name != CONSOLE, name)):
+        ends = [_read(end) for end in unfinished.get(name, [])]  # NOTE: before the file that takes them up
+        console = _read(run / name)
+        missing = [Unfinished.decoded(end).missing_from(console) for end in ends if end]
+        text = "".join([console.decode(errors="replace"), *missing])
+        parts.append(text if name == CONSOLE else f"==> {name} <==\n{text}")
+    return "".join(part if part.endswith("\n") or part is parts[-1] else f"{part}\n" for part in parts)
+
+
+def finish_consoles(run: Path) -> None:
+    """Append what processes that are gone have left unfinished to their console files.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    if not _unfinished(run):
+        return
+    with run_lock(run):
+        for name, ends in _unfinished(run).items():
+            for end in ends:
+                if not is_locked(end.parent / WRITER_LOCK):
+                    _append(end, run / name)
+
+
+def _append(end: Path, console: Path) -> None:
+    missing = Unfinished.decoded(data).missing_from(_read(console)) if (data := _read(end)) else ""
+    if missing:
+        with console.open("ab") as file:
+            file.write(missing.encode())
+    unlink(end)  # DURABILITY: last: after a crash in between the lines are in the console file already
+
+
+def _unfinished(run: Path) -> dict[str, list[Path]]:
+    """Return the unfinished ends of each console file."""
+    found: dict[str, list[Path]] = {}
+    for folder in writer_folders(run):
+        for path in folder.glob("console*.log"):
+            if is_console_name(path.name):
+                found.setdefault(path.name, []).append(path)
+    return found
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

@@ -1,0 +1,220 @@
+"""A screen of lines: what a terminal shows of a text, as far as a log needs it.
+
+Lines come out once nothing can change them any more; what a progress bar redraws stays until it is finished.
+Colours and other codes are left out. Characters count one column each, and lines do not wrap.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+HEIGHT: Final = 100
+"""How many lines can still change: what is further up has left the screen."""
+LONGEST_LINE: Final = 1 << 20
+"""Characters after which a line that has no end is let go in pieces."""
+_LONGEST_CODE: Final = 1 << 12
+_ALTERNATE: Final = frozenset({"?47", "?1047", "?1049"})
+
+_COLOR: Final = re.compile(r"\x1b\[[\d;:]*m")
+_TOKEN: Final = re.compile(
+    r"\x1b\[(?P<args>[0-?]*)[ -/]*(?P<code>[@-~])"
+    r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title, a link
+    r"|\x1b[ -/]*[0-~]"
+    r"|(?P<control>[\x00-\x08\x0a-\x1f\x7f])"
+    r"|(?P<text>[^\x00-\x08\x0a-\x1f\x7f]+)"
+)
+_CUT_CODE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)\Z")
+
+
+class _Row:
+    """A line that may still change."""
+
+    __slots__ = ("drawn", "returned", "text")
+
+    def __init__(self, text: str = "") -> None:
+        self.text = text
+        self.returned = False
+        """Whether the cursor went back in it."""
+        self.drawn = False
+        """Whether something was written after that: it is part of a progress bar."""
+
+    def __str__(self) -> str:
+        """Return what is to be seen of it: bars are wiped out with spaces."""
+        return self.text.rstrip() if self.drawn else self.text
+
+
+class Screen:
+    """What one stream has printed and may still change."""
+
+    def __init__(self) -> None:
+        """Begin with an empty line."""
+        self._rows = [_Row()]
+        self._row = self._column = 0
+        self._code = ""  # the beginning of a code whose end has not come
+        self._redrawn = 0  # how many of the next lines are drawn again
+        self._hidden = self._alternate = False
+
+    @property
+    def text(self) -> str:
+        """What has been printed and may still change, the last line with its end."""
+        text = "\n".join(map(str, self._rows))
+        return text if not text or text.endswith("\n") else f"{text}\n"
+
+    def feed(self, text: str) -> str:
+        """Print a text; return the lines that are now final, each with its end."""
+        if self._code:
+            text, self._code = self._code + text, ""
+        if "\x1b" in text:
+            text = self._without_cut_code(_COLOR.sub("", text))
+        if "\r\n" in text:
+            text = text.replace("\r\n", "\n")
+        if "\x1b" in text or "\b" in text or "\a" in text or "\0" in text:
+            for token in _TOKEN.finditer(text):
+                self._take(token)
+        elif "\r" not in text and self._is_plain():
+            return self._append(text)
+        else:
+            self._print(text)
+        return self._final()
+
+    def settle(self) -> str:
+        """Return the lines above the cursor: something is printed below them elsewhere."""
+        return "" if self._hidden else self._cut(self._row)
+
+    def _is_plain(self) -> bool:
+        """Tell whether there is one line, which has only been appended to."""
+        row = self._rows[0]
+        plain = len(self._rows) == 1 and self._column == len(row.text)
+        return plain and not (row.returned or self._redrawn or self._hidden or self._alternate)
+
+    def _append(self, text: str) -> str:
+        row, end = self._rows[0], text.rfind("\n") + 1
+        final = row.text + text[:end] if end else ""
+        row.text = text[end:] if end else row.text + text
+        if len(row.text) > LONGEST_LINE:
+            final, row.text = final + row.text, ""
+        self._column = len(row.text)
+        return final
+
+    def _without_cut_code(self, text: str) -> str:
+        cut = _CUT_CODE.search(text, max(0, len(text) - _LONGEST_CODE))
+        if cut is None:
+            return text
+        self._code = cut[0]
+        return text[: cut.start()]
+
+    def _take(self, token: re.Match[str]) -> None:
+        if token["code"]:
+            self._obey(token["code"], token["args"])
+        elif token["text"]:
+            self._put(token["text"])
+        elif token["control"] == "\n":
+            self._end_line()
+        elif token["control"] in ("\r", "\b"):
+            self._column = max(0, self._column - 1) if token["control"] == "\b" else 0
+            self._rows[self._row].returned = True
+
+    def _print(self, text: str) -> None:
+        """Print a text with no other codes than the ends of lines and returns to their beginning."""
+        for number, line in enumerate(text.split("\n")):
+            if number:
+                self._end_line()
+            first, *again = line.split("\r")
+            self._put(first)
+            if again:
+                self._column, self._rows[self._row].returned = 0, True
+                self._put(_overlaid(again))
+                self._column = len(again[-1])
+
+    def _put(self, text: str) -> None:
+        if self._alternate or not text:
+            return
+        row, column = self._rows[self._row], self._column
+        row.drawn |= row.returned
+        self._column = column + len(text)
+        row.text = row.text[:column].ljust(column) + text + row.text[self._column :]
+
+    def _end_line(self) -> None:
+        if self._alternate:
+            return
+        if self._redrawn:
+            self._redrawn -= 1
+            self._rows[self._row].drawn = True
+        self._row, self._column = self._row + 1, 0
+        if self._row == len(self._rows):
+            self._rows.append(_Row())
+
+    def _obey(self, code: str, args: str) -> None:
+        """Do what a code of a terminal says (ECMA-48, and the modes of xterm)."""
+        first = args.partition(";")[0]
+        number = int(first) if first.isdecimal() else 0
+        if code in "JK":
+            self._erase(number, screen=code == "J")
+        elif code in "hl" and args == "?25":
+            self._hidden = code == "l"
+        elif code in "hl" and args in _ALTERNATE:
+            self._alternate = code == "h"
+        elif code in "AFBEHf":
+            self._go_to_line(code, number)
+        elif code in "CDG":
+            steps = {"C": max(1, number), "D": -max(1, number), "G": max(1, number) - 1 - self._column}[code]
+            self._column = min(max(0, self._column + steps), LONGEST_LINE)
+            self._rows[self._row].returned |= steps < 0
+
+    def _go_to_line(self, code: str, number: int) -> None:
+        """Go up (A, F), down (B, E), or to a line of the screen (H, f)."""
+        if code in "AF":
+            self._go_up(max(1, number))
+        elif code in "BE":
+            self._row = min(self._row + max(1, number), len(self._rows) - 1)
+        else:
+            self._go_up(max(0, self._row - max(0, number - 1)))
+        if code not in "AB":
+            self._column = 0
+            self._rows[self._row].returned = True
+
+    def _go_up(self, lines: int) -> None:
+        self._row = max(0, self._row - lines)
+        self._redrawn = max(self._redrawn, lines)
+        self._rows[self._row].returned = True
+
+    def _erase(self, what: int, *, screen: bool) -> None:
+        """Erase after the cursor (0), before it (1), or all, in its line or on the screen."""
+        row = self._rows[self._row]
+        row.returned = True
+        if what == 0:
+            row.text = row.text[: self._column]
+        else:
+            row.text = row.text[self._column :].rjust(len(row.text)) if what == 1 else ""
+        if screen and what != 1:
+            del self._rows[self._row + 1 :]
+        if screen and what != 0:
+            for above in self._rows[: self._row]:
+                above.text = ""
+
+    def _final(self) -> str:
+        """Return the lines that are final: those above a plain one, those that left the screen."""
+        final = 0
+        for place, row in enumerate(self._rows[: self._row]):
+            if not row.drawn and (row.text or final == place):
+                final = place + 1
+        if self._hidden:  # whoever hides the cursor comes back to all of it
+            final = 0
+        return self._cut(min(self._row, max(final, len(self._rows) - HEIGHT)))
+
+    def _cut(self, count: int) -> str:
+        if not count:
+            return ""
+        final = "".join(f"{row}\n" for row in self._rows[:count])
+        del self._rows[:count]
+        self._row -= count
+        return final
+
+
+def _overlaid(texts: list[str]) -> str:
+    """Return what is to be seen of texts that are printed over each other."""
+    seen = ""
+    for text in texts:
+        seen = text + seen[len(text) :]
+    return seen

@@ -1,0 +1,357 @@
+"""Tees: what is written to a stream object also goes to the transcripts of the runs that are open.
+
+The stream stays where it is, and its `write` is replaced in the object itself, so whoever got hold of it before
+(loguru's default handler, `logging.basicConfig`, tqdm) is heard. A line is in the transcript when `print` returns.
+A program that prints faster than a thousand lines a second only leaves its texts in a list, which a thread takes up
+20 times a second; the thread ends when the program has calmed down.
+
+Invariant: a stream is left as it was found.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType
+from typing import Any, Final
+
+from skald.record.logfile import LogFile
+from skald.record.transcript import Transcript
+
+PERIOD_SECS: Final = 0.05
+BURST_WRITES: Final = 1000
+"""How often in a row the file is written at once; then as often in a second."""
+PATIENCE_SECS: Final = 1.0
+"""How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
+CALM_WRITES: Final = 50
+"""So few writes in a period are written at once again."""
+MOST_PENDING: Final = 1000
+"""Pieces of a line that wait for its end."""
+
+MARK: Final = "skald"
+"""The key of loguru's record under which a message says which file has it."""
+
+_ABSENT: Final = object()
+_USUAL: Final = 2
+"""Stdout and stderr: where there are more streams, one may stand behind another."""
+_MOST_BETWEEN: Final = 10
+_lock = threading.RLock()
+_tees: Final[list[Tee]] = []
+_our_code: Final[set[CodeType]] = set()
+_speaking: Final[dict[int, str]] = {}
+"""The threads in which loguru shows a message, and the file that has it already; until something else is written."""
+
+
+class Tee:
+    """A stream object whose `write` and `flush` are replaced."""
+
+    def __init__(self, stream: Any, name: str) -> None:
+        """Replace them; nothing is taken until there is a transcript.
+
+        Args:
+            stream: what has a `write`.
+            name: of the stream; those of one name share a screen.
+        """
+        self.stream, self.name = stream, name
+        self.transcripts: list[Transcript] = []
+        self.pending: list[str] = []
+        self.hasty = False
+        """Whether texts are only left in the list; never where one stream may stand behind another."""
+        self._restorers = [_replace(stream, "write", self._writer(stream.write))]
+        if callable(getattr(stream, "flush", None)):
+            self._restorers.append(_replace(stream, "flush", self._flusher(stream.flush)))
+        if type(stream) is io.TextIOWrapper and hasattr(stream.buffer, "__dict__"):
+            writer = self._bytes_writer(stream.buffer.write, stream.encoding)
+            self._restorers.append(_replace(stream.buffer, "write", writer))
+
+    def restore(self) -> None:
+        """Leave the stream as it was found; what others have put over it since passes everything on."""
+        self.hasty = False
+        for restore in self._restorers:
+            restore()
+
+    def _writer(self, original: Callable[[str], Any]) -> Callable[[str], Any]:
+        take, keep = self._take, self.pending.append
+
+        def write(text: str, /) -> Any:
+            try:
+                written = original(text)
+            except KeyboardInterrupt:  # the stream has it, and shows it later
+                take(text)
+                raise
+            if self.hasty:
+                keep(text)
+            else:
+                take(text)
+            return written
+
+        _our_code.add(write.__code__)
+        return write
+
+    def _flusher(self, original: Callable[[], Any]) -> Callable[[], Any]:
+        def flush() -> Any:
+            flushed = original()
+            if self.pending and not self.hasty:
+                _catch_up()
+            return flushed
+
+        _our_code.add(flush.__code__)
+        return flush
+
+    def _bytes_writer(self, original: Callable[[Any], Any], encoding: str) -> Callable[[Any], Any]:
+        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+
+        def write(data: Any, /) -> Any:
+            written = original(data)
+            if sys._getframe(1).f_code not in _our_code:  # else the stream writes out texts, which are taken already
+                self._take(decoder.decode(bytes(data)))
+            return written
+
+        return write
+
+    def _take(self, text: str) -> None:
+        if not self.transcripts or (len(_tees) > _USUAL and _is_behind_another()):
+            return
+        speaker = _speaker() if _speaking else None
+        if speaker is not None:
+            _catch_up()
+            with _lock:
+                self._feed(str(text), besides=speaker)
+            return
+        self.pending.append(text)
+        if "\n" in text or len(self.pending) > MOST_PENDING:
+            _catch_up()
+
+    def drain(self) -> int:
+        """Give the transcripts what is pending; return how many texts that was."""
+        texts = self.pending[:]
+        del self.pending[: len(texts)]
+        if set(map(type, texts)) <= {str}:
+            self._feed("".join(texts))
+        else:
+            for text in texts:
+                self._feed(str(text), besides=_origin(text))
+        return len(texts)
+
+    def _feed(self, text: str, *, besides: str | None = None) -> None:
+        for transcript in list(self.transcripts):
+            if text and (besides is None or transcript.file.name != besides):
+                transcript.feed(self.name, text)
+
+
+class _Pace:
+    """How often the file is written: at once, or by a thread while much is printed."""
+
+    def __init__(self) -> None:
+        self._left = float(BURST_WRITES)
+        self._refilled = time.monotonic()
+        self._thread: threading.Thread | None = None
+        self._stopped = threading.Event()
+        self.draining = 0
+        """The thread that is at it."""
+
+    def spend(self) -> None:
+        """Count a write; after too many start the thread."""
+        now = time.monotonic()
+        self._left = min(BURST_WRITES, self._left + (now - self._refilled) * BURST_WRITES) - 1
+        self._refilled = now
+        if self._left < 0 and self._thread is None and len(_tees) <= _USUAL:
+            thread = threading.Thread(target=self._follow, name="skald-console", daemon=True)
+            with contextlib.suppress(RuntimeError):  # the interpreter is ending, or there are no more threads
+                thread.start()
+                self._thread = thread
+                _set_hasty(hasty=True)
+
+    def _follow(self) -> None:
+        while not self._stopped.wait(PERIOD_SECS):
+            with _lock:
+                if _drain() <= CALM_WRITES:
+                    break
+        with _lock:
+            _set_hasty(hasty=False)
+            self._thread = None
+            _drain()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(PATIENCE_SECS)
+
+
+_pace = _Pace()
+
+
+def tee(transcript: Transcript) -> None:
+    """Have a transcript get what is written to stdout and stderr from now on."""
+    global _pace  # noqa: PLW0603 a thread of its own for each time that there is something to follow
+    with _lock:
+        if not _tees:
+            _pace = _Pace()
+        _drain()
+        _set_hasty(hasty=False)
+        for name in ("stdout", "stderr"):
+            for stream in _streams(name):
+                _tee_of(stream, name).transcripts.append(transcript)
+
+
+def untee(transcript: Transcript) -> None:
+    """Write what is pending; streams that nobody listens to any more are left as they were found."""
+    with _lock:
+        _drain()
+        for each in list(_tees):
+            if transcript in each.transcripts:
+                each.transcripts.remove(transcript)
+            if not each.transcripts:
+                _tees.remove(each)
+                each.restore()
+        transcript.finish()
+        ended = not _tees
+    if ended:
+        _pace.stop()
+
+
+def finish(transcript: Transcript, *, for_good: bool = False) -> None:
+    """Write all that a transcript has, also lines that are not finished; for good: and use no other file."""
+    with _lock:
+        _drain()
+        if for_good:
+            transcript.leave_folder()
+        else:
+            transcript.finish()
+
+
+def catch_up() -> None:
+    """Write what has been printed so far, all lines that are finished."""
+    with _lock:
+        if _pace.draining != threading.get_ident():
+            _drain()
+            for transcript in _transcripts():
+                transcript.settle()
+
+
+def hush(file: LogFile) -> None:
+    """Keep what loguru's handlers now write in this thread out of a file, which has the message; others get it."""
+    _speaking[threading.get_ident()] = file.name
+
+
+def _catch_up() -> None:
+    """Drain for a thread that prints, and show what is unfinished."""
+    with _lock:
+        if _pace.draining == threading.get_ident():  # a signal handler prints, or the word that the disk is full
+            return
+        _drain()
+        _pace.spend()
+
+
+def _drain() -> int:
+    """Give the transcripts what is pending in all streams; the lock is held."""
+    if _pace.draining:
+        return 0
+    try:
+        _pace.draining = threading.get_ident()
+        texts = sum([each.drain() for each in _tees])
+        for transcript in _transcripts():
+            transcript.show()
+    finally:
+        _pace.draining = 0
+    return texts
+
+
+def _transcripts() -> list[Transcript]:
+    return list(dict.fromkeys(transcript for each in _tees for transcript in each.transcripts))
+
+
+def _set_hasty(*, hasty: bool) -> None:
+    for each in _tees:
+        each.hasty = hasty
+
+
+def _streams(name: str) -> list[Any]:
+    """Return the stream of this name, and the one that the interpreter began with where another took its place."""
+    found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
+    return [stream for stream in found.values() if callable(getattr(stream, "write", None))]
+
+
+def _tee_of(stream: Any, name: str) -> Tee:
+    for each in _tees:
+        if each.stream is stream:
+            return each
+    _tees.append(Tee(stream, name))
+    return _tees[-1]
+
+
+def _replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
+    """Replace a method in an object itself; return what puts it back, unless others have replaced it since."""
+    before = vars(owner).get(name, _ABSENT)
+    setattr(owner, name, function)
+
+    def restore() -> None:
+        if vars(owner).get(name) is not function:
+            return
+        if before is _ABSENT:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+    return restore
+
+
+def _is_behind_another() -> bool:
+    """Tell whether a stream is being written to by another that is teed too, which has taken the text."""
+    return any(frame.f_code in _our_code for frame in itertools.islice(_callers(), 2, _MOST_BETWEEN))
+
+
+def _speaker() -> str | None:
+    """Return the file that has what this thread writes, None unless it is loguru that writes."""
+    ident = threading.get_ident()
+    speaker = _speaking.get(ident)
+    if speaker and not any(frame.f_globals.get("__name__") == "loguru._handler" for frame in _callers()):
+        del _speaking[ident]
+        return None
+    return speaker
+
+
+def _callers() -> Iterator[FrameType]:
+    """Go through the frames above the function that calls."""
+    frame = sys._getframe(2).f_back
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _origin(text: str) -> str | None:
+    """Return the file that has a text already: one of loguru's, of a message that Skald logged."""
+    record = getattr(text, "record", None)
+    return record.get(MARK) if isinstance(record, dict) else None
+
+
+def _before_fork() -> None:
+    _lock.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _lock.release()
+
+
+def _after_fork_in_child() -> None:
+    """Let the parent write what it has printed; the child has its own lock and thread."""
+    global _lock, _pace
+    _lock, _pace = threading.RLock(), _Pace()
+    _set_hasty(hasty=False)
+    for each in _tees:
+        each.pending.clear()
+    for transcript in _transcripts():
+        transcript.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

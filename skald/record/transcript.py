@@ -1,0 +1,108 @@
+"""A transcript: what is printed into a run's console file, in whole lines, and apart what is not finished.
+
+The console file is only appended to, whole lines at a time, so `tail -f` and forked processes get along with it.
+The line that is not finished, a progress bar above all, stands in a small file in the writer's folder, which is
+replaced whole. Readers show it below the console file, and whoever comes after a crash appends it there.
+
+Invariant: a line stands in the console file once no later text can change it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import NamedTuple
+
+from skald.durable import unlink, write_atomic
+from skald.record.logfile import LogFile
+from skald.record.screen import Screen
+
+
+class Unfinished(NamedTuple):
+    """What stands in the small file: the unfinished lines, below the size that the console file had then."""
+
+    console_bytes: int
+    text: str
+
+    def encoded(self) -> bytes:
+        """Return the file's content."""
+        return f"{self.console_bytes}\n{self.text}".encode(errors="backslashreplace")
+
+    @classmethod
+    def decoded(cls, data: bytes) -> Unfinished:
+        """Return what a file's content says."""
+        size, _, text = data.decode(errors="replace").partition("\n")
+        return cls(int(size), text)
+
+    def missing_from(self, console: bytes) -> str:
+        """Return what the console file lacks: nothing where the lines were finished or appended meanwhile."""
+        return "" if self.text.encode() in console[self.console_bytes :] else self.text
+
+
+class Transcript:
+    """The screens of a run's streams, and the files that show them. Its user sees to it that threads take turns."""
+
+    def __init__(self, file: LogFile, unfinished: Path | None) -> None:
+        """Write into a console file.
+
+        Args:
+            file: takes the lines that are finished.
+            unfinished: shows the others; None in a process that shares the console file.
+        """
+        self.file = file
+        self._unfinished = unfinished
+        self._screens: dict[str, Screen] = {}
+        self._shown = ""
+
+    def feed(self, stream: str, text: str) -> None:
+        """Print a text on a stream's screen."""
+        screen = self._screens.get(stream)
+        if screen is None:
+            screen = self._screens[stream] = Screen()
+        final = self._settled(besides=stream) + screen.feed(text)
+        if final:
+            self.file.append(final)
+
+    def settle(self) -> None:
+        """Let go what a message is to stand below."""
+        final = self._settled()
+        if final:
+            self.file.append(final)
+
+    def show(self) -> None:
+        """Have the unfinished lines on disk."""
+        text = self._text()
+        if text == self._shown or self._unfinished is None:
+            return
+        # NOTE: a full disk or a folder that is gone is told by the console file and by the metrics
+        with contextlib.suppress(OSError):
+            if text:
+                write_atomic(self._unfinished, Unfinished(self.file.size(), text).encoded())
+            else:
+                unlink(self._unfinished)
+            self._shown = text
+
+    def finish(self) -> None:
+        """Write everything into the console file; what is printed after it begins on a line of its own."""
+        text = self._text()
+        self._screens = {}
+        if text:
+            self.file.append(text)
+        self.show()
+
+    def leave_folder(self) -> None:
+        """Finish, and use the writer's folder no more."""
+        self.finish()
+        self._unfinished = None
+
+    def after_fork(self) -> None:
+        """Forget, in a forked child, what the parent has begun to print and will finish."""
+        self._screens = {}
+        self._unfinished = None
+
+    def _text(self) -> str:
+        return "".join(screen.text for screen in self._screens.values())
+
+    def _settled(self, *, besides: str | None = None) -> str:
+        others = (screen for stream, screen in self._screens.items() if stream != besides)
+        return "".join([screen.settle() for screen in others])

@@ -1,0 +1,138 @@
+"""What a terminal would show of a text: lines that are final, and those that may still change."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from skald.record.screen import HEIGHT, LONGEST_LINE, Screen
+
+
+def shown(*texts: str) -> str:
+    """Return all that is left of texts that are printed one after the other."""
+    screen = Screen()
+    return "".join(screen.feed(text) for text in texts) + screen.text
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("", ""),
+        ("a\nb\n", "a\nb\n"),
+        ("\n\na\n\n", "\n\na\n\n"),
+        ("half", "half\n"),
+        ("a\r\nb\r\n", "a\nb\n"),
+        ("tab\tstays\n", "tab\tstays\n"),
+        ("10%\r20%\r100%\n", "100%\n"),
+        ("long line\rshort\n", "shortline\n"),
+        ("long line\r\x1b[Kshort\n", "short\n"),
+        ("abc\x1b[2K\rx\n", "x\n"),
+        ("abc\x1b[1Kd\n", "   d\n"),
+        ("abc\b\bX\n", "aXc\n"),
+        ("abc\x1b[2DX\n", "aXc\n"),
+        ("a\x1b[3Cb\n", "a   b\n"),
+        ("abc\x1b[2GX\n", "aXc\n"),
+        ("\x1b[1;31mred\x1b[0m \x1b[38:2::1:2:3mrgb\x1b[m\n", "red rgb\n"),
+        ("\x1b]0;title\x07a\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\\n", "alink\n"),
+        ("\x07a\x00\x1b7b\x1b8\x1b(B\n", "ab\n"),
+        ("\rone\n\x1b[Atwo\n", "two\n"),
+        ("\r1\n\r2\n\r3\x1b[2A\rX\x1b[1BY\n", "X\n2Y\n3\n"),
+        ("\r1\n\r2\n\r3\x1b[2F\x1b[Jnew\n", "new\n"),
+        ("\r1\n\r2\x1b[2J\x1b[Hnew\n", "new\n"),
+        ("a\n\x1b[?1049hfull screen\n\x1b[?1049lb\n", "a\nb\n"),
+        ("\x1b[?25l1\n2\n\x1b[2A3\n4\n\x1b[?25h", "3\n4\n"),
+        ("é漢😀\r\x1b[Kx\n", "x\n"),
+        ("\x1b[999999999999C.\x1b[5000000B\x1b[9999999A\rok\x1b[K\n", "ok\n"),
+        ("\x1b[;H\x1b[x1\n", "1\n"),
+    ],
+)
+def test_screen_shows_what_a_terminal_would(text: str, left: str) -> None:
+    """Returns, steps back, moves of the cursor and erasing change what was printed; colours are nothing to see."""
+    assert shown(text) == left
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_screen_shows_the_same_however_a_text_is_cut(seed: int) -> None:
+    """Codes, line ends and bars may come in any pieces."""
+    chance = random.Random(seed)
+    parts = [
+        "\x1b[31mred\x1b[0m",
+        "\r 10%",
+        "\r 20%",
+        "\n",
+        "word ",
+        "\r\n",
+        "\x1b[2K",
+        "\x1b]0;t\x07",
+        "\b",
+        "é",
+    ]
+    text = "".join(chance.choices(parts, k=60)) + "\n"
+    cuts = sorted(chance.sample(range(len(text)), 30))
+
+    pieces = [text[start:end] for start, end in zip([0, *cuts], [*cuts, None], strict=True)]
+
+    assert shown(*pieces) == shown(*text)
+
+
+def test_screen_lets_plain_lines_go_at_once() -> None:
+    """A line that is only appended to is final when it ends, coloured or not."""
+    screen = Screen()
+
+    final = [screen.feed(text) for text in ("a", "b", "\nc\nd", "\x1b[32m!\x1b[0m\n", "e")]
+
+    assert final == ["", "", "ab\nc\n", "d!\n", ""]
+    assert screen.text == "e\n"
+
+
+def test_screen_keeps_a_bar_until_something_is_below_it() -> None:
+    """A bar that ended its line may be drawn again from below: bars of tqdm stand in each other's way like that."""
+    screen = Screen()
+
+    first = screen.feed("\r 50%") + screen.feed("\r100%") + screen.feed("\n")
+    kept = screen.text
+    second = screen.feed("done\n")
+
+    assert (first, kept, second) == ("", "100%\n", "100%\ndone\n")
+
+
+def test_screen_keeps_no_more_than_its_height() -> None:
+    """What has left the screen cannot change: memory does not grow with bars that follow each other."""
+    screen = Screen()
+
+    final = "".join(screen.feed(f"\r{number}\r{number}!\n") for number in range(1000))
+
+    assert screen.text.count("\n") <= HEIGHT
+    assert (final + screen.text).splitlines() == [f"{number}!" for number in range(1000)]
+
+
+def test_screen_keeps_all_while_the_cursor_is_hidden() -> None:
+    """Who hides the cursor, as Rich does, draws all its lines again, until it shows the cursor."""
+    screen = Screen()
+
+    during = screen.feed("\x1b[?25l") + "".join(screen.feed(f"a {n}\nb {n}\x1b[1A\r") for n in range(50))
+    during += screen.settle()
+    after = screen.feed("\n\n\x1b[?25h") + screen.settle()
+
+    assert during == ""
+    assert after == "a 49\nb 49\n"
+
+
+def test_screen_lets_an_endless_line_go() -> None:
+    """A program that never ends its line does not fill the memory."""
+    screen = Screen()
+
+    final = "".join(screen.feed("x" * 10_000) for _ in range(300))
+
+    assert len(screen.text) <= LONGEST_LINE
+    assert len(final) + len(screen.text.rstrip()) == 3_000_000
+
+
+def test_screen_leaves_few_lines_of_a_display_that_goes_up() -> None:
+    """A display of three lines that is drawn 500 times leaves its first, when nobody could know, and its last."""
+    frames = [f"a {n}\nb {n}\nc {n}\n" for n in range(500)]
+
+    left = shown(frames[0], *[f"\x1b[3A{frame}" for frame in frames[1:]])
+
+    assert left == frames[0] + frames[-1]
