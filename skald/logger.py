@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
@@ -22,6 +23,9 @@ from skald.scope import plain_ids
 from skald.session import start_session
 
 if TYPE_CHECKING:
+    from rich.panel import Panel
+
+    from skald.portrait import Facts
     from skald.record.info import Status
     from skald.run import Run
 
@@ -298,10 +302,29 @@ class Logger(Messages):
         return self
 
     def __repr__(self) -> str:
-        """Return one line: the run's name, its ids, its folder."""
+        """Return one line: the run's name, status, rows and path, and the logger's ids."""
+        return self._facts().line("Logger", self._ids_text())
+
+    def __rich__(self) -> Panel:
+        """Return a small panel for Rich."""
+        from skald.portrait import panel
+
+        return panel(self._facts(), self._ids_text())
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the run, and the logger's ids."""
+        from skald.portrait import page
+
+        return page(self.run, self._ids_text())
+
+    def _facts(self) -> Facts:
+        from skald.portrait import Facts, facts_of
+
         session = self._session
-        state = "closed" if session.closed else "open"
-        return f"<skald.Logger {session} {state}, ids {self.ids}, {session.run or 'nothing on disk'}>"
+        return facts_of(session.run) if session.run else Facts(session.name, "disabled", None, Path())
+
+    def _ids_text(self) -> str:
+        return f"ids {self.ids}" if self.ids else ""
 
 
 def _check_secs(name: str, value: object) -> float:

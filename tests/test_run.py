@@ -268,17 +268,6 @@ def test_run_names_close_matches_of_an_unknown_metric(tmp_path: Path) -> None:
         run.wide("acuracy")
 
 
-def test_run_repr_is_one_line(tmp_path: Path) -> None:
-    """It names path and status, also of a run that is gone."""
-    run = log_some(tmp_path)
-    seen = repr(run)
-
-    shutil.rmtree(run.path)
-
-    assert seen == f"Run({str(tmp_path / 'a')!r}, finished)"
-    assert repr(run) == f"Run({str(tmp_path / 'a')!r}, gone)"
-
-
 def test_run_that_is_gone_raises_a_clear_error(tmp_path: Path) -> None:
     """A folder that was removed after the Run was made is told as what it is."""
     run = log_some(tmp_path)

@@ -1,0 +1,245 @@
+"""What a run, or the logger that writes it, looks like in a REPL, on a Rich console, and in a notebook.
+
+Invariant: looking never fails and never takes long, however many rows there are: what would is left out.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import itertools
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from skald.engine.count import count_rows
+from skald.errors import RunNotFoundError, SkaldError
+from skald.record.info import read_info, read_status
+from skald.record.params import read_params
+from skald.schema import METRIC, VALUE
+
+if TYPE_CHECKING:
+    import polars as pl
+    from rich.panel import Panel
+
+MOST_SERIES: Final = 12
+MOST_PARAMS: Final = 24
+MOST_UNCOMPACTED_ROWS: Final = 1_000_000
+"""Above, a summary would take a second."""
+CURVE_SECS: Final = 0.15
+"""When so much time has gone into curves no other is begun."""
+CURVE_POINTS: Final = 100
+MOST_SAMPLES: Final = 100_000
+"""Of a longer curve evenly spaced values stand for all."""
+CURVE_SIZE: Final = (150, 26)
+
+COLORS: Final = {
+    "running": "#0e7490",
+    "finished": "#15803d",
+    "stopped": "#b45309",
+    "failed": "#dc2626",
+    "crashed": "#dc2626",
+}
+RICH_COLORS: Final = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "crashed": "red"}
+
+
+class Run(Protocol):
+    """What is asked of a `skald.Run`."""
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+
+    @property
+    def metrics(self) -> pl.LazyFrame:
+        """Its rows."""
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Its metrics."""
+
+    def summary(self) -> pl.DataFrame:
+        """Return a row for each of its series."""
+
+
+class Facts(NamedTuple):
+    """What is told of a run in one line."""
+
+    name: str
+    status: str
+    rows: int | None
+    """None where they cannot be counted."""
+    path: Path
+    uncompacted: int = 0
+    tags: Sequence[str] = ()
+    notes: str = ""
+    started: dt.datetime | None = None
+
+    @property
+    def counted(self) -> str:
+        """How many rows there are: `1,234 rows`."""
+        return "" if self.rows is None else f"{self.rows:,} row{'' if self.rows == 1 else 's'}"
+
+    def line(self, kind: str, *more: str) -> str:
+        """Return `Run('name', finished, 1,234 rows, '/path')`."""
+        parts = [repr(self.name), self.status, self.counted, *more, repr(str(self.path))]
+        return f"{kind}({', '.join(filter(None, parts))})"
+
+
+def facts_of(path: Path) -> Facts:
+    """Return what can be told of a run; of one that is gone, or cannot be read, that it is."""
+    name = path.resolve().name
+    try:
+        info = read_info(path)
+        stored, uncompacted = count_rows(path)
+        return Facts(
+            name, read_status(path), stored + uncompacted, path, uncompacted, info.tags, info.notes, info.started
+        )
+    except RunNotFoundError:
+        return Facts(name, "gone", None, path)
+    except (OSError, SkaldError) as error:
+        return Facts(name, f"unreadable ({type(error).__name__})", None, path)
+
+
+def panel(facts: Facts, *more: str) -> Panel:
+    """Return a run as a panel for Rich."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    text = Text(facts.status, style=f"bold {RICH_COLORS.get(facts.status, 'red')}")
+    said = [facts.counted, _local(facts.started), *more, " ".join(f"#{tag}" for tag in facts.tags)]
+    for part in filter(None, said):
+        text.append(f"   {part}", style="default")
+    text.append(f"\n{facts.path}", style="dim")
+    if facts.notes:
+        text.append(f"\n{facts.notes}", style="italic")
+    return Panel(text, title=Text(facts.name, style="bold"), title_align="left", expand=False)
+
+
+def page(run: Run, *more: str) -> str:
+    """Return a run as HTML for a notebook, whose colours it takes: status, params, series with their curves."""
+    facts = facts_of(run.path)
+    head = [
+        f"<b>{_text(facts.name)}</b>",
+        f"<b style='color:{COLORS.get(facts.status, COLORS['failed'])}'>{_text(facts.status)}</b>",
+        *(_text(part) for part in (facts.counted, _local(facts.started), *more) if part),
+        *(f"#{_text(tag)}" for tag in facts.tags),
+        f"<span style='opacity:.6'>{_text(facts.path)}</span>",
+    ]
+    parts = [" &nbsp; ".join(head)]
+    if facts.notes:
+        parts.append(f"<i>{_text(facts.notes)}</i>")
+    if facts.rows is not None:
+        parts += [*_params(run.path), *_series(run, facts)]
+    lines = "".join(f"<div style='margin-bottom:.4em'>{part}</div>" for part in parts)
+    return f"<div class='skald-run' style='font-size:90%;line-height:1.5'>{lines}</div>"
+
+
+def _params(path: Path) -> Iterator[str]:
+    try:
+        params = dict(_dotted(read_params(path)))
+    except SkaldError as error:
+        yield f"params: {_text(error)}"
+        return
+    shown = itertools.islice(params.items(), MOST_PARAMS)
+    words = [f"<span style='opacity:.6'>{_text(name)}=</span>{_text(_short(value))}" for name, value in shown]
+    if len(params) > MOST_PARAMS:
+        words.append(f"and {len(params) - MOST_PARAMS:,} more")
+    if words:
+        yield " &nbsp; ".join(words)
+
+
+def _series(run: Run, facts: Facts) -> Iterator[str]:
+    """Yield a table of the series, of a large run that is not yet compacted only the names of its metrics."""
+    try:
+        if facts.uncompacted > MOST_UNCOMPACTED_ROWS:
+            names = ", ".join(map(_text, run.metric_names[:MOST_SERIES]))
+            yield f"{names} (not summed up here while so many rows are not compacted: run.summary())"
+        elif facts.rows:
+            yield _table(run, run.summary())
+    except (OSError, SkaldError) as error:
+        yield f"metrics: {_text(error)}"
+
+
+def _table(run: Run, summary: pl.DataFrame) -> str:
+    by = summary.columns[1 : summary.columns.index("count")]
+    names = [METRIC, *by, "count", "last", "min", "max"]
+    curves, began = {}, time.monotonic()
+    lines = [_row("th", [*names, ""])]
+    for number, series in enumerate(summary.head(MOST_SERIES).rows(named=True)):
+        if time.monotonic() - began < CURVE_SECS:
+            curves[number] = _curve(run, {name: series[name] for name in (METRIC, *by)})
+        cells = [_text("" if series[name] is None else _short(series[name])) for name in names]
+        lines.append(_row("td", [*cells, curves.get(number, "")]))
+    if len(summary) > MOST_SERIES:
+        lines.append(f"<tr><td>and {len(summary) - MOST_SERIES:,} more series</td></tr>")
+    return f"<table style='border-collapse:collapse;margin:0;color:inherit;background:none'>{''.join(lines)}</table>"
+
+
+def _row(tag: str, cells: Iterable[str]) -> str:
+    style = "text-align:left;padding:1px 12px 1px 0;background:none;color:inherit"
+    return "<tr>" + "".join(f"<{tag} style='{style}'>{cell}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _curve(run: Run, series: Mapping[str, Any]) -> str:
+    """Return the values of a series, in log order, as a small drawing."""
+    import polars as pl
+
+    is_one = [pl.col(name.removesuffix(" (id)")).eq_missing(pl.lit(value)) for name, value in series.items()]
+    values = run.metrics.filter(is_one).select(pl.col(VALUE)).collect(engine="streaming")[VALUE]
+    few = values.gather_every(max(1, len(values) // MOST_SAMPLES)).to_frame()
+    points = (
+        few.select(pl.when(pl.col(VALUE).is_finite()).then(VALUE))
+        .group_by(pl.int_range(pl.len()) * CURVE_POINTS // max(len(few), CURVE_POINTS), maintain_order=True)
+        .agg(pl.col(VALUE).mean())[VALUE]
+        .to_list()
+    )
+    return _svg(points)
+
+
+def _svg(points: Sequence[float | None]) -> str:
+    """Draw points from left to right in the colour of the text; where one is missing the line is broken."""
+    known = [point for point in points if point is not None]
+    if not known:
+        return ""
+    (width, height), low, high = CURVE_SIZE, min(known), max(known)
+    lines: list[list[str]] = [[]]
+    for place, point in enumerate(points):
+        if point is None:
+            lines.append([])
+            continue
+        x = place * (width - 4) / max(1, len(points) - 1) + 2
+        y = (high / 2 - point / 2) / (high / 2 - low / 2) if high > low else 0.5  # halves stay inside a float
+        lines[-1].append(f"{x:.1f},{2 + y * (height - 4):.1f}")
+    drawn = "".join(f"<polyline points='{' '.join(line if len(line) > 1 else line * 2)}'/>" for line in lines if line)
+    return (
+        f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' fill='none' stroke='currentColor' "
+        f"stroke-width='1.5' stroke-linecap='round' stroke-linejoin='round'>{drawn}</svg>"
+    )
+
+
+def _dotted(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in params.items():
+        if isinstance(value, Mapping) and value:
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:59]}…"  # noqa: PLR2004  as wide as a page of `skald show` allows
+
+
+def _local(moment: dt.datetime | None) -> str:
+    return f"started {moment.astimezone():%Y-%m-%d %H:%M:%S}" if moment else ""
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))
