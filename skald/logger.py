@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from skald.calls import Calls
+from skald.ending import Word, ending
 from skald.engine.batch import Batch
 from skald.errors import InvalidInputError, LoggerClosedError
 from skald.histogram import histogram_batches
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from rich.panel import Panel
 
     from skald.portrait import Facts
-    from skald.record.info import Status
     from skald.run import Run
 
 T = TypeVar("T")
@@ -267,7 +267,7 @@ class Logger(Messages):
         """Wait until the disk itself, not only the kernel, has everything that was logged."""
         self._session.sync()
 
-    def close(self, status: Status = "finished") -> None:
+    def close(self, status: Word = "finished") -> None:
         """Compact the metrics and end the run; closing again does nothing.
 
         Args:
@@ -286,10 +286,11 @@ class Logger(Messages):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the run, with a status that says how the block was left."""
+        left = ending(error)
         try:
-            if error is not None and _status_after(error) != "finished":
+            if error is not None and left.exception:
                 self._session.capture.tell(error)
-            self.close(_status_after(error))
+            self._session.close(*left)
         finally:
             self._session.capture.stop()
 
@@ -336,12 +337,6 @@ def _check_secs(name: str, value: object) -> float:
 def _check_param_name(name: object) -> None:
     if not isinstance(name, str) or not name:
         raise InvalidInputError(f"a param's name must be a str that is not empty, got {name!r:.80}")
-
-
-def _status_after(error: BaseException | None) -> Status:
-    if error is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-        return "finished"
-    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:

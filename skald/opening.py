@@ -15,12 +15,12 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 
 from skald.engine.claim import Claim, Owner, owners, run_lock
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
-from skald.engine.registry import write_kinds
+from skald.engine.registry import read_kinds, write_kinds
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
-from skald.layout import IDS, SEGMENTS, default_run_name, is_run, temporary
+from skald.layout import SEGMENTS, TEMPORARY_PREFIX, default_run_name, is_run, temporary
 from skald.record.consolefiles import finish_consoles
 from skald.record.environment import replace_environment
-from skald.record.info import RunInfo, read_info, write_info
+from skald.record.info import RunInfo, read_info, settle, write_info, writing
 from skald.record.info import Session as SessionInfo
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
@@ -116,7 +116,7 @@ def open_run(run: Path, mode: Mode, description: Description) -> Opened:
         if mode == "overwrite":
             _delete(run)
         elif mode == "new" or not is_run(run):
-            _check_free(run)
+            _check_free(run, mode)
         run.mkdir(parents=True, exist_ok=True)
         with run_lock(run):
             return _open_locked(run, mode, description)
@@ -150,18 +150,27 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     if alive and mode != "join":
         raise _written(run, alive)
     info = read_info(run) if there else _new_info(run, description)
-    was_finished = there and info.status == "finished"
-    claim = Claim(run)
-    if not alive:
-        replace_environment(info, description.environment)
-    now = dt.datetime.now(dt.UTC)
-    info.sessions.append(SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now))
-    info.status, info.ended = "running", None
-    write_info(run, info)
     if there:
         finish_consoles(run)
         _seed_kinds(run)
-    return Opened(run, claim, joined=bool(alive), was_finished=was_finished)
+    others = writing(info, alive)
+    settle(info, writing=others)
+    was_finished = there and not others and info.status == "finished"
+    claim = Claim(run)
+    _begin(info, claim, description, joined=bool(others))
+    write_info(run, info)
+    return Opened(run, claim, joined=bool(others), was_finished=was_finished)
+
+
+def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: bool) -> None:
+    """Enter this process among those that write the run."""
+    if not joined:
+        replace_environment(info, description.environment)
+        info.exception = None
+    now = dt.datetime.now(dt.UTC)
+    session = SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now, joined=joined)
+    info.sessions.append(session)
+    info.status, info.ended = "running", None
 
 
 def _new_info(run: Path, description: Description) -> RunInfo:
@@ -175,8 +184,12 @@ def _new_info(run: Path, description: Description) -> RunInfo:
 
 
 def _seed_kinds(run: Path) -> None:
-    """Let the writers of a run that was compacted know the kinds of its ids."""
-    if not (run / SEGMENTS / IDS).exists():
+    """Let the writers of a run that was compacted know the kinds of its ids.
+
+    Raises:
+        CorruptRunError: they cannot be read; nothing was changed.
+    """
+    if not read_kinds(run):
         from skald.engine.stored import stored_kinds
 
         kinds = stored_kinds(run)
@@ -184,10 +197,14 @@ def _seed_kinds(run: Path) -> None:
             write_kinds(run / SEGMENTS, kinds)
 
 
-def _check_free(run: Path) -> None:
-    if is_run(run):
-        raise _exists(run)
-    if run.is_dir() and any(entry.name != SEGMENTS for entry in run.iterdir()):
+def _check_free(run: Path, mode: Mode) -> None:
+    """Raise RunExistsError for what must not be written into: a run that is to be new, and other people's folders."""
+    names = [entry.name for entry in run.iterdir()] if run.is_dir() else []
+    foreign = [name for name in names if name != SEGMENTS and not name.startswith(TEMPORARY_PREFIX)]
+    if is_run(run):  # NOTE: asked after the listing: another process may be making the run right now
+        if mode == "new":
+            raise _exists(run)
+    elif foreign:
         raise RunExistsError(f"{run} is a folder with other things in it, and no run")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import builtins
 import os
 import sys
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
+
+from skald.ending import Ending, Word, ending
 
 
 class Session(Protocol):
@@ -15,7 +18,7 @@ class Session(Protocol):
     run: Path | None
     forked: bool
 
-    def close(self, status: Literal["finished", "stopped", "failed"]) -> None:
+    def close(self, status: Word, exception: str | None = None) -> None:
         """End it."""
 
     def after_fork(self) -> None:
@@ -43,6 +46,9 @@ def enter(session: Session) -> None:
     atexit.unregister(_at_exit)
     atexit.register(_at_exit)
     _sessions[id(session)] = session
+    processes = sys.modules.get("multiprocessing.process")
+    if processes is not None and processes.parent_process() is not None:
+        end_with_child(session)
 
 
 def leave(session: Session) -> None:
@@ -59,7 +65,7 @@ def end_with_child(session: Session) -> None:
     """Have a session closed at the end of a child of multiprocessing, which ends without atexit."""
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
-        util.Finalize(None, session.close, ("finished",), exitpriority=0)
+        util.Finalize(None, lambda: _close(session, _ending_of_child()), exitpriority=0)
 
 
 def _after_fork() -> None:
@@ -70,20 +76,27 @@ def _after_fork() -> None:
 def _at_exit() -> None:
     _join_children()
     for session in list(_sessions.values()):
-        try:
-            session.close(_status())
-        except Exception as error:  # noqa: BLE001 told, and the others are still to be closed
-            session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
+        _close(session, _ending())
 
 
-def _status() -> Literal["finished", "stopped", "failed"]:
+def _close(session: Session, ending: Ending) -> None:
+    try:
+        session.close(*ending)
+    except Exception as error:  # noqa: BLE001 told, and other sessions are still to be closed
+        session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
+
+
+def _ending() -> Ending:
     """Return how the interpreter ends: by the exception that it has told of on stderr, or well."""
-    if hasattr(sys, "ps1") or "IPython" in sys.modules:
-        return "finished"  # the last error of a person who went on
-    error = getattr(sys, "last_value", None)
-    if error is None:
-        return "finished"
-    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+    if hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__"):
+        return Ending()  # the last error of a person who went on
+    return ending(getattr(sys, "last_value", None))
+
+
+def _ending_of_child() -> Ending:
+    """Return how a child of multiprocessing ends, which is on its way out of its function."""
+    error = sys.exc_info()[1]
+    return Ending() if isinstance(error, SystemExit) else ending(error)  # as where a process cannot see it
 
 
 def _join_children() -> None:

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from skald import process
-from skald.engine.claim import Claim, owners, run_lock
+from skald.ending import Ending, Word
+from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.pending import Pending
@@ -43,14 +44,13 @@ from skald.opening import Description, Mode, Opened, open_run, open_scratch, ope
 from skald.record.capture import Capture
 from skald.record.console import warn
 from skald.record.environment import Gathering
-from skald.record.info import read_info, write_info
+from skald.record.info import live_writers, read_info, settle, write_info, writing
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import KIND_OF, Id, kind_error, widen
 
 if TYPE_CHECKING:
     from skald.engine.newest import Newest
-    from skald.record.info import Status
     from skald.system.sampler import Sampler
 
 MOST_WARNED: Final = 20
@@ -222,8 +222,8 @@ class Session:
                 with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
                     os.fsync(file.fileno())
 
-    def close(self, status: Status) -> None:
-        """End the session: seal, say how it ended, compact."""
+    def close(self, status: Word, exception: str | None = None) -> None:
+        """End the session: seal, say how it ended, and by which exception, compact."""
         writer = self._writer
         if self.closed and writer and is_held_here(writer.lock):
             return  # another thread is at it, and waits for the call that this one interrupted
@@ -238,13 +238,13 @@ class Session:
             with self.lock:
                 self.closed = True
             self.namespace.empty()
-            self._end(status)
+            self._end(Ending(status, exception))
             self._tell_refused()
             self.file.close()
             self._ended = True
             process.leave(self)
 
-    def _end(self, status: Status) -> None:
+    def _end(self, ending: Ending) -> None:
         writer, run = self._writer, self.run
         if writer is None:
             return
@@ -256,7 +256,7 @@ class Session:
             raise _rows_wait(writer.waiting_rows, fault)
         try:
             if run is not None and not self.forked:
-                self._write_status(run, status)
+                self._write_status(run, ending)
         finally:
             self.capture.leave_folder()
             writer.release()
@@ -269,16 +269,15 @@ class Session:
             kinds = ", ".join(f"{count} x {kind}" for kind, count in self.refused.most_common())
             self.warn(f"run {self} is without what was refused: {kinds}")
 
-    def _write_status(self, run: Path, status: Status) -> None:
-        """Say how this session ended; the run has ended with its last writer."""
-        now = dt.datetime.now(dt.UTC)
+    def _write_status(self, run: Path, ending: Ending) -> None:
+        """Say how this process ended; the run has ended with its last one."""
         with run_lock(run):
             info = read_info(run)
             for session in info.sessions:
                 if session.writer == self._writer_name:
-                    session.status, session.ended = status, now
-            if set(owners(run)) <= {self._writer_name}:
-                info.status, info.ended = status, now
+                    session.status, session.exception = ending
+                    session.ended = dt.datetime.now(dt.UTC)
+            settle(info, writing=writing(info, live_writers(run)))
             write_info(run, info)
 
     def _compact(self, run: Path) -> None:

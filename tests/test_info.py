@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+import skald
 from skald import layout
+from skald.engine.claim import Claim
 from skald.engine.lock import FileLock
 from skald.errors import CorruptRunError, FormatVersionError, RunNotFoundError, StorageError
-from skald.record.info import RunInfo, Session, live_writers, read_info, read_status, write_info
+from skald.record.info import RunInfo, Session, live_writers, read_info, read_status, settle, write_info
 
 STARTED = dt.datetime(2026, 11, 23, 8, 15, 0, 123_456, tzinfo=dt.UTC)
 HOLD_LOCK = """
@@ -106,6 +109,7 @@ def test_info_of_no_run_is_an_error_that_names_the_path(name: str, tmp_path: Pat
         b"7",
         b"\xff",
         b"{}",
+        b"[" * 100_000,
         b'{"format": 1}',
         b'{"format": 1, "name": 3}',
     ],
@@ -161,6 +165,17 @@ def test_info_is_whole_for_whoever_reads_meanwhile(tmp_path: Path) -> None:
     assert sizes == {1}
 
 
+# What run.json and the locks together say.
+
+
+def sessions_of(*words: str) -> list[Session]:
+    """Return processes that wrote a run beside each other, from the words that they left: w1, w2, ..."""
+    return [
+        Session(writer=f"w{k}", host="node", pid=k, started=STARTED, status=word, joined=k > 1)  # type: ignore[arg-type]
+        for k, word in enumerate(words, 1)
+    ]
+
+
 @pytest.mark.parametrize("word", ["finished", "stopped", "failed", "crashed"])
 def test_status_of_an_ended_run_is_the_word_written(word: str, tmp_path: Path) -> None:
     """Whoever still holds a lock: the word is the last one."""
@@ -172,13 +187,79 @@ def test_status_of_an_ended_run_is_the_word_written(word: str, tmp_path: Path) -
 
 
 def test_status_is_running_while_one_writer_lives(tmp_path: Path) -> None:
-    """The dead among several writers change nothing."""
-    write_info(tmp_path, info_of())
+    """The dead and the ended among several writers change nothing."""
+    write_info(tmp_path, info_of(sessions=sessions_of("running", "failed", "running")))
     writer_lock(tmp_path, "w1").path.touch()
 
-    with writer_lock(tmp_path, "w2"):
+    with writer_lock(tmp_path, "w3"):
         assert read_status(tmp_path) == "running"
-        assert live_writers(tmp_path) == ["w2"]
+        assert live_writers(tmp_path) == ["w3"]
+
+
+def test_status_ignores_writers_that_are_not_in_the_file(tmp_path: Path) -> None:
+    """A child that was forked writes on after its parent has died: the run has crashed all the same."""
+    write_info(tmp_path, info_of())
+
+    with writer_lock(tmp_path, "w2"):
+        assert read_status(tmp_path) == "crashed"
+
+
+@pytest.mark.parametrize("alone", ["finished", "stopped", "failed"])
+def test_status_is_the_word_of_the_last_process_when_two_close_at_once(alone: str, tmp_path: Path) -> None:
+    """Where each saw the other alive, neither ended the run in run.json, but their words are there."""
+    write_info(tmp_path, info_of(sessions=sessions_of("finished", alone)))
+
+    assert read_status(tmp_path) == alone
+
+
+@pytest.mark.parametrize(
+    ("words", "worst"),
+    [
+        (["finished"], "finished"),
+        (["finished", "stopped", "finished"], "stopped"),
+        (["stopped", "failed", "finished"], "failed"),
+        (["failed", "running", "stopped"], "crashed"),
+        ([], "crashed"),
+    ],
+)
+def test_settled_run_has_the_worst_word_of_its_processes(words: list[str], worst: str) -> None:
+    """Crashed, then failed, then stopped, then finished; who left no word has crashed."""
+    info = info_of(sessions=sessions_of(*words))
+
+    settle(info, writing=())
+
+    assert info.status == worst
+
+
+def test_settled_run_has_the_exception_of_the_worst_that_has_one() -> None:
+    """Where one process fails, what ends the others is not the reason."""
+    info = info_of(sessions=sessions_of("stopped", "running", "failed", "failed"))
+    for session, exception in zip(info.sessions, ["SystemExit(143)", None, "E: first", "E: second"], strict=True):
+        session.exception = exception
+
+    settle(info, writing=())
+
+    assert (info.status, info.exception) == ("crashed", "E: first")
+
+
+def test_settled_run_counts_the_processes_since_it_was_resumed() -> None:
+    """What came before the last process that found nobody writing is of another session."""
+    info = info_of(sessions=[*sessions_of("running", "failed"), *sessions_of("finished", "finished")])
+
+    settle(info, writing=())
+
+    assert [session.status for session in info.sessions] == ["crashed", "failed", "finished", "finished"]
+    assert (info.status, info.exception) == ("finished", None)
+
+
+def test_settled_run_goes_on_while_a_process_writes_it() -> None:
+    """The dead are said to be dead, and the run is running."""
+    info = info_of(sessions=sessions_of("running", "running"))
+
+    settle(info, writing=["w2"])
+
+    assert [session.status for session in info.sessions] == ["crashed", "running"]
+    assert (info.status, info.ended) == ("running", None)
 
 
 def test_status_of_a_killed_run_is_crashed(tmp_path: Path) -> None:
@@ -211,21 +292,103 @@ def test_status_of_a_run_without_segments_that_says_running_is_crashed(tmp_path:
 def test_status_is_never_crashed_while_a_writer_closes(tmp_path: Path) -> None:
     """Who writes the last word between a reader's look at run.json and its look at the lock is not taken for dead."""
     write_info(tmp_path, info_of())
-    locks = [writer_lock(tmp_path, writer).path for writer in ("w1", "w2")]
-    for lock in locks:
-        os.mkfifo(lock)  # who looks at it waits until somebody opens the other end
+    lock = writer_lock(tmp_path, "w1").path
+    os.mkfifo(lock)  # who looks at it waits until somebody opens the other end
     seen: list[str] = []
     reader = threading.Thread(target=lambda: seen.append(read_status(tmp_path)), daemon=True)
     reader.start()
 
-    ends = [os.open(locks[0], os.O_WRONLY)]  # the reader has seen `running` and is on its way
+    end = os.open(lock, os.O_WRONLY)  # the reader has seen `running` and is on its way
     write_info(tmp_path, info_of(status="finished"))
-    ends += [os.open(lock, os.O_RDWR) for lock in locks]
+    lock.unlink()
+    os.close(end)
     reader.join()
-    for end in ends:
-        os.close(end)
 
     assert seen == ["finished"]
+
+
+# A writer on another host.
+
+
+def other_host(run: Path, *, age_secs: float, monkeypatch: pytest.MonkeyPatch, mount: str) -> None:
+    """Make the folder of a writer on another host, whose lock this host does not see; the disk is mounted so."""
+    mounts = run.parent / "mounts"
+    mounts.write_text(f"none / {mount} 0 0\n", encoding="utf-8")
+    monkeypatch.setattr("skald.engine.storage._MOUNTS", mounts)
+    lock = writer_lock(run, "w1").path
+    lock.write_text('{"host": "elsewhere", "pid": 7}', encoding="utf-8")
+    os.utime(lock, times=(0, time.time() - age_secs))
+    write_info(run, info_of())
+
+
+@pytest.mark.parametrize(
+    ("mount", "young"),
+    [
+        ("ext4 rw", "crashed"),
+        ("nfs4 rw,local_lock=none", "crashed"),
+        ("nfs rw,nolock,local_lock=all", "running"),
+        ("nfs rw,local_lock=flock", "running"),
+        ("lustre rw,flock", "crashed"),
+        ("lustre rw,localflock", "running"),
+        ("beegfs rw", "running"),
+        ("fuse.sshfs rw", "running"),
+    ],
+)
+def test_status_of_a_writer_on_another_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mount: str, young: str
+) -> None:
+    """Its lock counts where this host would see it, else its files' time: it is gone when they are a minute old."""
+    for age_secs, status in ((20, young), (70, "crashed")):
+        run = tmp_path / str(age_secs) / "run"
+        run.mkdir(parents=True)
+        other_host(run, age_secs=age_secs, monkeypatch=monkeypatch, mount=mount)
+
+        assert read_status(run) == status
+
+
+def test_writer_on_another_host_that_gave_its_lock_back_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However young its files are: it says so in the lock file."""
+    other_host(tmp_path / "run", age_secs=70, monkeypatch=monkeypatch, mount="beegfs rw")
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr("platform.node", lambda: "elsewhere")
+        claim = Claim(tmp_path / "run")
+    alive = live_writers(tmp_path / "run")
+
+    claim.release()
+
+    assert alive == [claim.name]
+    assert live_writers(tmp_path / "run") == []
+
+
+def test_compaction_leaves_a_writer_on_another_host_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its folder stays while it gives signs of life, although its lock can be had, and goes when it is silent."""
+    other_host(tmp_path / "run", age_secs=20, monkeypatch=monkeypatch, mount="beegfs rw")
+    lock = tmp_path / "run" / layout.SEGMENTS / "w1" / layout.WRITER_LOCK
+
+    skald.compact(tmp_path / "run")
+    assert lock.exists()
+    os.utime(lock, times=(0, time.time() - 70))
+    skald.compact(tmp_path / "run")
+
+    assert not lock.exists()
+
+
+def test_writer_whose_lock_others_do_not_see_touches_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that logs nothing for a while gives a sign of life to other hosts."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text("none / beegfs rw 0 0\n", encoding="utf-8")
+    monkeypatch.setattr("skald.engine.storage._MOUNTS", mounts)
+    monkeypatch.setattr("skald.engine.staged.SIGN_SECS", 0.0)
+    monkeypatch.setattr("skald.engine.staged.FLUSH_SECS", 0.002)
+
+    with skald.Logger("run", tmp_path) as logger:
+        (lock,) = logger.run.path.glob(f"{layout.SEGMENTS}/*/{layout.WRITER_LOCK}")
+        os.utime(lock, times=(0, 0))
+        deadline = time.monotonic() + 30
+        while lock.stat().st_mtime == 0:
+            assert time.monotonic() < deadline
 
 
 def test_live_writers_are_the_locked_ones_oldest_first(tmp_path: Path) -> None:

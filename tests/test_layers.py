@@ -16,8 +16,8 @@ LAYERS = {
     "words": "errors layout schema durable values notice",
     "engine": "engine",
     "record": "record",
-    "api": "system scope calls board progress latebar compacting opening session process portrait logger run"
-    " selection summary wide histogram",
+    "api": "system scope calls board progress latebar compacting opening ending session process portrait logger"
+    " run selection summary wide histogram",
     "package": "__init__",
     "faces": "cli",
 }

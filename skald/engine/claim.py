@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
-from skald.engine.storage import choose_mode
+from skald.engine.storage import choose_mode, locks_reach
 from skald.layout import RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
+
+SIGN_SECS: Final = 60.0
+"""A writer on another host, whose lock is not seen here, counts as gone when its files are older than this."""
 
 
 class Owner(msgspec.Struct):
@@ -50,7 +56,9 @@ class Claim:
 
     def release(self) -> None:
         """Say that the writer is done; its folder stays for compaction."""
-        self._lock.release()
+        if self._lock.held:
+            self._lock.write(b"")  # for hosts that do not see the lock: its files are still young
+            self._lock.release()
 
 
 @contextmanager
@@ -75,13 +83,23 @@ def run_lock(run: Path) -> Iterator[None]:
 
 def owners(run: Path) -> dict[str, Owner | None]:
     """Return the writers of a run that are alive; None where a lock file does not say who it is."""
-    alive: dict[str, Owner | None] = {}
     folder = run / SEGMENTS
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
-        path = entry / WRITER_LOCK
-        if is_locked(path):
-            try:
-                alive[entry.name] = msgspec.json.decode(path.read_bytes(), type=Owner)
-            except (OSError, msgspec.DecodeError):
-                alive[entry.name] = None
-    return alive
+    entries = sorted(folder.iterdir()) if folder.is_dir() else ()
+    return {entry.name: _owner(entry) for entry in entries if is_locked(entry / WRITER_LOCK) or gives_sign(entry)}
+
+
+def gives_sign(folder: Path) -> bool:
+    """Tell whether a writer whose lock is not seen here lives: on another host, and its files are young."""
+    owner = _owner(folder)
+    if owner is None or owner.host == platform.node() or locks_reach(folder):
+        return False
+    with contextlib.suppress(FileNotFoundError):
+        return time.time() - max(entry.stat().st_mtime for entry in folder.iterdir()) < SIGN_SECS
+    return False  # removed meanwhile, and nobody removes what lives
+
+
+def _owner(folder: Path) -> Owner | None:
+    try:
+        return msgspec.json.decode((folder / WRITER_LOCK).read_bytes(), type=Owner)
+    except (OSError, msgspec.DecodeError):
+        return None

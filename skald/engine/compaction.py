@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from skald.durable import sync_folder, unlink
+from skald.engine.claim import gives_sign
 from skald.engine.feeds import Surveyed, survey
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
 from skald.engine.rewrite import Plan, Progress, remove_other_format, rewrite
@@ -181,10 +182,10 @@ def _seized(run: Path, finished: Collection[Path]) -> Iterator[_Writers]:
 
 
 def _is_dead(lock: FileLock) -> bool:
-    """Take the lock of a dead writer; a reader that probes it meanwhile is waited for."""
+    """Take the lock of a dead writer, with others, so that to a reader its writer still is dead."""
     if os.name != "nt" and is_locked(lock.path):  # nobody but its writer holds it alone
         return False
-    return lock.acquire(PATIENCE_SECS)
+    return not gives_sign(lock.path.parent) and lock.acquire(PATIENCE_SECS, shared=True)
 
 
 def _compact_writers(

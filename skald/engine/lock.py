@@ -99,8 +99,10 @@ class FileLock:
         """Whether this object holds the lock."""
         return self._file is not None or self._outer is not None
 
-    def acquire(self, timeout_secs: float | None = None, *, create: bool = True) -> bool:
+    def acquire(self, timeout_secs: float | None = None, *, create: bool = True, shared: bool = False) -> bool:
         """Take the lock; tell whether it was had in time (None: wait for ever).
+
+        A shared one (where the system knows such) keeps others from holding it alone, and `is_locked` says no.
 
         Raises:
             FileNotFoundError: the folder is not there, or the file is not and `create` is False.
@@ -112,7 +114,7 @@ class FileLock:
         deadline = None if timeout_secs is None else time.monotonic() + timeout_secs
         while True:
             file = _LockFile(self.path, "r+", opener=_create if create else None)
-            if _try_lock(file.fileno(), shared=False):
+            if _try_lock(file.fileno(), shared=shared):
                 if _stands(file.fileno(), self.path):
                     self._file = file
                     _note(_held, key, self)
@@ -127,9 +129,10 @@ class FileLock:
             time.sleep(POLL_SECS)
 
     def write(self, data: bytes) -> None:
-        """Put `data` into the locked file, for those who find it locked."""
+        """Put `data` into the locked file, in place of what is there, for those who find it locked."""
         assert self._file is not None
         self._file.seek(0)
+        self._file.truncate()
         self._file.write(data)
 
     def release(self) -> None:
@@ -205,7 +208,7 @@ def is_held_here(lock: threading.RLock) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether somebody holds the lock on `path`, without getting in anybody's way."""
+    """Tell whether somebody holds the lock on `path` alone, without getting in anybody's way."""
     try:
         descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):

@@ -12,6 +12,7 @@ import msgspec
 
 from skald.durable import is_full, write_atomic
 from skald.engine.lock import FileLock
+from skald.errors import CorruptRunError
 from skald.layout import FORMAT_VERSION, IDS, RUN_LOCK, SEGMENTS, check_format
 from skald.schema import KIND_OF, Id, Kinds, kind_error, widen
 
@@ -90,9 +91,26 @@ def write_kinds(segments: Path, kinds: Kinds) -> None:
 
 def _read(path: Path) -> Kinds:
     try:
-        said = msgspec.json.decode(path.read_bytes())
+        said = msgspec.json.decode(path.read_bytes(), type=_File)
     except FileNotFoundError:
         return {}
-    check_format(said.get("format"), path)
-    kinds: Kinds = said["kinds"]
-    return kinds
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _corrupt(error, path) from error
+    check_format(said.format, path)
+    try:
+        return msgspec.convert(said.kinds, Kinds)
+    except msgspec.ValidationError as error:
+        raise _corrupt(error, path) from error
+
+
+class _File(msgspec.Struct):
+    """What the file holds; a newer Skald may have other kinds."""
+
+    format: int
+    kinds: object
+
+
+def _corrupt(error: Exception, path: Path) -> CorruptRunError:
+    corrupt = CorruptRunError(f"the kinds of the run's ids cannot be read: {error}, in {path}")
+    corrupt.add_note("hint: remove the file; the rows say their kinds too")
+    return corrupt

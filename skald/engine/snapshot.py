@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
-import msgspec
-
 from skald.engine.registry import read_kinds
 from skald.engine.stored import Stored, open_stored
 from skald.errors import CorruptRunError, RunNotFoundError
@@ -125,7 +123,7 @@ def registered_kinds(run: Path) -> Kinds:
     """Return the kinds in `segments/ids.json`; none where it is missing or damaged, as each segment repeats its own."""
     try:
         return read_kinds(run)
-    except (msgspec.MsgspecError, LookupError, AttributeError, TypeError):
+    except CorruptRunError:
         return {}
 
 

@@ -29,6 +29,8 @@ WHOLE_BYTES: Final = 1 << 18
 """Up to this size a segment is written whole."""
 PATIENCE_SECS: Final = 10.0
 """How long `stop` waits for a full disk."""
+SIGN_SECS: Final = 15.0
+"""How often a writer says to hosts that do not see its lock that it lives."""
 MOST_WAITING_BYTES: Final = 1 << 28
 """How much memory may wait for a disk that takes nothing."""
 
@@ -179,20 +181,30 @@ def _data_sync(descriptor: int) -> None:
 class Flusher:
     """The one thread of a writer that writes its staged segments."""
 
-    def __init__(self) -> None:
-        """Start with nothing to write; the thread starts with the first segment."""
+    def __init__(self, sign: Path | None = None) -> None:
+        """Start with nothing to write; the thread starts with the first segment.
+
+        Args:
+            sign: a file to touch now and then, from now on: its time says that the writer lives.
+        """
+        self._sign = sign
         self._staged: list[Staged] = []
         self._lock = threading.RLock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._fault = ""
+        if sign:
+            self._start()
 
     def add(self, staged: Staged) -> None:
         """Take a segment under care until it is sealed and written."""
         self._staged.append(staged)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="skald-flush", daemon=True)
-            self._thread.start()
+            self._start()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="skald-flush", daemon=True)
+        self._thread.start()
 
     @property
     def waiting_bytes(self) -> int:
@@ -200,8 +212,13 @@ class Flusher:
         return sum(staged.waiting_bytes for staged in self._staged)
 
     def _run(self) -> None:
+        touched = time.monotonic()
         while not self._stop.wait(FLUSH_SECS):
             self.flush()
+            if self._sign and time.monotonic() - touched >= SIGN_SECS:
+                touched = time.monotonic()
+                with contextlib.suppress(OSError):  # what is wrong with the folder is told where rows are written
+                    os.utime(self._sign)
 
     def flush(self) -> OSError | None:
         """Write everything committed; return the fault of the disk, if it has one.

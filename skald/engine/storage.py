@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from skald.durable import replace
 from skald.engine.blueprint import SEALED_AT
@@ -28,7 +28,10 @@ _NETWORK: Final = (
     "nfs", "smb", "cifs", "lustre", "gpfs", "wekafs", "beegfs", "ceph", "glusterfs", "afs", "9p", "panfs", "orangefs",
     "pvfs2", "gfs2", "ocfs2", "webdav", "virtiofs", "vboxsf", "prl_fs", "fuse", "drvfs",
 )  # fmt: skip
+_LOCKING: Final = ("nfs", "nfs4", "lustre", "gpfs", "ceph", "ocfs2", "gfs2")
+"""Network file systems whose locks are seen by all hosts, unless they are mounted otherwise."""
 _COPY_ON_WRITE: Final = ("btrfs", "zfs", "bcachefs")
+_MOUNTS = Path("/proc/self/mounts")
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _POPULATE_WRITE: Final = 23
 """MADV_POPULATE_WRITE of Linux 5.14: fault all pages in, for writing."""
@@ -147,27 +150,52 @@ def is_network(folder: Path) -> bool:
     return file_system(folder).lower().startswith(_NETWORK)
 
 
+def locks_reach(folder: Path) -> bool:
+    """Tell whether everybody who can open a file in `folder` sees the locks on it, on other hosts too."""
+    mount = _mount_of(folder)
+    kind = mount.kind.lower()
+    if not kind.startswith(_NETWORK):
+        return True
+    if kind == "lustre" and "flock" not in mount.options:
+        return False
+    return kind in _LOCKING and mount.options.isdisjoint(("nolock", "local_lock=all", "local_lock=flock"))
+
+
 def file_system(folder: Path) -> str:
     """Return the type of the file system that holds `folder`, an empty string where it is unknown."""
-    best = ("", "")
+    return _mount_of(folder).kind
+
+
+class _Mount(NamedTuple):
+    point: str
+    kind: str
+    options: frozenset[str] = frozenset()
+
+
+def _mount_of(folder: Path) -> _Mount:
+    best = _Mount("", "")
     here = os.path.realpath(folder)
-    for point, kind in _mounts():
-        inside = here == point or here.startswith(point.rstrip(os.sep) + os.sep)
-        if inside and len(point) >= len(best[0]):
-            best = (point, kind)
-    return best[1]
+    for mount in _mounts():
+        inside = here == mount.point or here.startswith(mount.point.rstrip(os.sep) + os.sep)
+        if inside and len(mount.point) >= len(best.point):
+            best = mount
+    return best
 
 
-def _mounts() -> list[tuple[str, str]]:
-    """List mount points and types; on Linux from the kernel, as psutil takes 20 ms to load."""
+def _mounts() -> list[_Mount]:
+    """List what is mounted; on Linux from the kernel, as psutil takes 20 ms to load."""
     try:
-        lines = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        lines = _MOUNTS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         import psutil
 
-        return [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+        parts = psutil.disk_partitions(all=True)
+        return [_Mount(part.mountpoint, part.fstype, frozenset(part.opts.split(","))) for part in parts]
     fields = [line.split(" ") for line in lines]
-    return [(_OCTAL.sub(lambda code: chr(int(code[1], 8)), point), kind) for _, point, kind, *_ in fields]
+    return [
+        _Mount(_OCTAL.sub(lambda code: chr(int(code[1], 8)), point), kind, frozenset(options.split(",")))
+        for _, point, kind, options, *_ in fields
+    ]
 
 
 def create(path: Path, size: int, parts: Parts, *, reserve: bool, check: Callable[[], None] = lambda: None) -> int:

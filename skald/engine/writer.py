@@ -31,9 +31,9 @@ from skald.engine.registry import Registry, merge_kinds
 from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
 from skald.engine.source import BLOCK_ROWS
 from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
-from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
+from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network, locks_reach
 from skald.errors import LoggerClosedError, SkaldError, StorageError
-from skald.layout import segment_name, segment_number
+from skald.layout import WRITER_LOCK, segment_name, segment_number
 from skald.notice import tell
 from skald.schema import METRIC, Id, Kind, Kinds, fit_id
 
@@ -96,7 +96,7 @@ class Writer:
         self._process = os.getpid()
         self.mode = choose_mode(claim.folder) if claim else "volatile"
         self._network = bool(claim) and self.mode == "staged" and is_network(claim.folder)  # type: ignore[union-attr]
-        self._flusher = Flusher()
+        self._flusher = Flusher(claim.folder / WRITER_LOCK if claim and not locks_reach(claim.folder) else None)
         self._numbers, self._stream_numbers = itertools.count(), itertools.count()
         self._streams: dict[tuple[str, ...], Stream] = {}
         self._by_call: dict[tuple[str, ...], Stream] = {}

@@ -1,14 +1,15 @@
 """What run.json holds: the identity of a run, its status, and the sessions that wrote it.
 
-Invariant: run.json says `running` from before the first row of a session until after its last;
-a run that says so while no writer holds its lock has crashed.
+Invariant: run.json says `running` of a process from before its first row until after its last; one of which it says
+so while it does not hold its writer's lock has crashed. Forked children are not in run.json.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -20,6 +21,8 @@ from skald.errors import CorruptRunError, RunNotFoundError, StorageError
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
 MetricsFormat = Literal["parquet", "csv"]
 
+_WORST_FIRST: Final = ("crashed", "failed", "stopped", "finished")
+
 
 class Session(msgspec.Struct, kw_only=True):
     """One process's time at a run, from opening its writer to closing it; times are UTC."""
@@ -30,6 +33,9 @@ class Session(msgspec.Struct, kw_only=True):
     started: dt.datetime
     ended: dt.datetime | None = None
     status: Status = "running"
+    joined: bool = False
+    """Whether another process was writing the run as this one came: a run is begun or resumed by those that did not."""
+    exception: str | None = None
     environment: dict[str, Any] = {}
     """Of a session before the last: what was different then."""
 
@@ -85,14 +91,41 @@ def write_info(run: Path, info: RunInfo) -> None:
 
 
 def read_status(run: Path) -> Status:
-    """Return the status of a run: the word written, or `crashed` where its writers left none."""
+    """Return the status of a run: `running` while a process writes it, then the worst word of its last processes."""
     info = read_info(run)
-    while info.status == "running" and not live_writers(run):
+    while info.status == "running" and not writing(info, live_writers(run)):
         # NOTE: who closed or opened the run between the two looks has changed run.json meanwhile
         before, info = info, read_info(run)
         if info == before:
-            return "crashed"
+            settle(info, writing=())
     return info.status
+
+
+def writing(info: RunInfo, alive: Collection[str]) -> list[str]:
+    """Return which of the living writers belong to processes that have not said their last word."""
+    return [session.writer for session in info.sessions if session.status == "running" and session.writer in alive]
+
+
+def settle(info: RunInfo, *, writing: Collection[str]) -> None:
+    """Say of processes that are gone without a word that they crashed; end the run if none is writing it.
+
+    Its status is then the worst word of the processes since it was begun or last resumed. The exception is the one
+    of the worst of them that has one: where a process fails others are killed.
+    """
+    for session in info.sessions:
+        if session.status == "running" and session.writer not in writing:
+            session.status = "crashed"
+    last = sorted(_last(info.sessions), key=lambda session: _WORST_FIRST.index(session.status))
+    info.exception = next((session.exception for session in last if session.exception), None)
+    if not writing:
+        info.status = last[0].status if last else "crashed"
+        info.ended = max((session.ended for session in last if session.ended), default=None)
+
+
+def _last(sessions: Sequence[Session]) -> Sequence[Session]:
+    """Return the processes since the run was begun or last resumed."""
+    begun = max((number for number, session in enumerate(sessions) if not session.joined), default=0)
+    return [session for session in sessions[begun:] if session.status != "running"]
 
 
 def live_writers(run: Path) -> list[str]:
@@ -106,8 +139,10 @@ def _read(path: Path) -> dict[str, Any] | None:
         found = msgspec.json.decode(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptRunError(f"{error}, in {path}") from error
+    except OSError as error:
+        raise StorageError(error.errno, f"cannot be read: {error.strerror}, in {path}") from error
     if not isinstance(found, dict):
         raise CorruptRunError(f"run.json must hold an object, got {type(found).__name__}, in {path}")
     layout.check_format(found.get("format"), path)

@@ -1,0 +1,68 @@
+"""How a process ends a run: what an exception that leaves the block, or the interpreter, says of the run's status."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any, Final, Literal, NamedTuple
+
+Word = Literal["finished", "stopped", "failed"]
+
+LONGEST_TEXT: Final = 10_000
+_TERMINATED: Final = 128 + signal.SIGTERM
+
+
+class Ending(NamedTuple):
+    """The status that a process leaves, and the type and text of the exception that ended it."""
+
+    status: Word = "finished"
+    exception: str | None = None
+
+
+def ending(error: BaseException | None) -> Ending:
+    """Return how a run ends with this exception (None: without one)."""
+    if error is None or (isinstance(error, SystemExit) and not _is_failure(error)):
+        return Ending()
+    is_stop = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and _is_signalled(error))
+    return Ending("stopped" if is_stop else "failed", _described(error))
+
+
+def _is_failure(error: SystemExit) -> bool:
+    """Tell whether the process exits with another code than 0, or because of a signal."""
+    is_zero = error.code is None or (isinstance(error.code, int) and error.code == 0)
+    return not is_zero or _is_signalled(error)
+
+
+def _is_signalled(error: SystemExit) -> bool:
+    """Tell whether a signal handler raised the exception, or it says so by its code."""
+    if isinstance(error.code, int) and error.code == _TERMINATED:
+        return True
+    return any(_is_handler(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def _is_handler(frame: FrameType) -> bool:
+    """Tell whether Python called a function as it calls signal handlers: with a signal's number, and a frame."""
+    given = list(_arguments(frame))
+    return any(
+        isinstance(number, int) and isinstance(interrupted, FrameType)
+        for number, interrupted in itertools.pairwise(given)
+    )
+
+
+def _arguments(frame: FrameType) -> Iterator[Any]:
+    """Go through the positional arguments of a call, those in `*args` among them."""
+    code, values = frame.f_code, frame.f_locals
+    for name in code.co_varnames[: code.co_argcount]:
+        yield values.get(name)
+    if code.co_flags & 0x04:  # NOTE: inspect.CO_VARARGS; inspect takes 10 ms to load
+        yield from values.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], ())
+
+
+def _described(error: BaseException) -> str:
+    """Return the type and text of an exception; with the code of a SystemExit, whose text is the code."""
+    if isinstance(error, SystemExit):
+        return f"SystemExit({error.code!r})"[:LONGEST_TEXT]
+    return "".join(traceback.format_exception_only(error)).strip()[:LONGEST_TEXT]

@@ -1,0 +1,356 @@
+"""The status that a run has after each way in which its processes can end, with real processes."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from logged import program, start, values
+
+import skald
+from skald.layout import SEGMENTS
+
+BLOCK = """
+import os, signal, sys, skald
+with skald.Logger("run", ".") as logger:
+    logger.log_metric("loss", 0.5)
+    {}
+"""
+NO_BLOCK = """
+import os, signal, sys, skald
+logger = skald.Logger("run", ".")
+logger.log_metric("loss", 0.5)
+{}
+"""
+INTERRUPT = "os.kill(os.getpid(), signal.SIGINT); signal.pause()"
+TERM = "os.kill(os.getpid(), signal.SIGTERM)"
+
+
+def handled(handler: str) -> str:
+    """Return statements that install a handler of SIGTERM, and send the signal."""
+    return f"signal.signal(signal.SIGTERM, {handler}); {TERM}; signal.pause()"
+
+
+ENDS = {
+    "block ends": (BLOCK, "pass", "finished", None),
+    "sys.exit() in the block": (BLOCK, "sys.exit()", "finished", None),
+    "sys.exit(0) in the block": (BLOCK, "sys.exit(0)", "finished", None),
+    "close() without a block": (NO_BLOCK, "logger.close(); os._exit(1)", "finished", None),
+    "end of the script": (NO_BLOCK, "", "finished", None),
+    "exception in the block": (BLOCK, "raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
+    "sys.exit(3) in the block": (BLOCK, "sys.exit(3)", "failed", "SystemExit(3)"),
+    "sys.exit(text) in the block": (BLOCK, "sys.exit('no data')", "failed", "SystemExit('no data')"),
+    "Ctrl-C in the block": (BLOCK, INTERRUPT, "stopped", "KeyboardInterrupt"),
+    "SIGTERM, handled, in the block": (BLOCK, handled("lambda *_: sys.exit(143)"), "stopped", "SystemExit(143)"),
+    "SIGTERM, handled with another code": (BLOCK, handled("lambda number, _: sys.exit(1)"), "stopped", "SystemExit(1)"),
+    "SIGTERM, handled with code 0": (BLOCK, handled("lambda number, _: sys.exit(0)"), "stopped", "SystemExit(0)"),
+    "exception without a block": (NO_BLOCK, "raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
+    "Ctrl-C without a block": (NO_BLOCK, INTERRUPT, "stopped", "KeyboardInterrupt"),
+    "sys.exit(3) without a block": (NO_BLOCK, "sys.exit(3)", "finished", None),
+    "SIGTERM, handled, without a block": (NO_BLOCK, handled("lambda *_: sys.exit(143)"), "finished", None),
+    "SIGTERM in the block": (BLOCK, TERM, "crashed", None),
+    "SIGTERM without a block": (NO_BLOCK, TERM, "crashed", None),
+    "SIGKILL in the block": (BLOCK, "os.kill(os.getpid(), signal.SIGKILL)", "crashed", None),
+    "os._exit(0) in the block": (BLOCK, "os._exit(0)", "crashed", None),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_status_says_how_the_process_ended(end: str, tmp_path: Path) -> None:
+    """A run knows how it ended and by which exception, and has its rows, whichever way that was."""
+    source, statement, status, exception = ENDS[end]
+
+    ended = program(source.format(statement), folder=tmp_path)
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.status, run.info["exception"]) == (status, exception), ended.stderr
+    assert values(tmp_path / "run") == [0.5]
+    assert (run.ended is None) == (status == "crashed")
+
+
+def test_status_knows_the_signal_handlers_of_objects(tmp_path: Path) -> None:
+    """A handler that is a method, or waits for a safe place and exits from there, by the code of the signal."""
+    source = """
+import functools, os, signal, sys, skald
+class Job:
+    asked = False
+    def ask(self, number, frame): self.asked = True
+    def end(self, number, frame): sys.exit(7)
+job = Job()
+def end_of(job, number, frame): sys.exit(8)
+def check():
+    if job.asked: sys.exit(143)
+for name, handler in {"method": job.end, "partial": functools.partial(end_of, job), "later": job.ask}.items():
+    signal.signal(signal.SIGTERM, handler)
+    try:
+        with skald.Logger(name, "."):
+            os.kill(os.getpid(), signal.SIGTERM)
+            check()
+    except SystemExit:
+        pass
+"""
+    ended = program(source, folder=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    found = {run: skald.Run(tmp_path / run) for run in ("method", "partial", "later")}
+    assert {name: (run.status, run.info["exception"]) for name, run in found.items()} == {
+        "method": ("stopped", "SystemExit(7)"),
+        "partial": ("stopped", "SystemExit(8)"),
+        "later": ("stopped", "SystemExit(143)"),
+    }
+
+
+def test_exception_is_told_with_its_type_whatever_its_text(tmp_path: Path) -> None:
+    """The module of the type where it has one, a text of any length or none, or one that cannot be made."""
+
+    class SilentError(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    errors = {
+        "none": RuntimeError(),
+        "long": RuntimeError("x" * 10**6),
+        "silent": SilentError(),
+        "exit": SystemExit(3),
+    }
+    for name, error in errors.items():
+        with pytest.raises(type(error)), skald.Logger(name, tmp_path):
+            raise error
+
+    told = {name: skald.Run(tmp_path / name).info["exception"] for name in errors}
+    assert told["none"] == "RuntimeError"
+    assert told["long"].startswith("RuntimeError: xxx")
+    assert len(told["long"]) == 10_000
+    assert "SilentError: <exception str() failed>" in told["silent"]
+    assert told["exit"] == "SystemExit(3)"
+
+
+def test_status_is_finished_in_a_session_of_a_person_who_went_on(tmp_path: Path) -> None:
+    """An error that somebody made at a prompt, before, is not how the run ended."""
+    source = "import skald\nlogger = skald.Logger('run', '.')\n1 / 0\n\nlogger.log_metric('loss', 0.5)\n"
+
+    subprocess.run([sys.executable, "-i"], cwd=tmp_path, input=source, capture_output=True, text=True, check=True)
+
+    assert skald.Run(tmp_path / "run").status == "finished"
+
+
+WORKER = """
+import multiprocessing, sys, skald
+def work(end):
+    logger = skald.Logger("run", ".", mode="auto")
+    logger.log_metric("loss", 0.5)
+    if end == "fail": raise ValueError("no such thing")
+if __name__ == "__main__":
+    process = multiprocessing.get_context(sys.argv[1]).Process(target=work, args=sys.argv[2:])
+    process.start(); process.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    ("end", "status", "exception"), [("well", "finished", None), ("fail", "failed", "ValueError: no such thing")]
+)
+def test_status_of_a_worker_of_multiprocessing(
+    tmp_path: Path, method: str, end: str, status: str, exception: str | None
+) -> None:
+    """A run that a worker opened ends with the worker, which has no interpreter exit, as well as it ended."""
+    (tmp_path / "script.py").write_text(WORKER, encoding="utf-8")
+
+    ended = program("import runpy; runpy.run_path('script.py', run_name='__main__')", method, end, folder=tmp_path)
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.status, run.info["exception"]) == (status, exception), ended.stderr
+    assert not (run.path / SEGMENTS).exists()
+
+
+# Several processes.
+
+RANK = """
+import os, signal, sys, skald
+logger = skald.Logger("run", ".", mode="join")
+logger.log_metric("loss", 0.5)
+print("open", flush=True)
+try:
+    with logger:
+        exec(sys.stdin.readline())
+except ValueError:
+    pass
+"""
+
+
+def ranks(folder: Path, count: int) -> list[subprocess.Popen[str]]:
+    """Start processes that write one run beside each other, and end as they are told."""
+    processes = [start(RANK, folder=folder) for _ in range(count)]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "open\n"
+    return processes
+
+
+def end(process: subprocess.Popen[str], statement: str) -> None:
+    """Have a process end by a statement, and wait for that."""
+    process.communicate(statement + "\n", timeout=60)
+
+
+FAIL, STOP, KILL = (
+    "raise ValueError('no such thing')",
+    "raise KeyboardInterrupt",
+    "os.kill(os.getpid(), signal.SIGKILL)",
+)
+
+
+@pytest.mark.parametrize(
+    ("statements", "status", "exception"),
+    [
+        (["pass", "pass"], "finished", None),
+        ([STOP, "pass"], "stopped", "KeyboardInterrupt"),
+        ([FAIL, STOP], "failed", "ValueError: no such thing"),
+        ([FAIL, KILL, "pass"], "crashed", "ValueError: no such thing"),
+        (["pass", KILL], "crashed", None),
+    ],
+)
+def test_status_of_several_processes_is_running_and_then_the_worst_word(
+    tmp_path: Path, statements: list[str], status: str, exception: str | None
+) -> None:
+    """Crashed, failed, stopped, finished: of all processes, in whichever order they end."""
+    run_path = tmp_path / "run"
+    seen = []
+
+    for process, statement in zip(ranks(tmp_path, len(statements)), statements, strict=True):
+        seen.append(skald.Run(run_path).status)
+        end(process, statement)
+
+    assert seen == ["running"] * len(statements)
+    assert (skald.Run(run_path).status, skald.Run(run_path).info["exception"]) == (status, exception)
+
+
+def test_status_of_processes_that_close_at_once_is_the_worst_word(tmp_path: Path) -> None:
+    """Whichever of them is the last, the run has ended in run.json, and is compacted."""
+    processes = ranks(tmp_path, 3)
+    for process, statement in zip(processes, ["pass", FAIL, "pass"], strict=True):
+        assert process.stdin
+        process.stdin.write(statement + "\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate(timeout=60)
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.status, run.info["status"]) == ("failed", "failed")
+    assert run.ended is not None
+    assert not (run.path / SEGMENTS).exists()
+
+
+def test_forked_children_count_for_nothing(tmp_path: Path) -> None:
+    """Neither a child that fails, nor one that is killed, nor one that outlives its parent changes the status."""
+    source = """
+import os, signal, sys, skald
+logger = skald.Logger("run", ".")
+for end in ("fail", "kill", "stay"):
+    if os.fork() == 0:
+        with logger:
+            logger.log_metric("loss", 0.5)
+            if end == "fail": sys.exit(3)
+            if end == "kill": os.kill(os.getpid(), signal.SIGKILL)
+            print(os.getpid(), flush=True)
+            sys.stdin.readline()
+            os._exit(0)
+    elif end != "stay":
+        os.wait()
+sys.stdin = None
+import time
+while not list(logger.run.path.glob("segments/*/000000.arrow"))[2:]: pass
+logger.close()
+os._exit(0)
+"""
+    process = start(source, folder=tmp_path)
+    assert process.stdout
+    process.stdout.readline()
+    process.wait(60)
+
+    outlived = skald.Run(tmp_path / "run").status
+    process.communicate("go\n", timeout=60)
+
+    assert outlived == "finished"
+    assert skald.Run(tmp_path / "run").status == "finished"
+    assert values(tmp_path / "run") == [0.5] * 3
+
+
+# Resumed.
+
+
+def test_resumed_run_has_the_status_of_its_last_session(tmp_path: Path) -> None:
+    """What a run was before does not stay with it; when it began does."""
+    program(BLOCK.format("raise ValueError('no such thing')"), folder=tmp_path)
+    run = skald.Run(tmp_path / "run")
+    before, started = run.duration, run.started
+
+    with skald.Logger("run", tmp_path, mode="resume"):
+        assert (run.status, run.info["exception"], run.ended) == ("running", None, None)
+
+    assert (run.status, run.info["exception"]) == ("finished", None)
+    assert run.started == started
+    assert [session["status"] for session in run.info["sessions"]] == ["failed", "finished"]
+    assert run.ended is not None
+    assert before < run.duration < run.ended - run.started
+
+
+def test_resumed_run_says_of_sessions_before_that_they_crashed(tmp_path: Path) -> None:
+    """run.json tells a year later what happened: a session without a word has crashed."""
+    program(BLOCK.format("os._exit(0)"), folder=tmp_path)
+
+    skald.Logger("run", tmp_path, mode="resume").close("stopped")
+
+    run = skald.Run(tmp_path / "run")
+    assert [session["status"] for session in run.info["sessions"]] == ["crashed", "stopped"]
+    assert run.status == "stopped"
+
+
+def test_duration_is_the_sum_of_the_sessions(tmp_path: Path) -> None:
+    """The time between them does not count, and processes beside each other count once."""
+    for _ in range(2):
+        with skald.Logger("run", tmp_path, mode="auto"), skald.Logger("run", tmp_path, mode="join"):
+            pass
+
+    run = skald.Run(tmp_path / "run")
+    sessions = run.info["sessions"]
+    outer = [session["ended"] - session["started"] for session in sessions if not session["joined"]]
+    assert len(sessions) == 4
+    assert len(outer) == 2
+    assert abs(run.duration - sum(outer, dt.timedelta())) < dt.timedelta(milliseconds=1)
+
+
+# Who is alive.
+
+
+def test_status_of_a_crashed_run_stays_while_it_is_compacted(tmp_path: Path) -> None:
+    """The locks that a compaction holds of dead writers do not make them alive."""
+    program(BLOCK.format("os._exit(0)"), folder=tmp_path)
+    seen = set()
+
+    def look(_done: int, _rows: int) -> None:
+        assert list((tmp_path / "run" / SEGMENTS).glob("*/lock"))
+        seen.add(skald.Run(tmp_path / "run").status)
+
+    skald.compacting.compact(tmp_path / "run", progress=look)
+
+    assert seen == {"crashed"}
+    assert skald.Run(tmp_path / "run").status == "crashed"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGSTOP")
+def test_status_of_a_stopped_process_is_running(tmp_path: Path) -> None:
+    """A process that is not scheduled, by Ctrl-Z or a debugger, holds its lock."""
+    (process,) = ranks(tmp_path, 1)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        assert skald.Run(tmp_path / "run").status == "running"
+    finally:
+        process.send_signal(signal.SIGCONT)
+        end(process, "pass")
+
+    assert skald.Run(tmp_path / "run").status == "finished"
