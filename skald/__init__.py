@@ -13,12 +13,13 @@ Layers, each of which imports only from those above it:
     words   errors, layout, schema, values, durable, notice   names and rules
     engine  engine/                                            metrics and files
     record  record/                                            the other files of a run
-    api     logger, run, and what they are made of             experiments
+    api     logger, run, scan, and what they are made of       experiments
     faces   cli/                                               people
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from skald.errors import (
@@ -38,6 +39,8 @@ from skald.logger import Logger
 if TYPE_CHECKING:
     from skald.compacting import compact
     from skald.run import Run
+    from skald.scanning import scan
+    from skald.widening import wide
 
 __version__ = "1.0.0.dev0"
 
@@ -55,17 +58,17 @@ __all__ = [
     "StorageError",
     "ValueTypeError",
     "compact",
+    "scan",
+    "wide",
 ]
 
 
+_LAZY = {"Run": "run", "compact": "compacting", "scan": "scanning", "wide": "widening"}
+"""What reads runs, and where it is: loaded at its first use, as logging needs none of it."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load what reads runs at its first use: logging needs none of it."""
-    if name == "Run":
-        from skald.run import Run
-
-        return Run
-    if name == "compact":
-        from skald.compacting import compact
-
-        return compact
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Load what reads runs."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

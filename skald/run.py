@@ -22,7 +22,7 @@ from skald.record.info import RunInfo, Session, Status, live_writers, read_info,
 from skald.record.params import read_params
 from skald.schema import TIME, Id
 from skald.summary import read_summary
-from skald.wide import widen
+from skald.widening import widen
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -157,6 +157,10 @@ class Run:
             IdTypeError: an id of another kind than in this run.
         """
         return widen(self.metrics, metrics, index=index, columns=columns, where=ids)
+
+    def __fspath__(self) -> str:
+        """Return the path: a run can be given wherever its folder can."""
+        return str(self._path)
 
     def __repr__(self) -> str:
         """Return one line: name, status, rows and path."""

@@ -19,7 +19,8 @@ Kinds = dict[str, Kind]
 METRIC: Final = "metric"
 VALUE: Final = "value"
 TIME: Final = "time"
-RESERVED: Final = frozenset({METRIC, VALUE, TIME, "run"})
+RUN: Final = "run"
+RESERVED: Final = frozenset({METRIC, VALUE, TIME, RUN})
 PARAMS_PREFIX: Final = "params."
 
 BIN_LOW: Final = "bin_low"

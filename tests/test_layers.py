@@ -17,7 +17,8 @@ LAYERS = {
     "engine": "engine",
     "record": "record",
     "api": "system scope calls board progress latebar compacting opening ending session process portrait logger"
-    " run selection summary wide histogram",
+    " run selection summary histogram"
+    " widening finding pushdown paramtable union cloud scanning",
     "package": "__init__",
     "faces": "cli",
 }

@@ -49,17 +49,6 @@ def param_text(value: Any) -> str:
     return text if text.isprintable() else json.dumps(text, ensure_ascii=False)
 
 
-def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested params by their dotted names; an empty mapping is a value."""
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping) and value:
-            flat |= dotted(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
-
-
 def json_value(value: Any) -> Any:
     """Return what JSON can hold: NaN and infinities as strings, times ISO 8601 in UTC."""
     if isinstance(value, float) and not math.isfinite(value):

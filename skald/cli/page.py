@@ -14,10 +14,11 @@ from rich.text import Text
 
 from skald.cli import terminal
 from skald.cli.choice import Selection
-from skald.cli.format import dotted, duration_text, local_time, number_text, param_text, path_text, plural, size_text
+from skald.cli.format import duration_text, local_time, number_text, param_text, path_text, plural, size_text
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
+from skald.paramtable import dotted
 from skald.run import Run
 from skald.schema import METRIC
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 from skald.errors import CorruptRunError
 
@@ -23,7 +23,7 @@ _TEXT: Final = b"\x18"
 class Footer:
     """The footer of a parquet file."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: IO[bytes], path: Path | str) -> None:
         """Read the footer of an open file.
 
         Raises:

@@ -66,6 +66,12 @@ class CsvDescription(msgspec.Struct, kw_only=True):
     files: tuple[CsvFile, ...] = ()
 
 
+class _Ids(msgspec.Struct):
+    """The part of a coverage that tells the ids."""
+
+    kinds: Kinds
+
+
 class Stored:
     """An opened metrics file, and what it says of itself."""
 
@@ -155,6 +161,27 @@ def open_stored(run: Path) -> Stored | None:
     return other
 
 
+def read_kinds(path: str) -> Kinds:
+    """Return the ids of a parquet file of metrics.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        CorruptRunError: it is not a file of Skald's, or not a whole one.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  of thousands of files every µs counts
+        return kinds_said(_said(Footer(file, path), path), path)
+
+
+def kinds_said(said: bytes, path: str) -> Kinds:
+    """Return the ids of which a parquet file of metrics tells under COVERAGE_KEY.
+
+    Raises:
+        CorruptRunError, FormatVersionError: as `read_kinds`.
+    """
+    return decode(said, _Ids, path).kinds
+
+
 def stored_kinds(run: Path) -> Kinds:
     """Return the kinds of the ids in a run's metrics file."""
     stored = open_stored(run)
@@ -217,11 +244,16 @@ def _open_parquet(path: Path) -> Stored | None:
         return None
     with _closed_on_error(file):
         footer = Footer(file, path)
-        said = footer.text(COVERAGE_KEY)
-        if said is None:
-            raise CorruptRunError(f"expected a parquet file that Skald wrote, found another, in {path}")
+        coverage = decode(_said(footer, path), Coverage, path)
         metrics, series = footer.text(METRICS_KEY) or b"[]", footer.text(SERIES_KEY) or b"null"
-        return Stored(path, file, decode(said, Coverage, path), metrics=metrics, series=series)
+        return Stored(path, file, coverage, metrics=metrics, series=series)
+
+
+def _said(footer: Footer, path: Path | str) -> bytes:
+    said = footer.text(COVERAGE_KEY)
+    if said is None:
+        raise CorruptRunError(f"expected a parquet file that Skald wrote, found another, in {path}")
+    return said
 
 
 def _open_csv(run: Path) -> Stored | None:

@@ -83,9 +83,23 @@ def read_params(run: Path) -> dict[str, Any]:
     """
     path = run / layout.PARAMS
     try:
-        found = plain(msgspec.yaml.decode(path.read_bytes()))
+        return decode_params(path.read_bytes(), path)
     except FileNotFoundError:
         return {}
+
+
+def decode_params(data: bytes, path: object) -> dict[str, Any]:
+    """Return the params in the content of a params.yaml.
+
+    Args:
+        data: the content.
+        path: where it stands, for messages.
+
+    Raises:
+        As `read_params`.
+    """
+    try:
+        found = plain(msgspec.yaml.decode(data))
     except (msgspec.DecodeError, ValueError) as error:
         raise CorruptRunError(f"params cannot be read: {error}, in {path}") from error
     if found is None:

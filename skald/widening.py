@@ -14,13 +14,12 @@ from typing import Any, Final
 import polars as pl
 
 from skald.errors import InvalidInputError
-from skald.schema import METRIC, TIME, VALUE, Id, Kind, series_ids
+from skald.schema import METRIC, RUN, TIME, VALUE, Id, Kind, series_ids
 from skald.selection import check_ids, check_metrics, has_ids, id_kinds, in_series, metric_names
 
 MAX_COLUMNS: Final = 10_000
 """So many values of an id become columns, and not more: an id with more of them is a position."""
 
-_RUN: Final = "run"
 _OWN: Final = "\x01"  # no metric and no id can be named so
 
 
@@ -31,6 +30,39 @@ class _Selection:
     rows: pl.LazyFrame
     index: list[str]
     columns: str | None
+
+
+def wide(
+    frame: pl.LazyFrame | pl.DataFrame,
+    /,
+    *metrics: str,
+    index: Sequence[str] | str | None = None,
+    columns: str | None = None,
+    **ids: Id,
+) -> pl.LazyFrame:
+    """Return a table of `scan` with a column a metric and a row per run and distinct value of `index`, sorted by them.
+
+    Args:
+        frame: rows as `scan` has them, or some of them.
+        metrics: names of metrics; none: all.
+        index: ids (or `time`); by default those that all these metrics have. The run always comes before them.
+        columns: an id, each of whose values gets a column.
+        ids: only rows that have these ids: `skald.wide(frame, "loss", split="val")`.
+
+    Returns:
+        the table as `Run.wide` has it, and `run` before.
+
+    Raises:
+        InvalidInputError: a metric or an id does not exist; rows of a run coincide that differ in a string or bool id;
+            the table has no `run`.
+        IdTypeError: an id of another kind than in the table.
+    """
+    if not isinstance(frame, (pl.LazyFrame, pl.DataFrame)):
+        raise InvalidInputError(f"expected a table of skald.scan, got {type(frame).__name__}")
+    rows = frame.lazy()
+    if RUN not in rows.collect_schema():
+        raise InvalidInputError(f"expected a table of skald.scan with a column {RUN!r}, got one without")
+    return widen(rows, metrics, index=index, columns=columns, where=ids, run_in_index=True)
 
 
 def widen(
@@ -75,7 +107,7 @@ def widen(
 
     facts = _facts(rows, kinds)
     index = _common_ids(facts, [name for name in kinds if name != columns]) if index is None else list(index)
-    index = [_RUN, *index] if run_in_index else index
+    index = [RUN, *index] if run_in_index else index
     needed = [*index, *([columns] if columns else ())]
     chosen = _Selection(rows.filter(pl.col(name).is_not_null() for name in needed), index, columns)
     _check_coinciding(chosen, _varying_ids(facts, [name for name in series_ids(kinds) if name not in needed]))

@@ -1,0 +1,125 @@
+"""Which runs a source means, and what each is called: the same in `scan`, `runs`, `query` and on the command line.
+
+Invariant: a name is the path relative to the folder that was searched, so it is unique among the runs that were found.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from skald import layout
+from skald.errors import InvalidInputError, RunNotFoundError
+
+Source: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+"""A folder of runs, a run (its path or a `Run`), a glob, or several of these."""
+
+
+class Found(NamedTuple):
+    """A run that was found.
+
+    Attributes:
+        name: what it is called.
+        folder: its absolute path; as text, since to make a Path takes as long as to look into the folder.
+        holds: the names of what its folder holds.
+    """
+
+    name: str
+    folder: str
+    holds: frozenset[str]
+
+
+def find_runs(source: Source) -> list[Found]:
+    """Return the runs that a source means, in the order of their names.
+
+    A folder is searched at every depth, down to the first folder with a `run.json`; symbolic links inside it are not
+    followed. Folders without runs are not mentioned.
+
+    Args:
+        source: a folder of runs, a run, a glob, or several of these.
+
+    Returns:
+        the runs, each named by its path relative to the folder; for a run, a glob or several, to the deepest folder
+        common to all. Names have `/` on every system.
+
+    Raises:
+        RunNotFoundError: a path does not exist, or nothing matches a glob.
+        InvalidInputError: the source is nothing of that kind.
+    """
+    paths = as_list(source)
+    folders = [folder for path in paths for folder in _folders(path)]
+    found = {path: holds for folder in folders for path, holds in _search(os.path.realpath(folder))}
+    if not found:
+        return []
+    top = os.path.realpath(paths[0])
+    if not isinstance(source, (str, os.PathLike)) or not Path(top).is_dir() or top in found:
+        top = os.path.commonpath([path.rpartition(os.sep)[0] or os.sep for path in found])
+    start = len(top.rstrip(os.sep)) + 1
+    runs = [Found(path[start:].replace(os.sep, "/"), path, holds) for path, holds in found.items()]
+    return sorted(runs, key=lambda run: run.name)
+
+
+def as_list(source: Source) -> list[str]:
+    """Return the paths and globs that a source consists of.
+
+    Raises:
+        InvalidInputError: it is neither a path nor several.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return [_text(source)]
+    if not isinstance(source, Iterable):
+        raise _wrong(source)
+    return [_text(item) for item in source]
+
+
+def _text(item: object) -> str:
+    if isinstance(item, os.PathLike):
+        item = os.fspath(item)
+    if not isinstance(item, str):
+        raise _wrong(item)
+    return item
+
+
+def _wrong(found: object) -> InvalidInputError:
+    return InvalidInputError(
+        f"expected a folder of runs, a glob, or several paths and Runs, got {type(found).__name__}: {found!r:.80}"
+    )
+
+
+def _folders(path: str) -> list[str]:
+    """Return the folder of this path, or the folders that match it as a glob."""
+    place = Path(path)
+    if path and place.is_dir():
+        return [path]
+    if path and place.exists():
+        raise RunNotFoundError(f"expected a run or a folder of runs, found a file, at {path}")
+    if not glob.has_magic(path):
+        raise RunNotFoundError(f"there is no run or folder of runs at {path or repr(path)}")
+    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  a Path's takes no absolute ones
+    folders = [match for match in found if Path(match).is_dir()]
+    if not folders:
+        raise RunNotFoundError(f"there is no folder that matches {path}")
+    return folders
+
+
+def _search(folder: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the runs in a folder, which may be one itself, with the names of what they hold."""
+    try:
+        names = frozenset(os.listdir(folder))  # noqa: PTH208  a Path for each file would take thrice as long
+        if layout.RUN_JSON in names:
+            yield folder, names
+            return
+        with os.scandir(folder) as entries:
+            inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:  # removed just now
+        return
+    except PermissionError as error:
+        warnings.warn(f"a folder cannot be searched for runs: {error.strerror}, {folder}", stacklevel=2)
+        return
+    for path in inner:
+        if not path.rpartition(os.sep)[2].startswith(layout.TEMPORARY_PREFIX):
+            yield from _search(path)

@@ -1,0 +1,81 @@
+"""Params of many runs as columns `params.NAME`, of one kind each."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import polars as pl
+
+from skald.errors import InvalidInputError
+from skald.schema import PARAMS_PREFIX
+from skald.selection import close_matches
+
+_INT64: Final = range(-(2**63), 2**63)
+
+
+def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested params by their dotted names; an empty mapping is a value."""
+    flat: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping) and value:
+            flat |= dotted(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def param_names(runs: Sequence[Mapping[str, Any]], globs: Sequence[str]) -> list[str]:
+    """Return the dotted names among those of some runs that are asked for, in order of first appearance.
+
+    Args:
+        runs: the params of each run by their dotted names.
+        globs: dotted names or globs of them; an exact name stands for itself alone.
+
+    Raises:
+        InvalidInputError: there are runs, and none of them has a param of that name.
+    """
+    existing = dict.fromkeys(name for run in runs for name in run)
+    chosen: set[str] = set()
+    for glob in globs:
+        found = {glob} if glob in existing else {name for name in existing if fnmatchcase(name, glob)}
+        if runs and not found and glob != "*":
+            raise InvalidInputError(f"there is no param {glob!r}{close_matches(glob, existing)}")
+        chosen |= found
+    return [name for name in existing if name in chosen]
+
+
+def param_columns(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[pl.Series]:
+    """Return a column `params.NAME` for each name, null where a run has no such param.
+
+    The kinds of the runs are joined: int and float to float, anything else that differs to string. Lists, empty
+    mappings and what else has no kind are JSON.
+    """
+    return [_column(f"{PARAMS_PREFIX}{name}", [_plain(run.get(name)) for run in runs]) for name in names]
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a kind that a column can have."""
+    if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
+        return str(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value, default=str)
+
+
+def _column(name: str, values: Sequence[Any]) -> pl.Series:
+    kinds = {type(value) for value in values if value is not None}
+    if float in kinds and kinds <= {int, float}:
+        return pl.Series(name, [None if value is None else float(value) for value in values], pl.Float64())
+    if kinds <= {int}:
+        return pl.Series(name, values, pl.Int64() if kinds else pl.Null())
+    if kinds == {bool}:
+        return pl.Series(name, values, pl.Boolean())
+    return pl.Series(name, [None if value is None else _text(value) for value in values], pl.String())
+
+
+def _text(value: bool | float | str) -> str:  # noqa: FBT001  one of the kinds
+    return str(value).lower() if isinstance(value, bool) else str(value)

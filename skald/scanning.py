@@ -1,0 +1,223 @@
+"""Many runs as one lazy table.
+
+Invariant: a run that cannot be read costs its own rows and one warning, never the table.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from skald.cloud import CloudRun, StorageOptions, find_cloud_runs, is_cloud, read_cloud_kinds, read_cloud_params
+from skald.engine.columns import table_schema
+from skald.errors import InvalidInputError, SkaldError
+from skald.finding import Found, Source, as_list, find_runs
+from skald.paramtable import dotted, param_columns, param_names
+from skald.pushdown import split
+from skald.record.params import read_params
+from skald.schema import RUN, Kinds
+from skald.union import (
+    KnownFiles,
+    Member,
+    describe_disagreed,
+    groups,
+    member,
+    name_some,
+    scan_files,
+    scan_folder,
+    union_kinds,
+)  # fmt: skip
+
+_FAULTS: Final = (SkaldError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
+_REQUESTS: Final = 32
+"""Requests to a cloud store under way at a time: each waits for its answer longer than it takes."""
+_BATCH_ROWS: Final = 200_000
+"""Rows are handed to polars so many at a time: a batch a file would take as long as the reading."""
+
+
+def scan(source: Source, *, params: Sequence[str] | str = (), storage_options: StorageOptions = None) -> pl.LazyFrame:
+    """Return the rows of many runs: `run`, `metric`, the ids of all runs, `value`, `time`, and params if asked for.
+
+    Conditions on the metric, the run, ids and params, and the columns that are asked for, reach the files, so little is
+    read. The frame may be kept: what is there is found out anew whenever it is collected.
+
+    Runs that cannot be read are left out with one warning. An id that is int in some runs and float in others is
+    float; one of which runs disagree otherwise is read as string, with one warning.
+
+    Args:
+        source: a folder of runs, which is searched at every depth, a run, a glob, or several paths and Runs; or the
+            same in a cloud store (`s3://bucket/runs`, also `gs://`, `az://`, `hf://`), of which closed runs are read.
+        params: dotted names of params, or globs of them, to add as columns `params.NAME`; `"*"` for all.
+        storage_options: how to connect to the cloud store, as polars takes it; None: as the environment says.
+
+    Raises:
+        RunNotFoundError: a path does not exist, nothing matches a glob, or a cloud store has no closed runs there.
+        InvalidInputError: the source is nothing of that kind, or no run has such a param.
+    """
+    runs = _Runs(source, [params] if isinstance(params, str) else list(params), storage_options)
+    runs.schema()  # polars would wrap its errors
+    return register_io_source(runs.read, schema=runs.schema)
+
+
+class _Query(NamedTuple):
+    """What a collect wants."""
+
+    options: StorageOptions
+    kinds: Kinds
+    columns: Sequence[str]
+    conditions: Sequence[pl.Expr]
+    n_rows: int | None
+    facts: pl.DataFrame | None
+    """What the query wants of the runs themselves."""
+
+    def of(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the rows and columns that are wanted, and the run."""
+        if self.facts is not None:
+            rows = rows.join(self.facts.lazy(), on=RUN, how="left", maintain_order="left")
+        rows = rows.filter(*self.conditions) if self.conditions else rows
+        rows = rows.select(*dict.fromkeys([*self.columns, RUN]))
+        return rows if self.n_rows is None else rows.head(self.n_rows)
+
+
+class _Runs:
+    """What polars asks for the columns and the rows of many runs."""
+
+    def __init__(self, source: Source, params: Sequence[str], options: StorageOptions) -> None:
+        paths = as_list(source)
+        self._source: Source = paths[0] if isinstance(source, (str, os.PathLike)) else paths
+        self._cloud = paths if any(map(is_cloud, paths)) else []
+        if not all(map(is_cloud, self._cloud)):
+            raise InvalidInputError(f"expected addresses in a cloud store, got paths among them: {paths}")
+        self._params, self._options = params, options
+        self._members: list[Member] = []
+        self._kinds: Kinds = {}
+        self._facts = pl.DataFrame({RUN: []}, {RUN: pl.String})
+        self._known = KnownFiles()
+        self._told_ids: set[str] = set()
+        self._told_runs: set[str] = set()
+
+    def schema(self) -> pl.Schema:
+        """Return the columns that there are now."""
+        self._members, params = self._load()
+        self._kinds, disagreed = union_kinds(self._members)
+        new = {name: runs for name, runs in disagreed.items() if name not in self._told_ids}
+        if new:
+            warnings.warn(describe_disagreed(new), stacklevel=3)
+            self._told_ids.update(new)
+        names = pl.Series(RUN, [one.name for one in self._members], pl.String)
+        self._facts = pl.DataFrame([names, *param_columns(params, param_names(params, self._params))])
+        return pl.Schema({RUN: pl.String(), **table_schema(self._kinds), **self._facts.drop(RUN).schema})
+
+    def _load(self) -> tuple[list[Member], list[dict[str, Any]]]:
+        """Return the runs that there are, and their params."""
+        members, params, broken = [], [], {}
+        for name, look in self._find():
+            try:
+                one, given = look()
+            except _FAULTS as error:
+                broken[name] = error
+            else:
+                members.append(one)
+                params.append(dotted(given))
+        self._warn(broken)
+        return members, params
+
+    def _find(self) -> Iterator[tuple[str, Callable[[], tuple[Member, dict[str, Any]]]]]:
+        """Yield the names of the runs, and calls that look at them."""
+        if not self._cloud:
+            for found in find_runs(self._source):
+                yield found.name, partial(self._look, found)
+            return
+        runs = find_cloud_runs(self._cloud, self._options)
+        with ThreadPoolExecutor(_REQUESTS) as pool:
+            for run, answer in [(run, pool.submit(self._ask, run)) for run in runs]:
+                yield run.name, answer.result
+
+    def _look(self, found: Found) -> tuple[Member, dict[str, Any]]:
+        return member(*found, self._known), read_params(Path(found.folder)) if self._params else {}
+
+    def _ask(self, run: CloudRun) -> tuple[Member, dict[str, Any]]:
+        one = Member(run.name, read_cloud_kinds(run.file, self._options), run.file)
+        return one, read_cloud_params(run.file, self._options) if self._params else {}
+
+    def _warn(self, broken: Mapping[str, BaseException]) -> None:
+        """Name runs that are left out, once."""
+        new = {name: error for name, error in broken.items() if name not in self._told_runs}
+        if new:
+            first = next(iter(new.values()))
+            warnings.warn(
+                f"{len(new)} of the runs cannot be read and are left out: {name_some([*new])} ({first})", stacklevel=3
+            )
+            self._told_runs.update(new)
+
+    def read(
+        self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the rows that there are now, as the IO sources of polars do."""
+        about_runs, others = split(predicate, self._facts.columns)
+        chosen = set(self._facts.filter(*about_runs)[RUN]) if about_runs else None
+        members = [one for one in self._members if chosen is None or one.name in chosen]
+        wanted = [*table_schema(self._kinds).names(), RUN, *self._facts.columns[1:]] if columns is None else columns
+        used = {*wanted, *(name for part in others for name in part.meta.root_names())}
+        facts = self._facts.select(name for name in self._facts.columns if name == RUN or name in used)
+        query = _Query(self._options, self._kinds, wanted, others, n_rows, facts if facts.width > 1 else None)
+        left = n_rows
+        for frame in self._frames(query, members):
+            rows = frame.select(wanted) if left is None else frame.select(wanted).head(left)
+            yield rows
+            left = None if left is None else left - rows.height
+            if left == 0:
+                return
+
+    def _frames(self, query: _Query, members: Sequence[Member]) -> Iterator[pl.DataFrame]:
+        """Yield what a query wants of some runs: first of those whose files can be scanned at once."""
+        broken: dict[str, BaseException] = {}
+        for scanned, together in groups(members, query.kinds):
+            yield from _together(query, together, scanned, broken)
+        for one in members:
+            if one.file is None:
+                yield from _alone(query, one, scan_folder(one, query.kinds), broken)
+        self._warn(broken)
+
+
+def _together(
+    query: _Query, members: Sequence[Member], scanned: Kinds, broken: dict[str, BaseException]
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of files that are scanned at once; where one of them fails, of one after the other."""
+    last, given = members[0].name, 0  # the run that comes just now, and how many of its rows were given
+    try:
+        rows = query.of(scan_files(members, scanned, query.kinds, query.options))
+        for frame in rows.collect_batches(maintain_order=True, lazy=True, chunk_size=_BATCH_ROWS):
+            yield frame
+            if frame.height:
+                given = given if frame.item(-1, RUN) == last else 0
+                last = frame.item(-1, RUN)
+                given += frame.select((pl.col(RUN) == last).sum()).item()
+        return
+    except _FAULTS:
+        pass  # told below, with the run whose it is
+    names = [one.name for one in members]
+    for one in members[names.index(last) :]:
+        found = _alone(query, one, scan_files([one], scanned, query.kinds, query.options), broken)
+        yield from (frame.slice(given) if one.name == last else frame for frame in found)
+
+
+def _alone(query: _Query, one: Member, rows: pl.LazyFrame, broken: dict[str, BaseException]) -> Iterator[pl.DataFrame]:
+    """Yield what a query wants of one run; nothing where its rows cannot be read."""
+    try:
+        yield query.of(rows).collect(engine="streaming")
+    except _FAULTS:
+        try:
+            rows.select(pl.all().last()).collect(engine="streaming")
+        except _FAULTS as error:
+            broken[one.name] = error
+        else:
+            raise  # it is the query that fails

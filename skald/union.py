@@ -1,0 +1,168 @@
+"""The rows of many runs as one table: the union of their ids, and one scan of all files that hold closed runs.
+
+Invariant: no row of a run is left out because the ids of another run are of other kinds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from skald.engine.columns import fit, table_schema
+from skald.engine.reader import scan_metrics
+from skald.engine.stored import read_kinds
+from skald.layout import CSV, PARQUET, SEGMENTS
+from skald.schema import RUN, Kind, Kinds, unify, widen
+from skald.selection import id_kinds
+
+_NAMED: Final = 3
+"""So many runs are named in a warning."""
+_INTS_AS_FLOATS: Final = pl.ScanCastOptions(integer_cast="allow-float")
+
+
+class Member(NamedTuple):
+    """A run whose rows are in the table.
+
+    Attributes:
+        name: what it is called there.
+        kinds: its ids.
+        file: its metrics file, where that is a parquet file with all its rows; None: they are read through its folder.
+        folder: the run's folder, where it is a local one.
+    """
+
+    name: str
+    kinds: Kinds
+    file: str | None
+    folder: str = ""
+
+
+class KnownFiles:
+    """The ids of files that were read before, as long as they are the same files."""
+
+    def __init__(self) -> None:
+        self._kinds: dict[str, tuple[tuple[int, ...], Kinds]] = {}
+
+    def kinds(self, path: str) -> Kinds:
+        """Return the ids of a metrics file.
+
+        Raises:
+            As `read_kinds`.
+        """
+        status = os.stat(path)  # noqa: PTH116  a Path takes longer than the call
+        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        known = self._kinds.get(path)
+        if known is None or known[0] != identity:
+            known = self._kinds[path] = (identity, read_kinds(path))
+        return known[1]
+
+
+def member(name: str, folder: str, holds: frozenset[str], known: KnownFiles) -> Member:
+    """Return a run as a member of the table.
+
+    Args:
+        name: what it is called there.
+        folder: the run's folder.
+        holds: the names of what is in the folder.
+        known: the files that were read before.
+
+    Raises:
+        SkaldError: a file of the run cannot be read.
+    """
+    if SEGMENTS in holds or CSV in holds:
+        return Member(name, id_kinds(scan_metrics(Path(folder)).collect_schema()), None, folder)
+    if PARQUET not in holds:
+        return Member(name, {}, None, folder)
+    file = f"{folder}{os.sep}{PARQUET}"
+    return Member(name, known.kinds(file), file, folder)
+
+
+def union_kinds(members: Sequence[Member]) -> tuple[Kinds, dict[str, dict[Kind, list[str]]]]:
+    """Join the ids of runs, in order of first appearance.
+
+    Returns:
+        the kinds, and of the ids that are only read as strings because runs disagree, the runs by kind.
+    """
+    found: dict[str, dict[Kind, list[str]]] = {}
+    for one in members:
+        for name, kind in one.kinds.items():
+            found.setdefault(name, {}).setdefault(kind, []).append(one.name)
+    joined: Kinds = {}
+    disagreed = {}
+    for name, by_kind in found.items():
+        first, *others = by_kind
+        kind = first
+        for other in others:
+            if widen(kind, other) is None:
+                disagreed[name] = by_kind
+            kind = unify(kind, other)
+        joined[name] = kind
+    return joined, disagreed
+
+
+def describe_disagreed(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]]) -> str:
+    """Say which ids are of several kinds, and in which runs."""
+    texts = [
+        f"id {name!r} is " + ", ".join(f"{kind} in {name_some(runs)}" for kind, runs in by_kind.items())
+        for name, by_kind in disagreed.items()
+    ]
+    return f"{'; '.join(texts)}: read as string"
+
+
+def name_some(runs: Sequence[str]) -> str:
+    """Name some runs, and how many more there are."""
+    named = ", ".join(repr(run) for run in islice(runs, _NAMED))
+    return f"{named} and {len(runs) - _NAMED:,} more" if len(runs) > _NAMED else named
+
+
+def groups(members: Sequence[Member], kinds: Kinds) -> Iterator[tuple[Kinds, list[Member]]]:
+    """Put members together whose files can be scanned at once, as polars makes floats of ints there, but no strings.
+
+    Yields:
+        the kinds as which the ids of some members are scanned, and these members, all with a file.
+    """
+    found: dict[tuple[tuple[str, Kind], ...], list[Member]] = {}
+    for one in members:
+        if one.file is not None:
+            odd = tuple(item for item in one.kinds.items() if kinds[item[0]] == "str" != item[1])
+            found.setdefault(odd, []).append(one)
+    for odd, together in found.items():
+        yield kinds | dict(odd), together
+
+
+def scan_files(
+    members: Sequence[Member], scanned: Kinds, kinds: Kinds, options: dict[str, Any] | None = None
+) -> pl.LazyFrame:
+    """Return the rows of members of one group, run by run.
+
+    Args:
+        members: runs with a file.
+        scanned: the kinds as which their ids are scanned.
+        kinds: the ids of the table.
+        options: how to connect to the cloud store that they are in.
+    """
+    files = [one.file for one in members if one.file is not None]
+    frame = pl.scan_parquet(
+        files,
+        schema=table_schema(scanned),
+        missing_columns="insert",
+        extra_columns="ignore",
+        cast_options=_INTS_AS_FLOATS,
+        include_file_paths=RUN,
+        hive_partitioning=False,  # a folder may be named lr=0.1
+        glob=False,
+        storage_options=options,
+    )
+    top = len(files[0]) - len(f"{members[0].name}/{PARQUET}")
+    name = pl.col(RUN).str.slice(top).str.strip_suffix(f"/{PARQUET}")
+    return fit(frame.with_columns(name), scanned, kinds)
+
+
+def scan_folder(one: Member, kinds: Kinds) -> pl.LazyFrame:
+    """Return the rows of a run by way of its folder."""
+    frame = scan_metrics(Path(one.folder))
+    return fit(frame, id_kinds(frame.collect_schema()), kinds).with_columns(pl.lit(one.name).alias(RUN))
