@@ -18,7 +18,7 @@ LAYERS = {
     "record": "record",
     "api": "system scope calls board progress latebar compacting opening ending session process portrait logger"
     " run selection summary histogram"
-    " widening finding pushdown paramtable union cloud scanning",
+    " widening finding pushdown paramtable union cloud scanning curves",
     "package": "__init__",
     "faces": "cli",
 }
