@@ -4,6 +4,7 @@ RUN/
   run.json  params.yaml  console.log  artifacts/  artifacts.jsonl
   metrics.parquet                 or metrics.csv with metrics.csv.json
   rewound-N.parquet
+  damaged/                        what a repair has put aside
   segments/                       while there is something not yet compacted
     run.lock  compaction.lock  ids.json
     WRITER/                       one folder per writer: lock, NNNNNN.arrow, the unfinished end of its console file
@@ -32,6 +33,7 @@ PARQUET: Final = "metrics.parquet"
 CSV: Final = "metrics.csv"
 CSV_DESCRIPTION: Final = "metrics.csv.json"
 SEGMENTS: Final = "segments"
+DAMAGED: Final = "damaged"
 RUN_LOCK: Final = "run.lock"
 COMPACTION_LOCK: Final = "compaction.lock"
 IDS: Final = "ids.json"

@@ -13,12 +13,12 @@ PACKAGE = Path(__file__).resolve().parent.parent / "skald"
 
 # A module imports only from rows above its own, and inside its row in no circle.
 LAYERS = {
-    "words": "errors layout schema durable values notice",
+    "words": "amounts errors layout schema durable values notice",
     "engine": "engine",
     "record": "record",
     "api": "system scope calls board progress latebar compacting opening ending session process portrait logger"
     " run selection summary histogram"
-    " widening finding pushdown paramtable union cloud scanning curves",
+    " widening finding pushdown paramtable union cloud scanning comparison verification repair",
     "package": "__init__",
     "faces": "cli",
 }

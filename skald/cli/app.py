@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -62,19 +63,32 @@ def _skald(
     """Take the options that stand before a command."""
 
 
+def _check_pairs(given: list[str] | None) -> list[str] | None:
+    for pair in given or ():
+        if not pair.partition("=")[1] or pair.startswith("="):
+            raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}")
+    return given
+
+
+PathsArgument = Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Runs, or folders of runs.")]
+MetricOption = Annotated[
+    list[str] | None, typer.Option("--metric", "-m", metavar="GLOB", help="Only metrics named so.")
+]
+IdOption = Annotated[
+    list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.", callback=_check_pairs)
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+
+
 @app.command(epilog='Example: [dim]skald show digits --metric "loss*" --id split=val[/dim]')
 def show(
-    paths: Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Runs, or folders of runs.")] = None,
+    paths: PathsArgument = None,
     *,
-    metric: Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Only metrics named so.")] = None,
-    id_: Annotated[list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.")] = None,
-    format_: Annotated[Format, typer.Option("--format", help="How to print it.")] = Format.TABLE,
+    metric: MetricOption = None,
+    id_: IdOption = None,
+    format_: FormatOption = Format.TABLE,
 ) -> None:
     """Show a run: status, params, and its metrics with their extremes; several runs as a table of runs."""
-    for given in id_ or ():
-        if not given.partition("=")[1] or given.startswith("="):
-            raise typer.BadParameter(f"expected NAME=VALUE, got {given!r}", param_hint="--id")
-
     from skald.cli.show import show_paths
 
     show_paths(paths or [], metrics=metric or [], ids=id_ or [], form=format_.value)
@@ -88,6 +102,71 @@ def compact(
     from skald.cli.compact import compact_paths
 
     if not compact_paths(paths):
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: [dim]skald compare digits-a digits-b -m 'acc*'[/dim]")
+def compare(
+    paths: PathsArgument = None,
+    *,
+    metric: MetricOption = None,
+    id_: IdOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Compare runs: params that differ, series side by side, and the first ids at which the runs part."""
+    from skald.cli.compare import compare_paths
+
+    compare_paths(paths or [], metrics=metric or [], ids=id_ or [], form=format_.value)
+
+
+@app.command(epilog="Example: [dim]skald tail digits -f --metrics --id split=val[/dim]")
+def tail(
+    run: Annotated[str | None, typer.Argument(metavar="RUN", help="The run; default: the newest.")] = None,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines, or rows.")] = 20,
+    metrics: Annotated[bool, typer.Option("--metrics", help="Rows of metrics instead of the console.")] = False,
+    metric: MetricOption = None,
+    id_: IdOption = None,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Show the end of a run's console, or its newest rows, and with -f what comes after them."""
+    from skald.cli.tail import tail_console, tail_metrics
+
+    if metrics or metric or id_:
+        tail_metrics(run, metrics=metric or [], ids=id_ or [], lines=lines, follow=follow, form=format_.value)
+    elif format_ is not Format.TABLE:
+        raise typer.BadParameter("only rows have a format: give --metrics too", param_hint="--format")
+    else:
+        tail_console(run, lines=lines, follow=follow)
+
+
+@app.command(epilog="Example: [dim]skald export runs -o rows.parquet --id split=val[/dim]")
+def export(
+    paths: PathsArgument = None,
+    *,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".csv .parquet .arrow or .jsonl")],
+    wide: Annotated[bool, typer.Option("--wide", help="A column a metric.")] = False,
+    metric: MetricOption = None,
+    id_: IdOption = None,
+) -> None:
+    """Write the rows of runs into one file."""
+    from skald.cli.export import export_paths
+
+    export_paths(paths or [], output, metrics=metric or [], ids=id_ or [], is_wide=wide)
+
+
+@app.command(epilog="Example: [dim]skald check runs --repair[/dim]")
+def check(
+    paths: PathsArgument = None,
+    *,
+    repair: Annotated[bool, typer.Option("--repair", help="Put damaged files aside, keep what can be read.")] = False,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Verify every file of runs; exit code 1 if something is damaged."""
+    from skald.cli.check import check_paths
+
+    if not check_paths(paths or [], mend=repair, form=format_.value):
         raise typer.Exit(1)
 
 

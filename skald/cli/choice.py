@@ -70,3 +70,17 @@ def _matching(names: Sequence[str], globs: Sequence[str]) -> list[str]:
             raise InvalidInputError(f"there is no metric {glob!r}{close_matches(glob, names)}")
         found |= matches
     return [name for name in names if name in found]
+
+
+def chosen_rows(frame: pl.LazyFrame, metrics: Sequence[str], ids: Sequence[str]) -> pl.LazyFrame:
+    """Return the rows of metrics that match a glob and have the ids; all where none is given.
+
+    Raises:
+        InvalidInputError: no metric matches, an id does not exist, a value is not of its kind.
+    """
+    if ids:
+        kinds = id_kinds(frame.collect_schema())
+        frame = frame.filter(has_ids(parse_ids(ids, kinds), kinds))
+    if metrics:
+        frame = frame.filter(pl.col(METRIC).is_in(_matching(metric_names(frame), metrics)))
+    return frame

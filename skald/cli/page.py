@@ -15,7 +15,6 @@ from rich.text import Text
 from skald.cli import terminal
 from skald.cli.choice import Selection
 from skald.cli.format import duration_text, local_time, number_text, param_text, path_text, plural, size_text
-from skald.cli.report import readable_params
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
@@ -44,7 +43,7 @@ def print_page(run: Run, selection: Selection) -> None:
     # NOTE: a pipe has no width, and text that has no columns must be wrapped somewhere
     width = console.width if console.width < terminal.WIDE else _TEXT_WIDTH
     console.print(_header(run, selection, width))
-    params = dotted(readable_params(run))
+    params = dotted(run.params)
     if params:
         console.print()
         console.print(_params(params, width))

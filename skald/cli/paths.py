@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from skald import layout
-from skald.errors import RunNotFoundError
+from skald.errors import RunNotFoundError, SkaldError
+from skald.record.info import read_info
 
 
 def resolve(given: str | None) -> Path:
@@ -37,6 +39,21 @@ def find_runs(folder: Path) -> list[Path]:
             folders.clear()
         folders[:] = [name for name in folders if not name.startswith(layout.TEMPORARY_PREFIX)]
     return sorted(found)
+
+
+def newest_run(folder: Path) -> Path:
+    """Return the run in a folder that was started last.
+
+    Raises:
+        RunNotFoundError: there is none that can be read.
+    """
+    started = {}
+    for run in find_runs(folder):
+        with contextlib.suppress(SkaldError):
+            started[run] = read_info(run).started
+    if not started:
+        raise RunNotFoundError(f"there are no runs in {folder}")
+    return max(started, key=lambda run: started[run])
 
 
 def short_names(runs: Sequence[Path], base: Path | None = None) -> list[str]:

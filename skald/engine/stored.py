@@ -149,10 +149,10 @@ def open_stored(run: Path) -> Stored | None:
         FormatVersionError: a newer Skald wrote it.
     """
     # NOTE: csv, parquet, csv: a change of format takes the old file away after the new one has come
-    found = _open_csv(run) or _open_parquet(run / PARQUET) or _open_csv(run)
+    found = _open_csv(run) or open_parquet(run / PARQUET) or _open_csv(run)
     if found is None or found.format == "parquet":
         return found
-    other = _open_parquet(run / PARQUET)
+    other = open_parquet(run / PARQUET)
     if other is None or other.coverage.generation < found.coverage.generation:
         if other:
             other.close()
@@ -237,7 +237,13 @@ def _csv_tables(stored: Stored, columns: Collection[str] | None) -> Iterator[pa.
         yield pa.Table.from_batches([batch])
 
 
-def _open_parquet(path: Path) -> Stored | None:
+def open_parquet(path: Path) -> Stored | None:
+    """Open a parquet file of Skald's; None where there is none.
+
+    Raises:
+        CorruptRunError: it is not a file of Skald's, or its footer cannot be read.
+        FormatVersionError: a newer Skald wrote it.
+    """
     try:
         file = path.open("rb")
     except FileNotFoundError:

@@ -29,6 +29,12 @@ def read_console(run: Path) -> str:
     return "".join(part if part.endswith("\n") or part is parts[-1] else f"{part}\n" for part in parts)
 
 
+def console_files(run: Path) -> list[Path]:
+    """Return the console files of a run, the first process's first; what is unfinished stands elsewhere."""
+    found = [path for path in run.glob("console*.log") if is_console_name(path.name)]
+    return sorted(found, key=lambda path: (path.name != CONSOLE, path.name))
+
+
 def finish_consoles(run: Path) -> None:
     """Append what processes that are gone have left unfinished to their console files.
 

@@ -1,0 +1,74 @@
+"""`skald check`: every file of runs read and held against what was written, a line a fault."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from skald.amounts import plural
+from skald.cli.format import path_text
+from skald.cli.paths import find_runs, resolve
+from skald.cli.report import report
+from skald.cli.shapes import to_csv, to_json
+from skald.errors import RunNotFoundError, SkaldError
+from skald.repair import Repaired, repair
+from skald.verification import find_faults
+
+_HEADER = ("run", "path", "problem", "rows", "repaired")
+
+
+def check_paths(paths: Sequence[str], *, mend: bool, form: str) -> bool:
+    """Print what is damaged in runs; tell whether nothing is, or all of it was mended.
+
+    Args:
+        paths: runs and folders.
+        mend: whether to put what is damaged aside, and to keep what of it can be read.
+        form: table, json or csv.
+
+    Raises:
+        RunNotFoundError: a path is neither a run nor a folder with runs.
+    """
+    folders = [resolve(path) for path in paths] or [resolve(None)]
+    runs = list(dict.fromkeys(run for folder in folders for run in find_runs(folder)))
+    if not runs:
+        raise RunNotFoundError(f"there are no runs in {', '.join(map(path_text, folders))}")
+    found, could_check = [], True
+    for run in runs:
+        try:
+            found += _check(run, mend=mend)
+        except (SkaldError, OSError) as error:
+            report(error)
+            could_check = False
+    if form == "json":
+        sys.stdout.write(to_json(found))
+    elif form == "csv":
+        sys.stdout.write(to_csv(_HEADER, [[*fault.values()] for fault in found]))
+    else:
+        _print(found, len(runs))
+    return could_check and (mend or not found)
+
+
+def _check(run: Path, *, mend: bool) -> list[dict[str, Any]]:
+    faults = repair(run) if mend else [Repaired(fault, "") for fault in find_faults(run)]
+    return [
+        {
+            "run": path_text(run),
+            "path": fault.path.relative_to(run).as_posix(),
+            "problem": fault.problem,
+            "rows": fault.rows,
+            "repaired": done,
+        }
+        for fault, done in faults
+    ]
+
+
+def _print(found: Sequence[dict[str, Any]], runs: int) -> None:
+    for fault in found:
+        done = f"; {fault['repaired']}" if fault["repaired"] else f"; {plural(fault['rows'], 'row')} can be read"
+        sys.stdout.write(f"{fault['run']}/{fault['path']}: {fault['problem']}{done}\n")
+    damaged = len({fault["run"] for fault in found})
+    sys.stdout.write(f"{plural(runs, 'run')} checked, {damaged or 'none'} damaged\n")
+    if found and not any(fault["repaired"] for fault in found):
+        sys.stdout.write("--repair keeps what can be read, and puts the damaged files aside\n")

@@ -1,0 +1,161 @@
+"""`skald compare`: what differs between runs: params, series side by side, and where they part."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+from rich.text import Text
+
+from skald.amounts import plural
+from skald.cli import terminal
+from skald.cli.choice import chosen_rows
+from skald.cli.format import MISSING, ids_text, json_value, number_text, param_text
+from skald.cli.paths import resolve
+from skald.cli.shapes import to_csv, to_json
+from skald.comparison import PARTS_AT, find_partings
+from skald.errors import InvalidInputError
+from skald.finding import find_runs
+from skald.paramtable import dotted
+from skald.run import Run
+from skald.scanning import scan
+from skald.schema import METRIC, RUN, series_ids
+from skald.selection import id_kinds
+from skald.summary import summarize
+
+_SHOWN: Final = ("last", "min", "max")
+_SAME: Final = "dim"
+_DIFFERENT: Final = "bold"
+
+Params = dict[str, dict[str, Any]]
+
+
+class Series(NamedTuple):
+    """One series in several runs.
+
+    Attributes:
+        metric: its metric.
+        ids: its string and bool ids.
+        numbers: of each run that has it its last, min and max.
+        parts_at: the first ids at which the runs differ; None where they do not, or only one has the series.
+    """
+
+    metric: str
+    ids: dict[str, Any]
+    numbers: dict[str, dict[str, float | None]]
+    parts_at: dict[str, Any] | None
+
+
+def compare_paths(paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[str], form: str) -> None:
+    """Print what differs between runs.
+
+    Args:
+        paths: two runs or more; a folder stands for the runs in it.
+        metrics: globs.
+        ids: `NAME=VALUE`.
+        form: table, json or csv.
+
+    Raises:
+        InvalidInputError: they are fewer than two runs.
+    """
+    found = find_runs([resolve(path) for path in paths])
+    if len(found) < 2:  # noqa: PLR2004
+        raise InvalidInputError(f"compare takes two runs or more, got {plural(len(found), 'run')}")
+    names = [run.name for run in found]
+    params = _different({run.name: dotted(Run(run.folder).params) for run in found}, names)
+    series = _series([run.folder for run in found], names, metrics, ids)
+    if form == "json":
+        shape = {"runs": names, "params": params, "series": [one._asdict() for one in series]}
+        sys.stdout.write(to_json(shape))
+    elif form == "csv":
+        sys.stdout.write(_csv(names, params, series))
+    else:
+        _print(names, params, series)
+
+
+def _different(params: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Params:
+    """Return the params that are not the same in all runs: of each the value in those that have it."""
+    leaves = dict.fromkeys(leaf for run in names for leaf in params[run])
+    values = {leaf: {run: params[run][leaf] for run in names if leaf in params[run]} for leaf in leaves}
+    return {leaf: found for leaf, found in values.items() if len(found) < len(names) or not _are_equal(found.values())}
+
+
+def _are_equal(values: Any) -> bool:
+    return len({json.dumps(json_value(value), sort_keys=True) for value in values}) == 1
+
+
+def _series(paths: Sequence[str], names: Sequence[str], metrics: Sequence[str], ids: Sequence[str]) -> list[Series]:
+    rows = chosen_rows(scan(paths), metrics, ids)
+    kinds = id_kinds(rows.collect_schema())
+    by = series_ids(kinds)
+    frames = [rows.filter(pl.col(RUN) == name).drop(RUN) for name in names]
+    partings = {_key(row, by): row[PARTS_AT] for row in find_partings(frames).iter_rows(named=True)}
+    numbers: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for name, frame in zip(names, frames, strict=True):
+        for row in summarize(frame, by=by).iter_rows(named=True):
+            key = tuple(row[column] for column in list(row)[: 1 + len(by)])
+            numbers.setdefault(key, {})[name] = {what: row[what] for what in _SHOWN}
+    series = [
+        Series(key[0], _given(zip(by, key[1:], strict=True)), found, _place(partings.get(key)))
+        for key, found in numbers.items()
+    ]
+    return sorted(series, key=lambda one: (one.parts_at is None, len(one.numbers) < len(names)))
+
+
+def _key(row: Mapping[str, Any], by: Sequence[str]) -> tuple[Any, ...]:
+    return (row[METRIC], *(row[name] for name in by))
+
+
+def _place(struct: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if struct is None else _given(struct.items())
+
+
+def _given(pairs: Any) -> dict[str, Any]:
+    return {name: value for name, value in pairs if value is not None}
+
+
+def _csv(names: Sequence[str], params: Params, series: Sequence[Series]) -> str:
+    """Return a row a param and a row a number of a series, with a column a run."""
+    rows: list[list[Any]] = [
+        ["param", leaf, "", "", *(found.get(run) for run in names), ""] for leaf, found in params.items()
+    ]
+    for one in series:
+        for what in _SHOWN:
+            values = [one.numbers.get(run, {}).get(what) for run in names]
+            parts = "" if one.parts_at is None else ids_text(one.parts_at, exact=True)
+            rows.append(["metric", one.metric, ids_text(one.ids, exact=True), what, *values, parts])
+    return to_csv(["kind", "name", "ids", "statistic", *names, PARTS_AT], rows)
+
+
+def _print(names: Sequence[str], params: Params, series: Sequence[Series]) -> None:
+    console = terminal.stdout()
+    if params:
+        columns = [terminal.Column("param", [Text(leaf) for leaf in params])]
+        for run in names:
+            texts = [param_text(found[run]) if run in found else MISSING for found in params.values()]
+            columns.append(terminal.Column(run, [Text(text) for text in texts]))
+        console.print(terminal.table(columns))
+    else:
+        console.print("all params are the same", style=_SAME)
+    console.print()
+    columns = [terminal.Column("metric", [Text(one.metric) for one in series])]
+    columns.append(terminal.Column("series", [Text(ids_text(one.ids), style="cyan") for one in series]))
+    columns += [terminal.Column(f"{run} last", [_last(one, run) for one in series], right=True) for run in names]
+    columns.append(terminal.Column("part at", [_parting(one, len(names)) for one in series]))
+    console.print(terminal.table(columns))
+
+
+def _last(one: Series, run: str) -> Text:
+    value = one.numbers.get(run, {}).get("last")
+    is_same = len({repr(numbers["last"]) for numbers in one.numbers.values()}) == 1
+    return Text(number_text(value), style=_SAME if is_same else _DIFFERENT)
+
+
+def _parting(one: Series, runs: int) -> Text:
+    if one.parts_at is not None:
+        place = {name: value for name, value in one.parts_at.items() if name not in one.ids}
+        return Text(ids_text(place) or "the first row", style="yellow")
+    return Text("same" if len(one.numbers) == runs else f"in {len(one.numbers)} of {runs} runs", style=_SAME)

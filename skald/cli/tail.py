@@ -1,0 +1,181 @@
+"""`skald tail`: the end of a run's console, or its newest rows, and with -f what comes after them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from skald import layout
+from skald.cli.choice import chosen_rows
+from skald.cli.format import ids_text, json_value, local_time, number_text
+from skald.cli.paths import newest_run, resolve
+from skald.cli.shapes import to_csv
+from skald.errors import InvalidInputError, RunNotFoundError
+from skald.record.consolefiles import console_files
+from skald.run import Run
+from skald.schema import METRIC, TIME, VALUE
+
+POLL_SECS: Final = 0.3
+LATE: Final = dt.timedelta(seconds=5)
+"""How much later than others a row may become readable: of another process, or from an accelerator."""
+
+Emit = Callable[[pl.DataFrame], None]
+
+
+def tail_console(path: str | None, *, lines: int, follow: bool) -> None:
+    """Print the last lines of a run's console, and with `follow` those that come until the run ends."""
+    run = _run(path)
+    if not follow:
+        text = run.console.splitlines(keepends=True)
+        sys.stdout.write("".join(text[max(0, len(text) - lines) :]))
+        return
+    consoles = _Consoles(run.path, lines)
+    for _ in _until_ended(run):
+        sys.stdout.write("".join(consoles.complete_lines()))
+        sys.stdout.flush()
+    sys.stdout.write("".join(consoles.complete_lines()) + consoles.rest())
+
+
+def tail_metrics(
+    path: str | None, *, metrics: Sequence[str], ids: Sequence[str], lines: int, follow: bool, form: str
+) -> None:
+    """Print the newest rows of a run, the newest last, and with `follow` those that come until the run ends.
+
+    Args:
+        path: the run; None: the newest in the default folder.
+        metrics: globs.
+        ids: `NAME=VALUE`.
+        lines: how many rows.
+        follow: whether to go on.
+        form: table, json (a line a row) or csv.
+    """
+    run = _run(path)
+    emit = {"table": _emit_text, "json": _emit_json, "csv": _emit_csv()}[form]
+    newest = (
+        _choose(run, metrics, ids).top_k(lines, by=TIME).collect(engine="streaming").sort(TIME, maintain_order=True)
+    )
+    emit(newest)
+    if not follow:
+        return
+    follower = _Follower(newest)
+    for _ in _until_ended(run):
+        emit(follower.new_rows(_choose(run, metrics, ids)))
+        sys.stdout.flush()
+    emit(follower.new_rows(_choose(run, metrics, ids)))
+
+
+def _run(path: str | None) -> Run:
+    if path is None:
+        return Run(newest_run(resolve(None)))
+    folder = resolve(path)
+    if not layout.is_run(folder):
+        error = InvalidInputError(f"tail shows one run, got a folder: {path}")
+        error.add_note("hint: name a run in it")
+        raise error
+    return Run(folder)
+
+
+def _choose(run: Run, metrics: Sequence[str], ids: Sequence[str]) -> pl.LazyFrame:
+    return chosen_rows(run.metrics, metrics, ids)
+
+
+def _until_ended(run: Run) -> Iterator[None]:
+    """Yield every now and then while the run is being written; Ctrl-C, too, is an end."""
+    try:
+        while run.status == "running":
+            yield
+            time.sleep(POLL_SECS)
+    except KeyboardInterrupt:
+        return
+    except RunNotFoundError:
+        raise RunNotFoundError(f"the run was removed meanwhile: {run.path}") from None
+
+
+class _Consoles:
+    """The console files of a run, read as far as they consist of whole lines: the last one may still change."""
+
+    def __init__(self, run: Path, lines: int) -> None:
+        self._run, self._lines = run, lines
+        self._read: dict[Path, int] = {}
+
+    def complete_lines(self) -> Iterator[str]:
+        """Return the lines that have come; of a file that is read for the first time, only the last."""
+        for path in console_files(self._run):
+            is_new = path not in self._read
+            data = _read_from(path, self._read.get(path, 0))
+            whole = data[: data.rfind(b"\n") + 1]
+            self._read[path] = self._read.get(path, 0) + len(whole)
+            found = whole.decode(errors="replace").splitlines(keepends=True)
+            yield from found[max(0, len(found) - self._lines) :] if is_new else found
+
+    def rest(self) -> str:
+        """Return the unfinished last lines."""
+        return "".join(_read_from(path, start).decode(errors="replace") for path, start in self._read.items())
+
+
+def _read_from(path: Path, start: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+class _Follower:
+    """Tells new rows from those that were seen, by time and content."""
+
+    def __init__(self, seen: pl.DataFrame) -> None:
+        self._newest: dt.datetime | None = seen[TIME].max() if len(seen) else None  # type: ignore[assignment]
+        self._begun = self._newest
+        self._seen = Counter(seen.iter_rows())
+
+    def new_rows(self, frame: pl.LazyFrame) -> pl.DataFrame:
+        """Return the rows that were not there before, oldest first."""
+        since = None if self._newest is None else max(self._newest - LATE, self._begun or self._newest)
+        recent = (frame if since is None else frame.filter(pl.col(TIME) >= since)).collect(engine="streaming")
+        recent = recent.sort(TIME, maintain_order=True)
+        left = Counter(self._seen)
+        is_new = []
+        for row in recent.iter_rows():
+            is_new.append(not left[row])
+            left[row] -= 1 if left[row] else 0
+        self._seen = Counter(recent.iter_rows())
+        if len(recent):
+            self._newest = recent[TIME].max()  # type: ignore[assignment]
+        return recent.filter(pl.Series(is_new, dtype=pl.Boolean))
+
+
+def _emit_text(rows: pl.DataFrame) -> None:
+    for row in rows.iter_rows(named=True):
+        moment, metric, value = row.pop(TIME), row.pop(METRIC), row.pop(VALUE)
+        sys.stdout.write(f"{local_time(moment)}  {metric}  {number_text(value)}  {ids_text(row)}".rstrip() + "\n")
+
+
+def _emit_json(rows: pl.DataFrame) -> None:
+    for row in rows.iter_rows(named=True):
+        moment, metric, value = row.pop(TIME), row.pop(METRIC), row.pop(VALUE)
+        ids = {name: item for name, item in row.items() if item is not None}
+        line: dict[str, Any] = {METRIC: metric, "ids": ids, VALUE: value, TIME: moment}
+        sys.stdout.write(json.dumps(json_value(line)) + "\n")
+
+
+def _emit_csv() -> Emit:
+    header: list[str] = []
+
+    def emit(rows: pl.DataFrame) -> None:
+        lines = to_csv(rows.columns, rows.iter_rows())
+        if header == rows.columns:
+            lines = lines.partition("\n")[2]
+        header[:] = rows.columns  # with a new id the columns change, and a new header says so
+        sys.stdout.write(lines)
+
+    return emit

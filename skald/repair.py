@@ -1,0 +1,93 @@
+"""Repair: a run whose damaged files are put aside, and which holds all that can be read of them.
+
+Invariant: nothing is deleted: what was damaged stands under `damaged/`, as it was found.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from skald import layout
+from skald.amounts import plural
+from skald.compacting import compact
+from skald.engine.claim import owners, run_lock
+from skald.engine.salvage import salvage
+from skald.engine.stored import open_parquet
+from skald.errors import CorruptRunError, RunExistsError
+from skald.record.info import RunInfo, write_info
+from skald.verification import Fault, find_faults
+
+
+class Repaired(NamedTuple):
+    """A file that was damaged, and what was done about it."""
+
+    fault: Fault
+    done: str
+
+
+def repair(run: Path) -> list[Repaired]:
+    """Put the damaged files of a run aside, keep what can be read of them, and compact the run.
+
+    Raises:
+        RunNotFoundError: there is no run.
+        RunExistsError: the run is being written.
+        StorageError: the disk takes no more.
+    """
+    faults = list(find_faults(run))
+    if not faults:
+        return []
+    with run_lock(run):
+        if owners(run):
+            raise RunExistsError(f"run {run.name!r} is being written, so it is not repaired, in {run.parent}")
+        done = [Repaired(fault, _repair(run, fault)) for fault in faults]
+    compact(run)
+    return done
+
+
+def _repair(run: Path, fault: Fault) -> str:
+    aside = _aside(run, fault.path)
+    aside.parent.mkdir(parents=True, exist_ok=True)
+    if fault.is_whole:
+        shutil.copy2(fault.path, aside)
+        return f"{plural(fault.rows, 'row')} kept, copied to {aside.relative_to(run)}"
+    if fault.path.name == layout.RUN_JSON:
+        info = _made_up(run)
+        fault.path.rename(aside)
+        write_info(run, info)
+        return f"made up anew, moved to {aside.relative_to(run)}"
+    fault.path.rename(aside)
+    kept = _salvage(run, aside) if fault.path.name == layout.PARQUET else 0
+    return f"{plural(kept, 'row')} kept, moved to {aside.relative_to(run)}"
+
+
+def _aside(run: Path, path: Path) -> Path:
+    """Return where a damaged file is put: under its name in the run, made unique."""
+    target = run / layout.DAMAGED / path.relative_to(run)
+    others = (target.with_name(f"{target.stem}-{number}{target.suffix}") for number in itertools.count(2))
+    return next(other for other in itertools.chain([target], others) if not other.exists())
+
+
+def _salvage(run: Path, aside: Path) -> int:
+    try:
+        stored = open_parquet(aside)
+        assert stored is not None
+        with stored:
+            return salvage(stored, run / layout.PARQUET)
+    except CorruptRunError:  # as its fault has told: nothing can be read without the footer
+        return 0
+
+
+def _made_up(run: Path) -> RunInfo:
+    """Return what the other files tell of a run."""
+    started = min(path.stat().st_mtime for path in run.iterdir())
+    is_csv = (run / layout.CSV).exists()
+    return RunInfo(
+        name=run.name,
+        status="crashed",
+        started=dt.datetime.fromtimestamp(started, dt.UTC),
+        metrics_format="csv" if is_csv else "parquet",
+    )

@@ -1,0 +1,113 @@
+"""Verification: every file of a run read to its end, and held against what the run says of it."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from skald import layout
+from skald.amounts import plural
+from skald.engine.extraction import read_segment
+from skald.engine.feeds import SLICE_ROWS
+from skald.engine.registry import read_kinds
+from skald.engine.segmentfile import read_header
+from skald.engine.snapshot import SegmentFile, segment_files
+from skald.engine.stored import FILES, open_stored, read_tables
+from skald.errors import CorruptRunError, RunNotFoundError
+from skald.record.info import read_info
+from skald.record.params import read_params
+
+_BLOCK_BYTES: Final = 1 << 20
+
+
+class Fault(NamedTuple):
+    """A file that is not what it should be.
+
+    Attributes:
+        path: the file.
+        problem: what is wrong with it.
+        rows: how many rows of it can be read all the same.
+        is_whole: whether it can be read to its end, so that readers and compaction take what is good.
+    """
+
+    path: Path
+    problem: str
+    rows: int = 0
+    is_whole: bool = False
+
+
+def find_faults(run: Path) -> Iterator[Fault]:
+    """Read every file of a run, and yield those that are damaged, missing or not as they were written.
+
+    A run may be written meanwhile. What other programs have put into the folder is not looked at.
+
+    Raises:
+        RunNotFoundError: there is no run.
+        FormatVersionError: a newer Skald wrote the run.
+    """
+    if not layout.is_run(run):
+        raise RunNotFoundError(f"there is no run at {run}")
+    yield from _document(run / layout.RUN_JSON, lambda: read_info(run))
+    yield from _document(run / layout.PARAMS, lambda: read_params(run))
+    yield from _document(run / layout.SEGMENTS / layout.IDS, lambda: read_kinds(run))
+    for file in segment_files(run):
+        yield from _segment(file)
+    yield from _metrics(run)
+
+
+def _document(path: Path, read: Callable[[], Any]) -> Iterator[Fault]:
+    try:
+        read()
+    except CorruptRunError as error:
+        yield Fault(path, str(error))
+
+
+def _segment(file: SegmentFile) -> Iterator[Fault]:
+    """Read a segment part by part; one that is gone was compacted just now."""
+    rows = damaged = 0
+    try:
+        capacity = read_header(file.path).capacity
+        for first in range(0, capacity, SLICE_ROWS):
+            part = read_segment(file.path, first=first, stop=first + SLICE_ROWS)
+            rows, damaged = rows + len(part), damaged + part.damaged
+    except FileNotFoundError:
+        return
+    except CorruptRunError as error:
+        yield Fault(file.path, str(error), rows)
+        return
+    if damaged:
+        yield Fault(file.path, f"{plural(damaged, 'row')} without a name", rows, is_whole=True)
+
+
+def _metrics(run: Path) -> Iterator[Fault]:
+    """Read the metrics file, and count its rows."""
+    try:
+        stored = open_stored(run)
+    except CorruptRunError as error:
+        paths = (run / name for name in FILES.values())
+        yield from (Fault(path, str(error)) for path in paths if path.exists())
+        return
+    if stored is None:
+        return
+    rows = 0
+    with stored:
+        try:
+            for table in read_tables(stored):
+                rows += len(table)
+        except CorruptRunError as error:
+            yield Fault(stored.path, str(error), rows)
+            return
+        if stored.described and _crc32(stored.path) != stored.described.crc32:
+            yield Fault(stored.path, "expected what was written, found other content of the same size", rows)
+        elif rows != stored.coverage.rows:
+            yield Fault(stored.path, f"expected {plural(stored.coverage.rows, 'row')}, found {rows:,}", rows)
+
+
+def _crc32(path: Path) -> int:
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            crc = zlib.crc32(block, crc)
+    return crc

@@ -1,0 +1,138 @@
+"""`skald check`: damage is found, told, and with --repair put aside, with nothing lost that can be read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from commands import output, start
+from handmade import row, segment
+from logged import values
+
+import skald
+from skald.layout import PARAMS, PARQUET, RUN_JSON
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Return a closed run of two row groups."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_params({"lr": 0.1})
+        for metric in ("loss", "accuracy"):
+            logger.log_batch({metric: [k / 7 for k in range(140_000)]}, step=range(140_000))
+    return tmp_path / "run"
+
+
+def damage(path: Path, at: int, count: int = 64) -> bytes:
+    """Turn some bytes of a file round; return what was there."""
+    before = path.read_bytes()
+    path.write_bytes(before[:at] + bytes(255 - byte for byte in before[at : at + count]) + before[at + count :])
+    return before
+
+
+def damage_first_row_group(file: Path) -> int:
+    """Damage the first row group of a parquet file; return how many rows the others have."""
+    metadata = pq.read_metadata(file)
+    column = metadata.row_group(0).column(0)
+    damage(file, (column.dictionary_page_offset or column.data_page_offset) + 8, column.total_compressed_size - 8)
+    return metadata.num_rows - metadata.row_group(0).num_rows
+
+
+def test_check_of_a_whole_run_finds_nothing(run: Path) -> None:
+    """One line, and exit code 0."""
+    assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"
+
+
+def test_check_finds_a_damaged_row_group_and_repair_keeps_the_others(run: Path) -> None:
+    """What can be read is a run again, and the damaged file is put aside as it was."""
+    left = damage_first_row_group(run / PARQUET)
+    damaged = (run / PARQUET).read_bytes()
+
+    done = start("check", "run", folder=run.parent)
+    assert (done.code, "1 damaged" in done.stdout) == (1, True)
+    assert PARQUET in done.stdout
+    repaired = output("check", "run", "--repair", folder=run.parent)
+
+    assert f"{left:,} rows kept" in repaired
+    assert (run / "damaged" / PARQUET).read_bytes() == damaged
+    assert values(run, "accuracy") == [k / 7 for k in range(140_000)]
+    assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"
+    summary = skald.Run(run).summary()
+    assert summary["metric"].to_list() == ["accuracy"]
+
+
+def test_repair_of_a_file_without_its_footer_deletes_nothing(run: Path) -> None:
+    """Nothing of it can be read, and it is there for those who know more."""
+    whole = (run / PARQUET).read_bytes()
+    (run / PARQUET).write_bytes(whole[: len(whole) // 2])
+
+    assert "0 rows kept" in output("check", "run", "--repair", folder=run.parent)
+    assert (run / "damaged" / PARQUET).read_bytes() == whole[: len(whole) // 2]
+    assert skald.Run(run).metrics.collect().height == 0
+
+
+def test_repair_keeps_the_segments_beside_a_damaged_one(tmp_path: Path) -> None:
+    """The others are compacted, and the damaged one is put aside."""
+    run = tmp_path / "run"
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 0.0)
+    segment(run, "w", 0, [row("loss", k, k) for k in range(1, 10)])
+    bad = segment(run, "w", 1, [row("loss", k, k) for k in range(10, 20)])
+    bad.write_bytes(bad.read_bytes()[:100])
+
+    assert start("check", "run", folder=tmp_path).code == 1
+    output("check", "run", "--repair", folder=tmp_path)
+
+    assert sorted(values(run)) == [float(k) for k in range(10)]
+    assert (run / "damaged" / bad.relative_to(run)).stat().st_size == 100
+    assert not (run / "segments").exists()
+
+
+def test_repair_makes_up_run_json(run: Path) -> None:
+    """Status and environment are lost; the rows are not."""
+    (run / RUN_JSON).write_bytes(b"{")
+
+    assert start("check", "run", folder=run.parent).code == 1
+    output("check", "run", "--repair", folder=run.parent)
+
+    assert skald.Run(run).status == "crashed"
+    assert (run / "damaged" / RUN_JSON).read_bytes() == b"{"
+    assert len(values(run)) == 140_000
+
+
+def test_check_finds_params_that_are_no_yaml(run: Path) -> None:
+    """Edited by hand, perhaps."""
+    (run / PARAMS).write_text("lr: [", encoding="utf-8")
+
+    done = start("check", "run", "--format", "json", folder=run.parent)
+
+    assert done.code == 1
+    assert [fault["path"] for fault in json.loads(done.stdout)] == [PARAMS]
+
+
+def test_check_finds_a_csv_that_was_changed(tmp_path: Path) -> None:
+    """Its size and its sum are known."""
+    with skald.Logger("run", tmp_path, metrics_format="csv", capture=False) as logger:
+        logger.log_metric("loss", 0.25)
+    file = tmp_path / "run" / "metrics.csv"
+    file.write_text(file.read_text(encoding="utf-8").replace("0.25", "0.75"), encoding="utf-8")
+
+    done = start("check", "run", folder=tmp_path)
+
+    assert done.code == 1
+    assert "other content" in done.stdout
+
+
+def test_check_does_not_repair_a_run_that_is_being_written(tmp_path: Path) -> None:
+    """Nothing is touched."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 1)
+        (tmp_path / "run" / PARAMS).write_text("lr: [", encoding="utf-8")
+
+        done = start("check", "run", "--repair", folder=tmp_path)
+
+        assert done.code == 1
+        assert "being written" in done.stderr
+        assert (tmp_path / "run" / PARAMS).exists()

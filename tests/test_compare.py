@@ -1,0 +1,129 @@
+"""`skald compare`: what differs first, and where runs part."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+from commands import output, start
+
+import skald
+from skald.comparison import find_partings
+
+
+def train(folder: Path, name: str, *, lr: float, part_at: int, steps: int = 10) -> None:
+    """Log a run whose loss goes its own way from a step on."""
+    with skald.Logger(name, folder, capture=False) as logger:
+        logger.log_params({"lr": lr, "model": {"depth": 12}})
+        for step in range(steps):
+            loss = 1 / (step + 1) + (lr if step >= part_at else 0)
+            logger.log_metric("loss", loss, epoch=step // 5, step=step, split="train")
+        logger.log_metric("accuracy", 0.5, split="val")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Return a folder with three runs."""
+    train(tmp_path / "runs", "a", lr=0.1, part_at=100)
+    train(tmp_path / "runs", "b", lr=0.2, part_at=7, steps=12)
+    train(tmp_path / "runs", "c", lr=0.3, part_at=8)
+    return tmp_path
+
+
+def test_compare_shows_params_that_differ_and_where_series_part(runs: Path) -> None:
+    """What is the same is not shown of params, and comes last of series."""
+    shown = output("compare", "a", "b", folder=runs)
+
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["lr", "0.1", "0.2"] in lines
+    assert "depth" not in shown
+    loss = next(line for line in lines if line[:1] == ["loss"])
+    accuracy = next(line for line in lines if line[:1] == ["accuracy"])
+    assert loss[-2:] == ["epoch=1", "step=7"]
+    assert accuracy[-1] == "same"
+    assert lines.index(loss) < lines.index(accuracy)
+
+
+def test_compare_as_json(runs: Path) -> None:
+    """Params that differ and every series, by the names of the runs."""
+    found = json.loads(output("compare", "runs", "--format", "json", folder=runs))
+
+    assert found["runs"] == ["a", "b", "c"]
+    assert found["params"] == {"lr": {"a": 0.1, "b": 0.2, "c": 0.3}}
+    loss, accuracy = found["series"]
+    assert (loss["metric"], loss["ids"]) == ("loss", {"split": "train"})
+    assert loss["parts_at"] == {"epoch": 1, "step": 7, "split": "train"}
+    assert loss["numbers"]["a"] == {"last": 0.1, "min": 0.1, "max": 1.0}
+    assert accuracy["parts_at"] is None
+
+
+def test_compare_as_csv(runs: Path) -> None:
+    """A row a param, and a row a number of a series."""
+    rows = list(csv.reader(io.StringIO(output("compare", "a", "b", "--format", "csv", folder=runs))))
+
+    assert rows[0] == ["kind", "name", "ids", "statistic", "a", "b", "parts_at"]
+    assert rows[1] == ["param", "lr", "", "", "0.1", "0.2", ""]
+    assert ["metric", "accuracy", "split=val", "last", "0.5", "0.5", ""] in rows
+
+
+def test_compare_takes_metrics_and_ids(runs: Path) -> None:
+    """Only what is asked for is compared."""
+    found = json.loads(output("compare", "a", "b", "-m", "acc*", "--id", "split=val", "--format", "json", folder=runs))
+
+    assert [series["metric"] for series in found["series"]] == ["accuracy"]
+
+
+def test_compare_of_one_run_is_an_error(runs: Path) -> None:
+    """There is nothing beside it."""
+    done = start("compare", "a", folder=runs)
+
+    assert (done.code, done.stderr) == (1, "skald: compare takes two runs or more, got 1 run\n")
+
+
+def frame(*rows: tuple[int | None, float], metric: str = "loss") -> pl.LazyFrame:
+    """Return rows of one metric with a step."""
+    steps, values = zip(*rows, strict=True)
+    columns = {"metric": [metric] * len(rows), "step": steps, "value": values}
+    return pl.LazyFrame(columns, schema={"metric": pl.String, "step": pl.Int64, "value": pl.Float64})
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "step"),
+    [
+        ([(1, 0.5), (2, 0.5)], [(1, 0.5), (2, 0.5)], None),
+        ([(1, 0.5), (2, 0.5)], [(2, 0.6), (1, 0.7)], 1),
+        ([(1, NAN), (2, 0.5)], [(1, NAN), (2, NAN)], 2),
+        ([(1, 0.5), (1, 0.6)], [(1, 0.5), (1, 0.6)], None),
+        ([(1, 0.5), (3, 0.6)], [(1, 0.5), (2, 9.0)], None),
+    ],
+    ids=["same", "by ids, not by place", "NaN", "ids that recur", "rows of one run only"],
+)
+def test_partings_pair_rows_by_all_their_ids(
+    one: list[tuple[int, float]], two: list[tuple[int, float]], step: int | None
+) -> None:
+    """The first in the order of the first run counts."""
+    found = find_partings([frame(*one), frame(*two)])
+
+    place = found["parts_at"].to_list()[0]
+    assert (place and place["step"]) == step
+
+
+def test_partings_of_several_runs_are_the_first_of_any() -> None:
+    """Each is compared with the first."""
+    found = find_partings([frame((1, 0.0), (2, 0.0)), frame((1, 0.0), (2, 1.0)), frame((1, 1.0), (2, 0.0))])
+
+    assert found["parts_at"].to_list() == [{"step": 1}]
+
+
+def test_partings_of_rows_without_ids() -> None:
+    """A null is equal to a null."""
+    found = find_partings([frame((None, 0.0)), frame((None, 1.0))])
+
+    assert found["parts_at"].to_list() == [{"step": None}]

@@ -1,0 +1,104 @@
+"""`skald export`: the same rows in other programs' formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from commands import output, start
+from logged import program
+
+import skald
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Return a folder with two runs."""
+    for name in ("a", "b"):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            for step in range(3):
+                logger.log_metric("loss", float(step), step=step)
+            logger.log_metric("bad", float("nan"), step=0)
+            logger.log_metric("bad", float("-inf"), split='val,"x"')
+    return tmp_path
+
+
+READERS: dict[str, Any] = {".csv": pl.read_csv, ".parquet": pl.read_parquet, ".arrow": pl.read_ipc}
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_export_writes_the_table_of_scan(runs: Path, suffix: str) -> None:
+    """Every row, in its order, with the run."""
+    output("export", "runs", "-o", f"rows{suffix}", folder=runs)
+
+    found = READERS[suffix](runs / f"rows{suffix}")
+    expected = skald.scan(runs / "runs").collect()
+    assert found.columns == expected.columns
+    assert found.drop("time").equals(expected.drop("time"))
+
+
+def test_export_of_one_run_has_no_column_of_runs(runs: Path) -> None:
+    """It is the table of Run.metrics."""
+    output("export", "a", "-o", "rows.parquet", folder=runs)
+
+    assert pl.read_parquet(runs / "rows.parquet").equals(skald.Run(runs / "runs" / "a").metrics.collect())
+
+
+def test_export_writes_json_lines(runs: Path) -> None:
+    """An object a row, without ids that it lacks; what is no number in JSON is a string."""
+    output("export", "a", "-o", "rows.jsonl", folder=runs)
+
+    rows = [json.loads(line) for line in (runs / "rows.jsonl").read_text(encoding="utf-8").splitlines()]
+    for row in rows:
+        assert row.pop("time").endswith("Z")
+    assert rows[:1] == [{"metric": "loss", "step": 0, "value": 0.0}]
+    assert rows[3:] == [
+        {"metric": "bad", "step": 0, "value": "NaN"},
+        {"metric": "bad", "split": 'val,"x"', "value": "-Infinity"},
+    ]
+
+
+def test_export_takes_metrics_and_ids(runs: Path) -> None:
+    """Only what is asked for is written."""
+    output("export", "runs", "-o", "rows.csv", "-m", "loss", "--id", "step=1", folder=runs)
+
+    assert pl.read_csv(runs / "rows.csv")["value"].to_list() == [1.0, 1.0]
+
+
+def test_export_wide_has_a_column_a_metric(runs: Path) -> None:
+    """With the run and the ids before them."""
+    output("export", "runs", "-o", "rows.csv", "--wide", "-m", "loss", folder=runs)
+
+    assert pl.read_csv(runs / "rows.csv").rows() == [(run, step, float(step)) for run in "ab" for step in range(3)]
+
+
+@pytest.mark.parametrize("target", ["rows.xlsx", "rows", "nowhere/rows.csv"])
+def test_export_into_what_it_cannot_write_is_an_error(runs: Path, target: str) -> None:
+    """Nothing is left behind."""
+    done = start("export", "a", "-o", target, folder=runs)
+
+    assert done.code == 1
+    assert done.stderr.startswith("skald: ")
+    assert [path.name for path in runs.iterdir()] == ["runs"]
+
+
+def test_export_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+    """Ten times the rows take little more memory."""
+    source = """
+import resource, sys, numpy, skald
+from skald.cli.export import export_paths
+from pathlib import Path
+from typing import Any
+rows = int(sys.argv[1])
+with skald.Logger("run", ".", mode="overwrite", capture=False) as logger:
+    for _ in range(rows // 500_000):
+        logger.log_batch({"loss": numpy.random.rand(500_000)}, step=numpy.arange(500_000))
+export_paths(["run"], Path("rows.parquet"), metrics=[], ids=[], is_wide=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    small, large = (int(program(source, rows, folder=tmp_path).stdout) for rows in (500_000, 6_000_000))
+
+    assert large < small + 250_000

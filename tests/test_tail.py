@@ -1,0 +1,116 @@
+"""`skald tail`: the end of a run, and what comes after it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from commands import output, start
+from logged import program
+from logged import start as start_program
+
+import skald
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Return a folder with a run of ten lines and twenty rows."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        for step in range(10):
+            logger.info("line {}", step)
+            logger.log_metric("loss", 1 / (step + 1), step=step, split="train")
+            logger.log_metric("loss", float("nan"), step=step, split="val")
+    return tmp_path
+
+
+def test_tail_shows_the_last_lines_of_the_console(runs: Path) -> None:
+    """As many as are asked for, of the run that is named."""
+    shown = output("tail", "a", "-n", "3", folder=runs).splitlines()
+
+    assert len(shown) == 3
+    assert "line 9" in shown[-2] or "line 9" in shown[-1]
+
+
+def test_tail_without_a_run_shows_the_newest(runs: Path) -> None:
+    """Of the default folder."""
+    with skald.Logger("b", runs / "runs", capture=False) as logger:
+        logger.info("the newest")
+
+    assert "the newest" in output("tail", folder=runs)
+
+
+def test_tail_shows_the_newest_rows(runs: Path) -> None:
+    """The newest last, those that have the ids, in log order."""
+    shown = output("tail", "a", "--metrics", "-n", "2", "--id", "split=train", folder=runs).splitlines()
+
+    rows = ["loss  0.11111  step=8 split=train", "loss  0.1  step=9 split=train"]
+    assert [line.split("  ", 1)[1] for line in shown] == rows
+
+
+def test_tail_prints_rows_as_json_lines(runs: Path) -> None:
+    """An object a row; NaN is a string."""
+    lines = output("tail", "a", "--metrics", "-n", "2", "--format", "json", folder=runs).splitlines()
+
+    rows = [json.loads(line) for line in lines]
+    assert [(row["metric"], row["ids"], row["value"]) for row in rows] == [
+        ("loss", {"step": 9, "split": "train"}, 0.1),
+        ("loss", {"step": 9, "split": "val"}, "NaN"),
+    ]
+    assert rows[0]["time"].endswith("Z")
+
+
+def test_tail_prints_rows_as_csv(runs: Path) -> None:
+    """With a header, and the columns of the run."""
+    header, *rows = output("tail", "a", "-m", "loss", "-n", "2", "--format", "csv", folder=runs).splitlines()
+
+    assert header == "metric,step,split,value,time"
+    assert rows[0].startswith("loss,9,train,0.1,")
+
+
+def test_tail_of_a_folder_is_an_error(runs: Path) -> None:
+    """It shows one run."""
+    done = start("tail", "runs", folder=runs)
+
+    assert done.code == 1
+    assert "tail shows one run" in done.stderr
+
+
+@pytest.mark.parametrize("metrics", [False, True])
+def test_tail_follows_a_run_until_it_ends(tmp_path: Path, metrics: bool) -> None:  # noqa: FBT001 pytest gives it
+    """What was there, what comes, each once, and then it returns by itself."""
+    source = """
+import sys, skald
+logger = skald.Logger("run", "runs", capture=False)
+for step in range(6):
+    logger.info("step {}", step)
+    logger.log_metric("loss", step, step=step)
+    print("logged", flush=True)
+    sys.stdin.readline()
+logger.close()
+"""
+    what = ["--metrics"] if metrics else []
+    seen = []
+    with start_program(source, folder=tmp_path) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        writer.stdout.readline()
+        with start_program("from skald.cli import main; main()", "tail", "run", "-f", *what, folder=tmp_path) as tail:
+            assert tail.stdout
+            for step in range(6):
+                seen.append(tail.stdout.readline())
+                writer.stdin.write("\n")
+                writer.stdin.flush()
+                if step < 5:
+                    writer.stdout.readline()
+            seen += tail.stdout.readlines()
+
+    steps = [line.partition("step")[2][1] for line in seen if "step" in line]
+    assert (tail.returncode, steps) == (0, list("012345"))
+
+
+def test_tail_follows_a_run_that_is_killed(tmp_path: Path) -> None:
+    """A crash is an end."""
+    program("import os, skald\nlog = skald.Logger('run', 'runs')\nlog.info('last')\nos._exit(1)\n", folder=tmp_path)
+
+    assert "last" in output("tail", "run", "-f", folder=tmp_path)
