@@ -10,7 +10,7 @@
 
 Layers, each of which imports only from those above it:
 
-    words   errors, layout, schema, values, durable, notice   names and rules
+    words   errors, layout, schema, values, durable, ...      names and rules
     engine  engine/                                            metrics and files
     record  record/                                            the other files of a run
     api     logger, run, scan, and what they are made of       experiments

@@ -146,8 +146,8 @@ class Logger(Messages):
         with self._calls.policy():
             writer = self._session.writer()
             batch = Batch.of(metrics, self._calls.scope.merged(ids), time)
-            if batch.rounded is not None:
-                self._session.note_rounded(batch.rounded)
+            for name, count in batch.rounded.items():
+                self._session.note_rounded(name, count)
             if batch.length:
                 writer.append_batch(batch)
 

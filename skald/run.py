@@ -18,7 +18,7 @@ from skald import layout
 from skald.engine.reader import metric_names, scan_metrics
 from skald.portrait import facts_of, page, panel
 from skald.record.consolefiles import read_console
-from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status
+from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status, total_span
 from skald.record.params import read_params
 from skald.schema import TIME, Id
 from skald.summary import read_summary
@@ -85,7 +85,7 @@ class Run:
         info = read_info(self._path)
         alive = set(live_writers(self._path))
         stops = [session.ended or self._last_sign(info, session, alive) for session in info.sessions]
-        return _total(list(zip((session.started for session in info.sessions), stops, strict=True)))
+        return total_span(zip((session.started for session in info.sessions), stops, strict=True))
 
     @property
     def tags(self) -> list[str]:
@@ -197,12 +197,3 @@ def _file_times(folder: Path) -> Iterator[dt.datetime]:
             yield dt.datetime.fromtimestamp(entry.stat().st_mtime, dt.UTC)
     except FileNotFoundError:
         return
-
-
-def _total(spans: list[tuple[dt.datetime, dt.datetime]]) -> dt.timedelta:
-    """Return how long at least one of the spans lasted."""
-    total, reached = dt.timedelta(0), dt.datetime.min.replace(tzinfo=dt.UTC)
-    for started, ended in sorted(spans):
-        total += max(dt.timedelta(0), ended - max(started, reached))
-        reached = max(reached, ended)
-    return total

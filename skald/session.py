@@ -29,6 +29,7 @@ from skald.engine.pending import Pending
 from skald.engine.storage import check_variable
 from skald.engine.writer import Writer
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
+from skald.lastword import last_word
 from skald.latebar import late_bar
 from skald.layout import (
     PARAMS,
@@ -42,9 +43,9 @@ from skald.layout import (
 )
 from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
 from skald.record.capture import Capture
-from skald.record.console import warn
+from skald.record.console import say
 from skald.record.environment import Gathering
-from skald.record.info import live_writers, read_info, settle, write_info, writing
+from skald.record.info import RunInfo, live_writers, read_info, settle, total_span, write_info, writing
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import KIND_OF, Id, kind_error, widen
@@ -79,7 +80,7 @@ class Session:
         self.forked = False
         self.refused: Counter[str] = Counter()
         self._warned: set[str] = set()
-        self.rounded = 0
+        self.rounded = self.failed_values = 0
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -188,21 +189,25 @@ class Session:
             self._warned.add(kind)
             self.warn(f"refused, and the like of it will be without another word: {error}")
 
-    def note_rounded(self, name: str) -> None:
-        """Count a number that is no float64, and warn of the first."""
-        self.rounded += 1
-        if self.rounded == 1:
+    def note_rounded(self, name: str, count: int = 1) -> None:
+        """Count numbers that are no float64, and warn of the first."""
+        is_first = not self.rounded
+        self.rounded += count
+        if is_first:
             self.warn(f"metric {name!r} got an int that is no float64; it, and others like it, are logged rounded")
 
     def _device_failed(self, name: str, error: Exception) -> None:
-        self.refused["DeviceError"] += 1
-        if self.refused["DeviceError"] == 1:
+        self.failed_values += 1
+        if self.failed_values == 1:
             reason = error.__cause__ or error
             self.warn(f"the device did not produce a value of metric {name!r}: {type(reason).__name__}: {reason}")
 
     def warn(self, text: str) -> None:
         """Warn in the terminal, as from the line that called Skald, and in console.log."""
-        warn(self.file, f"skald: {text}", depth=_own_frames())
+        self._say("WARNING", text)
+
+    def _say(self, level: str, text: str) -> None:
+        say(self.file, level, f"skald: {text}", depth=_own_frames())
 
     def folder(self) -> Path:
         """Return the run's folder; of a disabled run one that is there until the interpreter ends."""
@@ -239,7 +244,6 @@ class Session:
                 self.closed = True
             self.namespace.empty()
             self._end(Ending(status, exception))
-            self._tell_refused()
             self.file.close()
             self._ended = True
             process.leave(self)
@@ -254,31 +258,35 @@ class Session:
             run = None
         elif fault:
             raise _rows_wait(writer.waiting_rows, fault)
+        info: RunInfo | None = None
         try:
             if run is not None and not self.forked:
-                self._write_status(run, ending)
+                info = self._write_status(run, writer, ending)
         finally:
-            self.capture.leave_folder()
-            writer.release()
-        if run is not None and not self.forked:
+            self._leave(writer)
+        if run is not None and info is not None:
             self._compact(run)
+            if info.status != "running":
+                self._say("SUCCESS", last_word(run, info, _duration(run, info)))
 
-    def _tell_refused(self) -> None:
-        """Say at the end how much was refused: it was warned of once a kind."""
-        if self.refused:
-            kinds = ", ".join(f"{count} x {kind}" for kind, count in self.refused.most_common())
-            self.warn(f"run {self} is without what was refused: {kinds}")
-
-    def _write_status(self, run: Path, ending: Ending) -> None:
-        """Say how this process ended; the run has ended with its last one."""
+    def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
+        """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
         with run_lock(run):
             info = read_info(run)
             for session in info.sessions:
                 if session.writer == self._writer_name:
                     session.status, session.exception = ending
                     session.ended = dt.datetime.now(dt.UTC)
+                    session.refused = dict(self.refused)
+                    session.failed_values, session.rounded = self.failed_values, self.rounded
             settle(info, writing=writing(info, live_writers(run)))
             write_info(run, info)
+            self._leave(writer)
+        return info
+
+    def _leave(self, writer: Writer) -> None:
+        self.capture.leave_folder()
+        writer.release()
 
     def _compact(self, run: Path) -> None:
         """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
@@ -333,6 +341,16 @@ def _open(run_name: str | None, runs: Path, mode: Mode, description: Description
         for session in process.open_on(run):
             session.close("stopped")  # a notebook cell run twice
     return open_run(run, mode, description)
+
+
+def _duration(run: Path, info: RunInfo) -> dt.timedelta:
+    """Return how long a run that has ended was written."""
+    spans = [(session.started, session.ended) for session in info.sessions if session.ended]
+    if len(spans) == len(info.sessions):
+        return total_span(spans)
+    from skald.run import Run  # looks for the last sign of those that crashed
+
+    return Run(run).duration
 
 
 def _rows_wait(rows: int, fault: OSError) -> StorageError:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from skald.cli.format import duration_text, ids_text, number_text, size_text
+from skald.amounts import duration_text, size_text
+from skald.cli.format import ids_text, number_text
 from skald.cli.paths import find_runs, short_names
 
 

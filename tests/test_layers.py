@@ -16,8 +16,8 @@ LAYERS = {
     "words": "amounts errors layout schema durable values notice",
     "engine": "engine",
     "record": "record",
-    "api": "system scope calls board progress latebar compacting opening ending session process portrait logger"
-    " run selection summary histogram"
+    "api": "system scope calls board progress latebar compacting opening ending lastword session process portrait"
+    " logger run selection summary histogram"
     " widening finding pushdown paramtable union cloud scanning comparison verification repair",
     "package": "__init__",
     "faces": "cli",

@@ -391,7 +391,7 @@ def test_logger_without_a_block_ends_as_the_interpreter_does(end: str, status: s
     assert skald.Run(tmp_path / "run").status == status
 
 
-def test_refused_calls_are_warned_of_once_a_kind_and_counted_at_close(tmp_path: Path) -> None:
+def test_refused_calls_are_warned_of_once_a_kind_and_counted_in_the_last_word(tmp_path: Path) -> None:
     """Nothing that was refused goes without a word, and a long training is not drowned in them."""
     source = """
 import skald
@@ -406,5 +406,5 @@ logger.close()
     ended = program(source, folder=tmp_path)
 
     warned = [line for line in ended.stderr.splitlines() if "WARNING" in line]
-    assert len(warned) == 4
-    assert "200 x InvalidInputError, 100 x ValueTypeError" in warned[-1]
+    assert len(warned) == 3
+    assert "; 300 calls refused (200 x InvalidInputError, 100 x ValueTypeError)" in ended.stderr.splitlines()[-1]

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from skald import layout
-from skald.cli.format import path_text, plural, size_text
+from skald.amounts import plural, size_text
+from skald.cli.format import path_text
 from skald.cli.paths import find_runs, resolve
 from skald.cli.report import report
 from skald.compacting import compact

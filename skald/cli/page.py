@@ -12,9 +12,10 @@ from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.text import Text
 
+from skald.amounts import duration_text, plural, size_text
 from skald.cli import terminal
 from skald.cli.choice import Selection
-from skald.cli.format import duration_text, local_time, number_text, param_text, path_text, plural, size_text
+from skald.cli.format import local_time, number_text, param_text, path_text
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners

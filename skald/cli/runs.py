@@ -12,8 +12,9 @@ import polars as pl
 from rich.text import Text
 
 from skald import layout
+from skald.amounts import duration_text
 from skald.cli import terminal
-from skald.cli.format import duration_text, local_time, path_text
+from skald.cli.format import local_time, path_text
 from skald.cli.page import STYLES
 from skald.cli.paths import find_runs, short_names
 from skald.cli.report import report

@@ -38,8 +38,8 @@ class Batch(NamedTuple):
     ids: dict[str, Id | IdColumn]
     times: np.ndarray
     """int64, of length n, or of length 1 for all."""
-    rounded: str | None
-    """A metric with an int that is no float64."""
+    rounded: dict[str, int]
+    """How many ints of a metric are no float64, of those that have some."""
 
     @property
     def length(self) -> int:
@@ -62,10 +62,11 @@ class Batch(NamedTuple):
         """
         if not isinstance(metrics, Mapping):
             raise InvalidInputError(f"log_batch takes a mapping of names to arrays, got {type(metrics).__name__}")
-        values, rounded = {}, None
+        values, rounded = {}, {}
         for name, given in metrics.items():
-            values[check_metric_name(name)], is_rounded = _as_values(name, given)
-            rounded = rounded or (name if is_rounded else None)
+            values[check_metric_name(name)], count = _as_values(name, given)
+            if count:
+                rounded[name] = count
         columns = {name: _as_id(name, value) for name, value in ids.items()}
         times = np.array([time.time_ns()]) if when is None else _as_times(when)
         lengths = {f"metric {name!r}": len(array) for name, array in values.items()}
@@ -80,8 +81,8 @@ class Batch(NamedTuple):
         return cls(values, columns, np.atleast_1d(times), rounded)
 
 
-def _as_values(name: str, given: Any) -> tuple[np.ndarray, bool]:
-    """Return the float64 of a metric, and whether some are ints that are none exactly."""
+def _as_values(name: str, given: Any) -> tuple[np.ndarray, int]:
+    """Return the float64 of a metric, and how many are ints that are none exactly."""
     if isinstance(given, (str, bytes, Mapping)):
         raise ValueTypeError(f"metric {name!r} of a batch needs a 1-D array of numbers, got {type(given).__name__}")
     array = _to_numpy(f"metric {name!r}", given)
@@ -89,14 +90,14 @@ def _as_values(name: str, given: Any) -> tuple[np.ndarray, bool]:
         raise ValueTypeError(f"metric {name!r} of a batch needs a 1-D array of numbers, got shape {array.shape}")
     if array.dtype.kind == "O":
         numbers = [as_value(name, value) for value in array]
-        return np.array([value.number for value in numbers], np.float64), any(value.rounded for value in numbers)
+        return np.array([value.number for value in numbers], np.float64), sum(value.rounded for value in numbers)
     if array.dtype.kind in "SUTcmM":
         raise ValueTypeError(f"metric {name!r} of a batch needs numbers, got an array of {array.dtype}")
     try:
         values = np.ascontiguousarray(array, np.float64)
     except (TypeError, ValueError) as error:
         raise ValueTypeError(f"metric {name!r} of a batch needs numbers, got an array of {array.dtype}") from error
-    return values, _is_rounded(array)
+    return values, _count_rounded(given, array, values)
 
 
 def _to_numpy(what: str, values: Any) -> np.ndarray:
@@ -120,10 +121,15 @@ def _from_torch(tensor: Any) -> np.ndarray:
     return np.asarray((tensor.double() if tensor.dtype.is_floating_point else tensor).numpy())
 
 
-def _is_rounded(array: np.ndarray) -> bool:
-    if array.dtype.kind not in "iu" or not len(array):
-        return False
-    return bool(array.max() > EXACT_INT or (array.dtype.kind == "i" and array.min() < -EXACT_INT))
+def _count_rounded(given: Any, array: np.ndarray, values: np.ndarray) -> int:
+    """Count the ints that were given and are no float64 exactly."""
+    if array.dtype.kind not in "iuf" or not (np.abs(values) > EXACT_INT).any():
+        return 0
+    if array.dtype.kind == "f":  # NumPy makes floats of all, where one is
+        return sum(as_value("", value).rounded for value in given) if isinstance(given, (list, tuple)) else 0
+    fits = values < 2.0 ** (63 if array.dtype.kind == "i" else 64)  # what does not was rounded up to that
+    exact = values[fits].astype(array.dtype) == array[fits]
+    return len(array) - int(exact.sum())
 
 
 def _as_id(name: str, value: Any) -> Id | IdColumn:

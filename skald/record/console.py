@@ -254,12 +254,12 @@ def _hush(record: Record, file: LogFile) -> None:
     hush(file)
 
 
-def warn(file: LogFile, text: str, *, depth: int) -> None:
-    """Warn in the terminal, as from the caller so many frames up, and in a console file."""
+def say(file: LogFile, level: str, text: str, *, depth: int) -> None:
+    """Say something in the terminal, as from the caller so many frames up, and in a console file."""
     from loguru import logger
 
-    logger.opt(depth=depth + 1).patch(lambda record: _hush(record, file)).warning("{}", text)
-    file.log(format_line(dt.datetime.now().astimezone(), "WARNING", {}, text))
+    logger.opt(depth=depth + 1).patch(lambda record: _hush(record, file)).log(level, "{}", text)
+    file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
 
 
 def format_line(

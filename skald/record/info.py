@@ -7,7 +7,7 @@ so while it does not hold its writer's lock has crashed. Forked children are not
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -36,6 +36,12 @@ class Session(msgspec.Struct, kw_only=True):
     joined: bool = False
     """Whether another process was writing the run as this one came: a run is begun or resumed by those that did not."""
     exception: str | None = None
+    refused: dict[str, int] = {}
+    """How many calls were refused, by kind of error."""
+    failed_values: int = 0
+    """How many values a device did not produce."""
+    rounded: int = 0
+    """How many ints were logged rounded."""
     environment: dict[str, Any] = {}
     """Of a session before the last: what was different then."""
 
@@ -115,17 +121,27 @@ def settle(info: RunInfo, *, writing: Collection[str]) -> None:
     for session in info.sessions:
         if session.status == "running" and session.writer not in writing:
             session.status = "crashed"
-    last = sorted(_last(info.sessions), key=lambda session: _WORST_FIRST.index(session.status))
+    ended = [session for session in last_sessions(info) if session.status != "running"]
+    last = sorted(ended, key=lambda session: _WORST_FIRST.index(session.status))
     info.exception = next((session.exception for session in last if session.exception), None)
     if not writing:
         info.status = last[0].status if last else "crashed"
         info.ended = max((session.ended for session in last if session.ended), default=None)
 
 
-def _last(sessions: Sequence[Session]) -> Sequence[Session]:
-    """Return the processes since the run was begun or last resumed."""
-    begun = max((number for number, session in enumerate(sessions) if not session.joined), default=0)
-    return [session for session in sessions[begun:] if session.status != "running"]
+def last_sessions(info: RunInfo) -> Sequence[Session]:
+    """Return those of the processes since the run was begun or last resumed."""
+    begun = max((number for number, session in enumerate(info.sessions) if not session.joined), default=0)
+    return info.sessions[begun:]
+
+
+def total_span(spans: Iterable[tuple[dt.datetime, dt.datetime]]) -> dt.timedelta:
+    """Return how long at least one of the spans lasted."""
+    total, reached = dt.timedelta(0), dt.datetime.min.replace(tzinfo=dt.UTC)
+    for started, ended in sorted(spans):
+        total += max(dt.timedelta(0), ended - max(started, reached))
+        reached = max(reached, ended)
+    return total
 
 
 def live_writers(run: Path) -> list[str]:

@@ -1,0 +1,65 @@
+"""The last word of a run: one line, as its last process closes it, of what was kept and what was not."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from skald.amounts import duration_text, plural, size_text
+from skald.engine.stored import FILES, open_stored
+from skald.errors import SkaldError
+from skald.layout import SEGMENTS
+from skald.record.info import RunInfo, last_sessions
+
+
+def last_word(run: Path, info: RunInfo, duration: dt.timedelta) -> str:
+    """Return the line.
+
+    Args:
+        run: the run's folder.
+        info: what its run.json holds, now that the run has ended.
+        duration: how long the run was written.
+    """
+    missing = ", ".join(_missing(info))
+    line = f"run {info.name!r} {info.status} in {duration_text(duration)}: {_kept(run)}, in {run}"
+    return f"{line}; {missing}" if missing else line
+
+
+def _kept(run: Path) -> str:
+    """Return the rows, metrics and bytes of a run's metrics file; where there is more, that it is in segments."""
+    if (run / SEGMENTS).exists():
+        return f"its rows are in {SEGMENTS}/, not compacted"
+    try:
+        with open_stored(run) or contextlib.nullcontext() as stored:
+            if stored is None:
+                return "no rows"
+            size = (run / FILES[stored.format]).stat().st_size
+            rows, metrics = plural(stored.coverage.rows, "row"), plural(len(stored.metrics), "metric")
+    except (OSError, SkaldError) as error:
+        return f"its rows cannot be read ({error})"
+    return f"{rows} of {metrics}, {size_text(size)}"
+
+
+def _missing(info: RunInfo) -> Iterator[str]:
+    """Go through what the run's last processes got and did not keep as it was."""
+    sessions = last_sessions(info)
+    refused = _sum(session.refused for session in sessions)
+    if refused:
+        kinds = ", ".join(f"{count:,} x {kind}" for kind, count in refused.most_common())
+        yield f"{plural(refused.total(), 'call')} refused ({kinds})"
+    failed = sum(session.failed_values for session in sessions)
+    if failed:
+        yield f"{plural(failed, 'value')} lost, as their device failed"
+    rounded = sum(session.rounded for session in sessions)
+    if rounded:
+        yield f"{plural(rounded, 'int')} rounded, as too large for a float64"
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for count in counts:
+        total.update(count)
+    return total
