@@ -123,7 +123,7 @@ def _from_torch(tensor: Any) -> np.ndarray:
 
 def _count_rounded(given: Any, array: np.ndarray, values: np.ndarray) -> int:
     """Count the ints that were given and are no float64 exactly."""
-    if array.dtype.kind not in "iuf" or not (np.abs(values) > EXACT_INT).any():
+    if array.dtype.kind not in "iuf" or not (np.abs(values) >= EXACT_INT).any():
         return 0
     if array.dtype.kind == "f":  # NumPy makes floats of all, where one is
         return sum(as_value("", value).rounded for value in given) if isinstance(given, (list, tuple)) else 0

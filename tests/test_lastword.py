@@ -1,0 +1,209 @@
+"""The last word: the one line that says, as a run is closed, what was kept and what was not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from logged import program, start
+from loguru import logger as terminal
+
+import skald
+
+
+@pytest.fixture
+def told() -> Iterator[list[Any]]:
+    """Return the records that loguru hands to a handler of the user from level SUCCESS on."""
+    records: list[Any] = []
+    handler = terminal.add(lambda message: records.append(message.record), level="SUCCESS")
+    yield records
+    terminal.remove(handler)
+
+
+def lines(told: list[Any]) -> list[str]:
+    """Return what was said at level SUCCESS."""
+    return [record["message"] for record in told if record["level"].name == "SUCCESS"]
+
+
+@pytest.mark.parametrize("format_", ["parquet", "csv"])
+def test_last_word_says_what_was_kept(tmp_path: Path, told: list[Any], format_: Any) -> None:
+    """One line: how the run ended, seconds, rows, metrics, bytes, where; and it stands in console.log."""
+    with skald.Logger("run", tmp_path, metrics_format=format_) as logger:
+        logger.log_batch({"loss": np.arange(1500.0), "accuracy": np.arange(1500.0)})
+
+    (line,) = lines(told)
+    size = (tmp_path / "run" / f"metrics.{format_}").stat().st_size
+    expected = r"skald: run 'run' finished in \d\.\d s: 3,000 rows of 2 metrics, (\d+\.\d) kB, in (.*)"
+    found = re.fullmatch(expected, line)
+    assert found, line
+    assert (found[1], found[2]) == (f"{size / 1000:.1f}", str(tmp_path / "run"))
+    assert skald.Run(tmp_path / "run").console.count(line) == 1
+    assert told[-1]["name"] == __name__
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
+def test_last_word_says_how_the_run_ended(tmp_path: Path, told: list[Any], status: Any) -> None:
+    """A run without rows says that it has none."""
+    skald.Logger("run", tmp_path).close(status)
+
+    (line,) = lines(told)
+    assert re.fullmatch(rf"skald: run 'run' {status} in \d\.\d s: no rows, in {tmp_path / 'run'}", line)
+
+
+def test_last_word_says_what_was_not_kept(tmp_path: Path, told: list[Any]) -> None:
+    """Refused calls by kind, ints that were rounded, in whichever call; run.json has the numbers too."""
+    with skald.Logger("run", tmp_path, errors="warn") as logger:
+        for _ in range(1200):
+            logger.log_metric("loss", "text")
+        logger.log_metric("", 1.0)
+        logger.log_metric("loss", 2**53 + 1)
+        logger.log_batch({"loss": [10**400, 2**53 + 1, 2**53 + 2, 0.5], "b": np.array([2**63 - 1, 2**54, 7, 8])})
+
+    (line,) = lines(told)
+    refused = "1,201 calls refused (1,200 x ValueTypeError, 1 x InvalidInputError)"
+    assert line.endswith(f"; {refused}, 4 ints rounded, as too large for a float64")
+    (session,) = logger.run.info["sessions"]
+    assert session["refused"] == {"ValueTypeError": 1200, "InvalidInputError": 1}
+    assert session["rounded"] == 4
+
+
+class Broken:
+    """A 0-d value of a device that fails before it has produced it."""
+
+    shape = ()
+
+    def is_ready(self) -> bool:
+        """Tell whether the device is done."""
+        return False
+
+    def __float__(self) -> float:
+        raise RuntimeError("device lost")
+
+
+def test_last_word_counts_values_whose_device_failed(tmp_path: Path, told: list[Any]) -> None:
+    """The rows are missing, and that is said."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_metric("loss", 0.5)
+        for _ in range(3):
+            logger.log_metric("loss", Broken())
+
+    (line,) = lines(told)
+    assert "1 row of 1 metric" in line
+    assert line.endswith("; 3 values lost, as their device failed")
+
+
+def test_last_word_is_said_by_the_last_process_alone(tmp_path: Path) -> None:
+    """It counts what all of them wrote, and what was refused in any of them."""
+    source = """
+import sys, skald
+logger = skald.Logger("run", ".", mode="join", errors="warn")
+print("open", flush=True)
+sys.stdin.readline()
+logger.log_metric("loss", 0.5)
+logger.log_metric("loss", "text")
+logger.close()
+"""
+    processes = [start(source, folder=tmp_path) for _ in range(3)]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "open\n"
+
+    said = [process.communicate("go\n", timeout=60)[1].count("SUCCESS") for process in processes]
+
+    assert said == [0, 0, 1]
+    assert "3 rows of 1 metric" in skald.Run(tmp_path / "run").console
+    assert "; 3 calls refused (3 x ValueTypeError)" in skald.Run(tmp_path / "run").console
+
+
+def test_last_word_is_said_once_of_processes_that_close_at_once(tmp_path: Path) -> None:
+    """Whichever is the last, it speaks when the run is compacted."""
+    source = """
+import os, sys, skald
+logger = skald.Logger("run", ".", mode="join")
+logger.log_metric("loss", 0.5)
+print("open", flush=True)
+sys.stdin.readline()
+logger.close()
+"""
+    processes = [start(source, folder=tmp_path) for _ in range(4)]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "open\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+
+    said = [
+        line for process in processes for line in process.communicate(timeout=60)[1].splitlines() if "SUCCESS" in line
+    ]
+
+    assert len(said) == 1
+    assert "4 rows of 1 metric" in said[0]
+
+
+def test_last_word_is_not_said_by_forked_children(tmp_path: Path) -> None:
+    """They write rows and nothing else."""
+    source = """
+import os, sys, skald
+with skald.Logger("run", ".") as logger:
+    if os.fork() == 0:
+        logger.log_metric("loss", 0.5)
+        sys.exit()
+    os.wait()
+    logger.log_metric("loss", 0.5)
+"""
+    ended = program(source, folder=tmp_path)
+
+    assert ended.stderr.count("SUCCESS") == 1
+    assert "2 rows of 1 metric" in ended.stderr
+
+
+def test_last_word_says_so_where_the_rows_are_not_compacted(tmp_path: Path, told: list[Any]) -> None:
+    """A metrics file that cannot be written over leaves the rows in their segments."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_metric("loss", 0.5)
+        (tmp_path / "run" / "metrics.parquet").write_text("something else")
+
+    assert "its rows are in segments/, not compacted, in " in lines(told)[0]
+
+
+def test_last_word_of_a_resumed_run_counts_all_sessions(tmp_path: Path, told: list[Any]) -> None:
+    """Rows and seconds are the run's, what was not kept the last session's."""
+    for mode, bad in (("new", True), ("resume", False)):
+        with skald.Logger("run", tmp_path, mode=mode, errors="warn") as logger:  # type: ignore[arg-type]
+            logger.log_metric("loss", 0.5)
+            if bad:
+                logger.log_metric("loss", "text")
+
+    first, second = lines(told)
+    assert "1 row of 1 metric" in first
+    assert "1 call refused" in first
+    assert "2 rows of 1 metric" in second
+    assert "refused" not in second
+
+
+def test_last_word_is_not_said_of_a_disabled_run(tmp_path: Path, told: list[Any]) -> None:
+    """Nothing was kept, as was asked."""
+    with skald.Logger("run", tmp_path, mode="disabled", errors="warn") as logger:
+        logger.log_metric("loss", 0.5)
+
+    assert not lines(told)
+
+
+def test_last_word_is_silenced_by_the_level_of_the_handler(tmp_path: Path) -> None:
+    """A sweep that shows warnings and worse does not show it; console.log has it all the same."""
+    source = """
+import sys, loguru, skald
+loguru.logger.remove()
+loguru.logger.add(sys.stderr, level="WARNING")
+skald.Logger("run", ".").close()
+"""
+    ended = program(source, folder=tmp_path)
+
+    assert ended.stderr == ""
+    assert "finished" in skald.Run(tmp_path / "run").console
