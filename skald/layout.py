@@ -46,6 +46,7 @@ TEMPORARY_PREFIX: Final = ".tmp-"
 
 _CONSOLE: Final = re.compile(r"console(\.[\w-]+)?\.log")
 _SEGMENT: Final = re.compile(r"(\d{6,})\.arrow")
+_REWOUND: Final = re.compile(r"rewound-\d+\.parquet")
 _WINDOWS_DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?")
 _MAX_RUN_NAME_BYTES: Final = 255
 
@@ -73,9 +74,19 @@ def temporary(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}")
 
 
+def temporary_for(name: str) -> str | None:
+    """Return the name of the file whose successor is written under a temporary name, None for other names."""
+    return name.removeprefix(TEMPORARY_PREFIX).partition("-")[2] if name.startswith(TEMPORARY_PREFIX) else None
+
+
 def rewound_name(number: int) -> str:
     """Return the file name of the rows that the `number`-th compacted rewind took back."""
     return f"rewound-{number}.parquet"
+
+
+def is_rewound_name(name: str) -> bool:
+    """Tell whether this is the file name of rows that were taken back."""
+    return _REWOUND.fullmatch(name) is not None
 
 
 def console_name(writer: str | None = None) -> str:

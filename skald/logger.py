@@ -256,6 +256,27 @@ class Logger(Messages):
 
     # --- life ---
 
+    def rewind(self, /, **ids: Any) -> None:
+        """Go back to a checkpoint: rows beyond these ids no longer count; without ids no row does.
+
+        The ids are compared as a tuple, in the order given. Rows that lack one of them no longer count if they
+        were logged after the first row beyond. Concerned is what was logged so far by this logger, and by
+        processes that had closed or died when it was opened. Params, console and artifacts stay.
+
+        Args:
+            **ids: the last place to keep, from the outer id to the inner: `rewind(epoch=3, step=120)`.
+
+        Raises:
+            InvalidInputError: a value is None, NaN or infinite, or an id is unknown and much like a known one.
+            IdTypeError: an id of another kind than in this run.
+            LoggerClosedError: the logger is closed.
+            StorageError: the disk takes no more. In each case all rows count as before.
+        """
+        from skald.rewinding import rewind
+
+        with self._calls.policy():
+            rewind(self._session, ids)
+
     @property
     def run(self) -> Run:
         """The run that is being written, to be read."""

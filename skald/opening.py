@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from skald.engine.claim import Claim, Owner, owners, run_lock
+from skald.engine.claim import Claim, Owner, owners, run_lock, writer_names
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.registry import read_kinds, write_kinds
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
@@ -61,6 +61,8 @@ class Opened(NamedTuple):
     """Whether another process was writing it."""
     was_finished: bool
     """Whether the run had been ended well before."""
+    ended: frozenset[str]
+    """The writers that had closed or died, as far as their segments are there."""
 
 
 def check_mode(given: str | None) -> Mode:
@@ -156,10 +158,11 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     others = writing(info, alive)
     settle(info, writing=others)
     was_finished = there and not others and info.status == "finished"
+    ended = writer_names(run).difference(alive)
     claim = Claim(run)
     _begin(info, claim, description, joined=bool(others))
     write_info(run, info)
-    return Opened(run, claim, joined=bool(others), was_finished=was_finished)
+    return Opened(run, claim, joined=bool(others), was_finished=was_finished, ended=ended)
 
 
 def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: bool) -> None:

@@ -15,7 +15,7 @@ import msgspec
 import polars as pl
 
 from skald import layout
-from skald.engine.reader import metric_names, scan_metrics
+from skald.engine.reader import metric_names, scan_metrics, scan_rewound
 from skald.portrait import facts_of, page, panel
 from skald.record.consolefiles import read_console
 from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status, total_span
@@ -104,6 +104,11 @@ class Run:
         It may be kept: collected later it holds what is there then, whatever happened to the run meanwhile.
         """
         return scan_metrics(self._path)
+
+    @property
+    def rewound(self) -> pl.LazyFrame:
+        """The rows that a rewind took back, with the columns of `metrics`; it may be kept too."""
+        return scan_rewound(self._path)
 
     @property
     def metric_names(self) -> list[str]:

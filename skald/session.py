@@ -62,7 +62,16 @@ _VARIABLE: Final = re.compile(r"'[^']*'|\d+")
 class Session:
     """One process's recording of a run; with no folder (disabled) nothing is kept."""
 
-    def __init__(self, name: str, run: Path | None, claim: Claim | None, *, joined: bool, errors: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: Path | None,
+        claim: Claim | None,
+        *,
+        joined: bool,
+        errors: str,
+        ended: frozenset[str] = frozenset(),
+    ) -> None:
         """Begin to record.
 
         Args:
@@ -71,7 +80,9 @@ class Session:
             claim: the writer's place in it.
             joined: whether another process made the run and is writing it.
             errors: what happens to bad input, `raise` or `warn`.
+            ended: the writers that had closed or died before.
         """
+        self.ended = ended
         self.name, self.run, self.errors, self.joined = name, run, errors, joined
         self.namespace = Namespace()
         self.lock = threading.RLock()  # NOTE: whoever holds it must not wait for a writer's lock
@@ -204,9 +215,10 @@ class Session:
 
     def warn(self, text: str) -> None:
         """Warn in the terminal, as from the line that called Skald, and in console.log."""
-        self._say("WARNING", text)
+        self.say("WARNING", text)
 
-    def _say(self, level: str, text: str) -> None:
+    def say(self, level: str, text: str) -> None:
+        """Say something in the terminal, as from the line that called Skald, and in console.log."""
         say(self.file, level, f"skald: {text}", depth=_own_frames())
 
     def folder(self) -> Path:
@@ -267,7 +279,7 @@ class Session:
         if run is not None and info is not None:
             self._compact(run)
             if info.status != "running":
-                self._say("SUCCESS", last_word(run, info, _duration(run, info)))
+                self.say("SUCCESS", last_word(run, info, _duration(run, info)))
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
@@ -319,7 +331,8 @@ def start_session(
     gathering = Gathering()
     try:
         opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts))
-        session = Session(opened.run.name, opened.run, opened.claim, joined=opened.joined, errors=errors)
+        run, claim, ended = opened.run, opened.claim, opened.ended
+        session = Session(run.name, run, claim, joined=opened.joined, errors=errors, ended=ended)
     except BaseException:
         gathering.stop()
         raise

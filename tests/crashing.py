@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +20,7 @@ EVENTS = frozenset({"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"})
 
 
 class CrashServer:
-    """Runs compactions that die just before their n-th disk operation."""
+    """Runs compactions and rewinds that die just before their n-th disk operation."""
 
     def __init__(self) -> None:
         """Start the process."""
@@ -36,9 +36,16 @@ class CrashServer:
             die_at: the operation before which to die, from 0; None: none.
             options: of `compact`.
         """
+        return self._do("compact", run, die_at, options)
+
+    def rewind(self, run: Path, *, die_at: int | None = None, **options: Any) -> tuple[bool, list[list[str]]]:
+        """Take rows of a run back, as `compact` compacts it; the options are `ids`, `writer`, `stop` and `ended`."""
+        return self._do("rewind", run, die_at, options)
+
+    def _do(self, what: str, run: Path, die_at: int | None, options: dict[str, Any]) -> tuple[bool, list[list[str]]]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([str(run), die_at, options]) + "\n")
+        self._process.stdin.write(json.dumps([what, str(run), die_at, options]) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
         assert answer["code"] in (0, DIED), answer
@@ -59,15 +66,20 @@ class CrashServer:
 
 def _serve() -> None:
     from skald.engine.compaction import compact
+    from skald.engine.takeback import Scope, take_back
+
+    def rewind(run: Path, *, ids: Any, writer: str, stop: int, ended: list[str]) -> None:
+        take_back(run, tuple(map(tuple, ids)), Scope(writer, stop, tuple(ended)))
 
     for line in sys.stdin:
-        run, die_at, options = json.loads(line)
+        what, run, die_at, options = json.loads(line)
         reader, writer = os.pipe()
         child = os.fork()
         if not child:
             os.close(reader)
             _count_operations(writer, die_at)
-            compact(Path(run), **options)
+            actions: dict[str, Callable[..., Any]] = {"compact": compact, "rewind": rewind}
+            actions[what](Path(run), **options)
             os._exit(0)
         os.close(writer)
         with os.fdopen(reader) as pipe:

@@ -101,6 +101,8 @@ def _do(logger: Any, name: str, arguments: list[Any]) -> None:  # noqa: C901 one
             _in_child(logger, metric, value, ids)
         case "set", [ids]:
             logger.set_ids(**ids)
+        case "rewind", [ids]:
+            logger.rewind(**ids)
         case "sync", []:
             logger.sync()
         case "roll", []:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 import skald
 
@@ -34,6 +37,17 @@ def values(logger: skald.Logger | Path, metric: str = "loss") -> list[float]:
     return [row["value"] for row in rows(logger, metric)]
 
 
+def steps(run: skald.Logger | Path, metric: str = "loss") -> list[Any]:
+    """Return the steps of a metric's rows in log order."""
+    return [found.get("step") for found in ids(run, metric)]
+
+
+def rewound(run: Path, metric: str = "loss") -> list[float]:
+    """Return the values of a metric's rows that were taken back, sorted."""
+    frame = skald.Run(run).rewound.filter(pl.col("metric") == metric)
+    return sorted(frame.collect()["value"].to_list())
+
+
 def program(source: str, *args: object, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a Python program to its end in a folder; its lines are numbered as they stand."""
     return subprocess.run(_command(source, args), cwd=folder, env=_clean(environment), capture_output=True, text=True)  # noqa: PLW1510
@@ -45,6 +59,12 @@ def start(source: str, *args: object, folder: Path, **environment: str) -> subpr
     return subprocess.Popen(
         _command(source, args), cwd=folder, env=_clean(environment), stdin=pipe, stdout=pipe, stderr=pipe, text=True
     )
+
+
+def crash(source: str, folder: Path, *args: object) -> None:
+    """Run a program that kills itself with SIGKILL."""
+    result = program(source + "\nos.kill(os.getpid(), 9)", *args, folder=folder)
+    assert result.returncode == -signal.SIGKILL, result.stderr
 
 
 def _command(source: str, args: tuple[object, ...]) -> list[str]:

@@ -18,7 +18,8 @@ LAYERS = {
     "record": "record",
     "api": "system scope calls board progress latebar compacting opening ending lastword session process portrait"
     " logger run selection summary histogram"
-    " widening finding pushdown paramtable union cloud scanning comparison verification repair",
+    " widening finding pushdown paramtable union cloud scanning comparison verification repair"
+    " rewinding",
     "package": "__init__",
     "faces": "cli",
 }

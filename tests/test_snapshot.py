@@ -33,7 +33,7 @@ def count(run: Path, *, before: Callable[[int], None] = lambda _: None) -> tuple
     """
     copies = 0
 
-    def copy(file: SegmentFile) -> int:
+    def copy(file: SegmentFile, _: object) -> int:
         nonlocal copies
         before(copies)
         copies += 1

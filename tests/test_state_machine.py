@@ -1,12 +1,14 @@
-"""A run against its model, a list of rows: logged in all ways, rolled, killed, resumed, compacted and read."""
+"""A run against its model, a list of rows: logged, rolled, killed, resumed, rewound, compacted and read."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -30,7 +32,22 @@ IDS = st.fixed_dictionaries(
 )
 MANY = st.integers(0, 90).map(lambda number: {f"k{number}": number})
 
+PLACES = st.lists(
+    st.sampled_from([("epoch", 3), ("epoch", -1), ("lr", 4), ("split", "m"), ("is_best", False), ("class", 1)]),
+    max_size=2,
+    unique_by=lambda place: place[0],
+)
+
 Row = tuple[float, dict[str, Any]]
+
+
+class Noted(NamedTuple):
+    """A row of the model: when it was logged, and by which life of the run, a child of which may have done it."""
+
+    row: Row
+    number: int
+    life: int
+    by_child: bool
 
 
 class Run(RuleBasedStateMachine):
@@ -42,13 +59,17 @@ class Run(RuleBasedStateMachine):
         self.lives = Lives()
         self.is_alive = False
         self.started = False
-        self.rows: dict[str, list[Row]] = {}
+        self.life = 0
+        self.numbers = itertools.count()
+        self.rows: dict[str, list[Noted]] = {}
+        self.taken: list[tuple[str, float]] = []
         self.set: dict[str, Any] = {}
 
-    def noted(self, metric: str, value: float, ids: dict[str, Any]) -> None:
+    def noted(self, metric: str, value: float, ids: dict[str, Any], *, by_child: bool = False) -> None:
         """Note a row in the model."""
         merged = {name: given for name, given in {**self.set, **ids}.items() if given is not None}
-        self.rows.setdefault(metric, []).append((float(value), merged))
+        row = Noted((float(value), merged), next(self.numbers), self.life, by_child)
+        self.rows.setdefault(metric, []).append(row)
 
     @initialize(storage=st.sampled_from(["mapped", "mapped", "staged"]))
     def begin(self, storage: str) -> None:
@@ -62,6 +83,7 @@ class Run(RuleBasedStateMachine):
         """Begin another life of it."""
         self.lives.tell("open", str(self.folder), "resume" if self.started else "new", self.storage)
         self.is_alive = self.started = True
+        self.life += 1
         self.set = {}
 
     @precondition(lambda self: self.is_alive)
@@ -96,7 +118,7 @@ class Run(RuleBasedStateMachine):
     def log_otherwise(self, how: str, metric: str, value: float, ids: dict[str, Any]) -> None:
         """Log through a bound logger, or in a forked child."""
         self.lives.tell(how, metric, value, ids)
-        self.noted(metric, value, {**ids, **self.set} if how == "bound" else ids)
+        self.noted(metric, value, {**ids, **self.set} if how == "bound" else ids, by_child=how == "forked")
 
     @precondition(lambda self: self.is_alive)
     @rule(metric=NAMES, values=st.lists(st.integers(0, 9), max_size=4), ids=IDS)
@@ -112,6 +134,29 @@ class Run(RuleBasedStateMachine):
         """Set ids, and remove one."""
         self.lives.tell("set", {**ids, removed: None})
         self.set = {**self.set, **ids, removed: None}
+
+    @precondition(lambda self: self.is_alive)
+    @rule(places=PLACES)
+    def rewind(self, places: list[tuple[str, Any]]) -> None:
+        """Take rows back: of the living writer, and of all that ended before it was opened."""
+        self.lives.tell("rewind", dict(places))
+        concerned = {
+            row.number: (row, _compared(row.row[1], places))
+            for rows in self.rows.values()
+            for row in rows
+            if row.life < self.life or not row.by_child
+        }
+        beyond = [number for number, (_, is_beyond) in concerned.items() if is_beyond]
+        since = min(beyond, default=math.inf)
+        gone = {
+            number
+            for number, (_, is_beyond) in concerned.items()
+            if is_beyond or (is_beyond is None and number > since)
+        }
+        for metric, rows in self.rows.items():
+            self.taken += [(metric, row.row[0]) for row in rows if row.number in gone]
+        left = {metric: [row for row in rows if row.number not in gone] for metric, rows in self.rows.items()}
+        self.rows = {metric: rows for metric, rows in left.items() if rows}
 
     @precondition(lambda self: self.is_alive)
     @rule()
@@ -149,7 +194,9 @@ class Run(RuleBasedStateMachine):
         for row in table.select("metric", "value", *names).iter_rows():
             ids = {name: value for name, value in zip(names, row[2:], strict=True) if value is not None}
             found.setdefault(row[0], []).append((row[1], ids))
-        assert found == self.rows
+        assert found == {metric: [row.row for row in rows] for metric, rows in self.rows.items()}
+        back = skald.Run(self.folder / "run").rewound.collect()
+        assert sorted(back.select("metric", "value").rows()) == sorted(self.taken)
 
     def teardown(self) -> None:
         """Close the run, and compare a last time."""
@@ -159,6 +206,13 @@ class Run(RuleBasedStateMachine):
             self.is_read_as_logged()
         self.lives.end()
         shutil.rmtree(self.folder)
+
+
+def _compared(ids: dict[str, Any], places: list[tuple[str, Any]]) -> bool | None:
+    """Tell whether a row is beyond; None where it lacks an id."""
+    if any(name not in ids for name, _ in places):
+        return None
+    return not places or tuple(ids[name] for name, _ in places) > tuple(value for _, value in places)
 
 
 SOAK = "SKALD_SOAK" in os.environ

@@ -81,6 +81,11 @@ def run_lock(run: Path) -> Iterator[None]:
         lock.release()
 
 
+def writer_names(run: Path) -> frozenset[str]:
+    """Return the names of all writers whose folders are there."""
+    return frozenset(entry.name for entry in (run / SEGMENTS).iterdir() if entry.is_dir())
+
+
 def owners(run: Path) -> dict[str, Owner | None]:
     """Return the writers of a run that are alive; None where a lock file does not say who it is."""
     folder = run / SEGMENTS

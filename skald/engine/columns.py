@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import math
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import numpy as np
 import polars as pl
 
+from skald.engine.rewind import Rewind, are_comparable
 from skald.engine.rows import Codes, IdColumn, Mask, Rows, Texts, as_kind, as_text, take
-from skald.schema import METRIC, TIME, VALUE, Kind, Kinds, unify
+from skald.schema import METRIC, TIME, VALUE, Id, Kind, Kinds, unify
 
 POLARS_TYPES: Final[dict[Kind, pl.DataType]] = {
     "int": pl.Int64(),
@@ -92,6 +94,44 @@ def fit(file: pl.LazyFrame, stored: Kinds, kinds: Kinds) -> pl.LazyFrame:
         *(_narrowed(name, stored[name], kinds[name]) for name in narrow),
         *(pl.lit(None, dtype=POLARS_TYPES[kind]).alias(name) for name, kind in kinds.items() if name not in stored),
     )
+
+
+def counts(rewinds: Iterable[Rewind], stored: Kinds) -> pl.Expr:
+    """Return which rows of a metrics file count, as `rewind.is_taken` has it.
+
+    Args:
+        rewinds: those that concern the file.
+        stored: the kinds of the ids there.
+    """
+    gone = [_taken(rewind, stored) for rewind in rewinds]
+    return ~pl.any_horizontal(gone) if gone else pl.lit(value=True)
+
+
+def _taken(rewind: Rewind, stored: Kinds) -> pl.Expr:
+    if not rewind.ids:
+        return pl.lit(value=True)
+    beyond, equal, complete = pl.lit(value=False), pl.lit(value=True), pl.lit(value=True)
+    for name, value in rewind.ids:
+        if name not in stored or not are_comparable(stored[name], value):
+            complete = pl.lit(value=False)
+            break
+        column, given = pl.col(name), pl.col(name).is_not_null()
+        greater, same = _compared(column, stored[name], value)
+        beyond |= equal & given & greater.fill_null(value=False)
+        equal &= given & same.fill_null(value=False)
+        complete &= given
+    since, time = rewind.since // 1000, pl.col(TIME).to_physical()
+    return pl.when(complete).then(beyond).otherwise((time > since) | ((time == since) & beyond))
+
+
+def _compared(column: pl.Expr, kind: Kind, value: Id) -> tuple[pl.Expr, pl.Expr]:
+    """Return where an id is greater than a value, and where it is the same."""
+    if kind == "float":
+        return (column > value) & column.is_not_nan(), column == value  # NaN is the greatest number to polars
+    if isinstance(value, float):  # NOTE: as floats, large ints would be rounded
+        whole = min(max(math.floor(value), -(2**63)), 2**63 - 1)
+        return column > whole, (column == whole) & (whole == value)
+    return column > value, column == value
 
 
 def _narrowed(name: str, stored: Kind, kind: Kind) -> pl.Expr:

@@ -21,8 +21,9 @@ from skald.engine.feeds import Surveyed, survey
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
 from skald.engine.rewrite import Plan, Progress, remove_other_format, rewrite
 from skald.engine.segmentfile import is_sealed
-from skald.engine.snapshot import SegmentFile, segment_files, warn_damaged, writer_folders
-from skald.engine.stored import FILES, MetricsFormat, open_stored
+from skald.engine.snapshot import SegmentFile, on_stored, segment_files, warn_damaged, writer_folders
+from skald.engine.standing import forget_rewinds, read_rewinds
+from skald.engine.stored import FILES, MetricsFormat, Stored, open_stored
 from skald.errors import CorruptRunError, RunNotFoundError, SkaldError, StorageError
 from skald.layout import (
     COMPACTION_LOCK,
@@ -35,7 +36,9 @@ from skald.layout import (
     SYSTEM_LOCK_PREFIX,
     TEMPORARY_PREFIX,
     WRITER_LOCK,
+    is_rewound_name,
     is_run,
+    temporary_for,
 )  # fmt: skip
 
 _MOST_DEAD: Final = 256
@@ -53,6 +56,7 @@ class Compaction:
         seconds: how long it took.
         damaged: segments that could not be read; they are left where they are.
         damaged_rows: rows in readable segments whose names were lost; they are gone.
+        rewound_rows: rows that were moved out of the way, as a rewind had taken them back.
         file: the run's metrics file, None where it has none.
         complete: whether nothing is left in segments.
     """
@@ -63,6 +67,7 @@ class Compaction:
     seconds: float = 0.0
     damaged: list[Path] = field(default_factory=list)
     damaged_rows: int = 0
+    rewound_rows: int = 0
     file: Path | None = None
     complete: bool = True
 
@@ -150,6 +155,7 @@ def _compact(
             finished.update(writers.dead)
         if writers.is_all:
             break
+    _forget_rewinds(run)
     if not writer_folders(run):
         _remove_segments_folder(run)
 
@@ -198,10 +204,12 @@ def _compact_writers(
         format_ = wanted or (stored.format if stored else "parquet")
         if stored:
             remove_other_format(run, keep=stored.format)
+        _remove_unnamed(run, stored)
         new = [file for file in files if not stored or not stored.coverage.covers(file.writer, file.number)]
         segments, damaged = _survey(new)
         rows = sum(segment.rows for segment in segments)
-        if rows or (stored and stored.format != format_):
+        rewinds = read_rewinds(run)  # NOTE: after the segments were listed, so rows logged after one come after it
+        if rows or (stored and stored.format != format_) or on_stored(rewinds, stored):
             folders = writer_folders(run)
             plan = Plan(
                 run=run,
@@ -211,10 +219,12 @@ def _compact_writers(
                 writers=frozenset(folder.name for folder in folders),
                 alive=frozenset(folder.name for folder in folders if folder not in writers.dead),
                 format=format_,
+                rewinds=rewinds,
             )
-            damaged_rows = rewrite(plan, progress=progress)
-            done.damaged_rows += damaged_rows
-            done.rows += rows - damaged_rows
+            left_out = rewrite(plan, progress=progress)
+            done.damaged_rows += left_out.damaged
+            done.rewound_rows += left_out.taken
+            done.rows += rows - left_out.damaged
             done.segments += sum(segment.rows > 0 for segment in segments)
             done.bytes_written = (run / FILES[format_]).stat().st_size
     done.damaged = sorted({*done.damaged, *(file.path for file in damaged)})
@@ -255,10 +265,31 @@ def _remove_writer(folder: Path, lock: FileLock) -> None:
         folder.rmdir()
 
 
+def _forget_rewinds(run: Path) -> None:
+    """Remove from run.json the rewinds that are compacted."""
+    if not read_rewinds(run).standing:
+        return
+    with FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True):
+        left = [(file.writer, file.number) for file in segment_files(run)]
+        stored = open_stored(run)
+        with stored or contextlib.nullcontext():
+            covered = stored.coverage.rewinds if stored else read_rewinds(run).made
+            forget_rewinds(run, applied=covered, left=left)
+
+
+def _remove_unnamed(run: Path, stored: Stored | None) -> None:
+    """Remove the rows that a compaction put aside which then did not come to its end."""
+    named = stored.coverage.rewound if stored else ()
+    for path in list(run.iterdir()):
+        if is_rewound_name(path.name) and path.name not in named:
+            unlink(path)
+
+
 def _remove_rubbish(run: Path) -> None:
     """Remove metrics files that were never finished."""
     for path in list(run.iterdir()):
-        if path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith((PARQUET, CSV, CSV_DESCRIPTION)):
+        name = temporary_for(path.name)
+        if name in (PARQUET, CSV, CSV_DESCRIPTION) or (name and is_rewound_name(name)):
             unlink(path)
 
 

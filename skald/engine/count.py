@@ -1,12 +1,15 @@
-"""How many rows a run has, counted without reading them."""
+"""How many rows a run has, counted without reading more of them than a rewind makes necessary."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from skald.engine.extraction import read_times
+from skald.engine.extraction import read_segment, read_times
+from skald.engine.feeds import read_counting
+from skald.engine.rewind import Rewind, choose, id_names
 from skald.engine.snapshot import SegmentFile, take_snapshot
 from skald.errors import CorruptRunError
 
@@ -21,11 +24,15 @@ def count_rows(run: Path) -> tuple[int, int]:
     if snapshot.stored is None:
         return 0, sum(count for _, count in snapshot.segments)
     with snapshot.stored as stored:
-        return stored.coverage.rows, sum(count for _, count in snapshot.segments)
+        rewinds = snapshot.rewinds
+        rows = sum(map(len, read_counting(stored, rewinds))) if rewinds else stored.coverage.rows
+        return rows, sum(count for _, count in snapshot.segments)
 
 
-def _count(file: SegmentFile) -> int:
+def _count(file: SegmentFile, rewinds: Sequence[Rewind]) -> int:
     try:
+        if rewinds:
+            return len(choose(read_segment(file.path, columns=id_names(rewinds)), rewinds))
         return int(np.count_nonzero(read_times(file.path)))
     except CorruptRunError:
         return 0

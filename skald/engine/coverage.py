@@ -34,6 +34,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         covered: for each writer whose folder may still be there, the segments that are in the file.
         damaged: segments that could not be read when the file was written, and are not in it.
         rewound: names of the files that hold rows taken back.
+        rewinds: how many rewinds its rows reflect: those that a later one takes back are still in it.
         chunks: how many rows each chunk of the file has, and its oldest time, in µs since 1970.
         newest: the largest time in the file (None: no rows).
         ordered: whether the times of each metric never decrease in the file.
@@ -48,6 +49,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     covered: dict[str, Ranges] = {}
     damaged: dict[str, tuple[int, ...]] = {}
     rewound: tuple[str, ...] = ()
+    rewinds: int = 0
     chunks: tuple[tuple[int, int], ...] = ()
     newest: int | None = None
     ordered: bool = True

@@ -5,7 +5,7 @@ Invariant: a feed gives its rows in log order, and none of a smaller key than it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -16,7 +16,8 @@ import pyarrow as pa
 from skald.engine.arrays import numpy_array, text_array, valid_mask
 from skald.engine.extraction import read_segment, read_times
 from skald.engine.order import NEVER, Clock, Interner
-from skald.engine.rows import Codes, IdColumn, Ints, with_used_names
+from skald.engine.rewind import Rewind, Rewinds, choose, id_names
+from skald.engine.rows import Codes, IdColumn, Ints, Rows, with_used_names
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile
 from skald.engine.stored import Stored, read_tables
@@ -26,6 +27,8 @@ BLOCK_ROWS: Final = 1 << 13
 """Rows of a segment whose oldest time is kept, so that they can be read apart."""
 SLICE_ROWS: Final = 1 << 18
 """The most rows read at a time: a batch logged in one call can make a large segment."""
+TIME_UNIT_NS: Final = 1000
+"""How exact the times of a metrics file are."""
 _WAITING_ROWS: Final = 1 << 21
 """Rows that are read ahead, as near as blocks allow, however many streams there are."""
 
@@ -127,10 +130,27 @@ def _slices(segment: Surveyed, rows: int) -> Iterator[_Slice]:
             yield _Slice(segment.file, first, first + rows, oldest)
 
 
+class Choice(NamedTuple):
+    """Which rows a compaction writes: those that count, or those that were taken back."""
+
+    rewinds: Rewinds
+    taken: bool = False
+
+    def of_segment(self, rows: Rows, file: SegmentFile) -> Rows:
+        """Return the chosen rows of a segment."""
+        return choose(rows, self.rewinds.on_segment(file.writer, file.number), taken=self.taken)
+
+    def of_stored(self, rows: Rows, applied: int) -> Rows:
+        """Return the chosen rows of a metrics file that reflects the first `applied` rewinds."""
+        return choose(rows, self.rewinds.on_stored(applied), taken=self.taken, unit_ns=TIME_UNIT_NS)
+
+
 class StreamFeed:
     """The segments of one stream, in their order."""
 
-    def __init__(self, segments: Sequence[Surveyed], interner: Interner, clock: Clock, *, rows: int) -> None:
+    def __init__(
+        self, segments: Sequence[Surveyed], interner: Interner, clock: Clock, *, rows: int, choice: Choice
+    ) -> None:
         """Begin at the first of `segments`.
 
         Args:
@@ -138,8 +158,9 @@ class StreamFeed:
             interner: numbers the metrics.
             clock: knows the part of the stream before these.
             rows: how many to read at a time, see `slice_rows`.
+            choice: which rows to give.
         """
-        self._interner, self.clock = interner, clock
+        self._interner, self.clock, self._choice = interner, clock, choice
         self._unread = [part for segment in segments for part in _slices(segment, rows)][::-1]
         self._bounds: list[int] = np.minimum.accumulate([NEVER, *(part.oldest for part in self._unread)]).tolist()
         self.bound = self._bounds[-1]
@@ -150,8 +171,9 @@ class StreamFeed:
         part = self._unread.pop()
         self._bounds.pop()
         self.bound = self._bounds[-1]
-        rows = read_segment(part.file.path, first=part.first, stop=part.stop)
-        self.damaged += rows.damaged
+        found = read_segment(part.file.path, first=part.first, stop=part.stop)
+        self.damaged += found.damaged
+        rows = self._choice.of_segment(found, part.file)
         metric = self._interner.number(rows.metric, rows.names)
         keys = self.clock.keys(metric, rows.time)
         assert rows.value is not None
@@ -163,12 +185,13 @@ class StreamFeed:
 class StoredFeed:
     """The rows of a metrics file, as they stand there."""
 
-    def __init__(self, stored: Stored, interner: Interner) -> None:
+    def __init__(self, stored: Stored, interner: Interner, choice: Choice) -> None:
         """Begin at the first row of an open file."""
-        self._interner = interner
+        self._interner, self._choice = interner, choice
+        self._applied = stored.coverage.rewinds
         self._clock = None if stored.coverage.ordered else Clock(interner)
         self._tables = read_tables(stored)
-        oldest = [oldest * 1000 for _, oldest in stored.coverage.chunks]
+        oldest = [oldest * TIME_UNIT_NS for _, oldest in stored.coverage.chunks]
         self._bounds: list[int] = np.minimum.accumulate([NEVER, *reversed(oldest)]).tolist()
         self._stops: list[int] = np.cumsum([rows for rows, _ in stored.coverage.chunks])[::-1].tolist()
         self._read = 0
@@ -182,12 +205,38 @@ class StoredFeed:
             self._stops.pop()
             self._bounds.pop()
         self.bound = self._bounds[-1]
-        columns = {name: _flat(table.column(name)) for name in table.column_names}
-        metrics, times = columns.pop(METRIC), numpy_array(columns.pop(TIME), np.int64)
-        metric = self._interner.number(numpy_array(metrics.indices, np.int32), metrics.dictionary)
-        keys = times * 1000 if self._clock is None else self._clock.keys(metric, times * 1000)
-        value = numpy_array(columns.pop(VALUE), np.float64)
-        return Piece(Rank(), metric, keys, times, value, {name: _id_column(data) for name, data in columns.items()})
+        rows = self._choice.of_stored(stored_rows(table), self._applied)
+        metric = self._interner.number(rows.metric, rows.names)
+        keys = rows.time if self._clock is None else self._clock.keys(metric, rows.time)
+        assert rows.value is not None
+        ids = {name: with_used_names(column) for name, column in rows.ids.items()}
+        return Piece(Rank(), metric, keys, rows.time // TIME_UNIT_NS, rows.value, ids)
+
+
+def stored_rows(table: pa.Table) -> Rows:
+    """Return a part of a metrics file as rows, whatever of its columns but metric and time was read."""
+    columns = {name: _flat(table.column(name)) for name in table.column_names}
+    metrics, times = columns.pop(METRIC), columns.pop(TIME)
+    value = columns.pop(VALUE, None)
+    return Rows(
+        time=numpy_array(times, np.int64) * TIME_UNIT_NS,
+        metric=numpy_array(metrics.indices, np.int32),
+        names=metrics.dictionary,
+        value=None if value is None else numpy_array(value, np.float64),
+        ids={name: _id_column(data) for name, data in columns.items()},
+    )
+
+
+def read_counting(stored: Stored, rewinds: Sequence[Rewind], ids: Collection[str] = ()) -> Iterator[Rows]:
+    """Read metrics, times and some ids of the rows that count in a metrics file, part by part.
+
+    Args:
+        stored: the file.
+        rewinds: those that concern it.
+        ids: which ids are wanted.
+    """
+    for table in read_tables(stored, {METRIC, TIME, *ids, *id_names(rewinds)}):
+        yield choose(stored_rows(table), rewinds, unit_ns=TIME_UNIT_NS)
 
 
 def _flat(column: Any) -> Any:
@@ -201,4 +250,4 @@ def _id_column(column: Any) -> IdColumn:
         return IdColumn(kind, numpy_array(column, stored), given=given)
     names = column.dictionary if len(column.dictionary) else text_array([""])
     codes = numpy_array(column.indices, np.int32)
-    return with_used_names(IdColumn("str", codes if given is None else np.where(given, codes, 0), names, given))
+    return IdColumn("str", codes if given is None else np.where(given, codes, 0), names, given)

@@ -14,14 +14,24 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from skald.engine.columns import TIME_TYPE, fit, frame_of, holds, table_schema, without_later
+from skald.engine.columns import TIME_TYPE, counts, fit, frame_of, holds, table_schema, without_later
 from skald.engine.extraction import read_segment
 from skald.engine.order import Clock, Interner
+from skald.engine.rewind import Rewind, choose, id_names
 from skald.engine.rows import Ints, Rows
 from skald.engine.segmentfile import read_header
 from skald.engine.series import SeriesTable
-from skald.engine.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot, warn_disagreed
-from skald.engine.stored import Stored, open_stored, read_tables
+from skald.engine.snapshot import (
+    SegmentFile,
+    Snapshot,
+    join_kinds,
+    on_stored,
+    segment_files,
+    take_snapshot,
+    warn_disagreed,
+)
+from skald.engine.standing import read_rewinds
+from skald.engine.stored import Stored, open_rewound, open_stored, read_tables
 from skald.errors import CorruptRunError
 from skald.schema import METRIC, TIME, Kinds
 
@@ -43,7 +53,19 @@ def scan_metrics(run: Path) -> pl.LazyFrame:
         CorruptRunError: the metrics file cannot be read.
         FormatVersionError: a newer Skald wrote the run.
     """
-    source = _Source(run)
+    return _scan(_Source(run))
+
+
+def scan_rewound(run: Path) -> pl.LazyFrame:
+    """Return the rows that a rewind took back, as `scan_metrics` returns those that count.
+
+    Raises:
+        As `scan_metrics`.
+    """
+    return _scan(_Source(run, taken=True))
+
+
+def _scan(source: _Source) -> pl.LazyFrame:
     source.schema()  # polars would wrap its errors
     return register_io_source(source.read, schema=source.schema)
 
@@ -54,15 +76,28 @@ def metric_names(run: Path) -> list[str]:
     Raises:
         As `scan_metrics`.
     """
-    snapshot = take_snapshot(run, lambda file: read_segment(file.path, columns=()))
+    snapshot = take_snapshot(run, _names_copy)
     names: list[str] = []
     if snapshot.stored:
         with snapshot.stored as stored:
-            names += stored.metrics
+            names += _stored_names(stored, snapshot.rewinds)
     for _, rows in snapshot.segments:
         used = np.flatnonzero(np.bincount(rows.metric))  # a tenth of the time of `unique`
         names += [rows.names[code].as_py() for code in used.tolist()]
     return list(dict.fromkeys(names))
+
+
+def _names_copy(file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
+    return choose(read_segment(file.path, columns=id_names(rewinds)), rewinds)
+
+
+def _stored_names(stored: Stored, rewinds: Sequence[Rewind]) -> Iterable[str]:
+    """Return the metrics that have rows that count in a metrics file."""
+    if not rewinds:
+        return stored.metrics
+    counting = _stored_table(stored).filter(counts(rewinds, stored.kinds))
+    left = set(counting.select(pl.col(METRIC).unique()).collect()[METRIC].to_list())
+    return [name for name in stored.metrics if name in left]
 
 
 def read_series(run: Path) -> tuple[Kinds, SeriesTable] | None:
@@ -71,12 +106,13 @@ def read_series(run: Path) -> tuple[Kinds, SeriesTable] | None:
     Raises:
         As `scan_metrics`.
     """
+    rewinds = read_rewinds(run)
     files = segment_files(run)
     stored = open_stored(run)
     if stored is None:
         return None
     with stored:
-        if any(not stored.coverage.covers(file.writer, file.number) for file in files):
+        if any(not stored.coverage.covers(file.writer, file.number) for file in files) or on_stored(rewinds, stored):
             return None
         return (stored.kinds, stored.series) if stored.series else None
 
@@ -84,8 +120,8 @@ def read_series(run: Path) -> tuple[Kinds, SeriesTable] | None:
 class _Source:
     """What polars asks for the columns and the rows of a run."""
 
-    def __init__(self, run: Path) -> None:
-        self._run = run
+    def __init__(self, run: Path, *, taken: bool = False) -> None:
+        self._run, self._taken = run, taken
         self._kinds: Kinds = {}
         self._told: set[str] = set()
 
@@ -115,10 +151,11 @@ class _Source:
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows that there are now, as the IO sources of polars do."""
         kinds = self._kinds
-        query = _Query(kinds, columns if columns is not None else table_schema(kinds).names(), predicate, n_rows)
+        wanted = columns if columns is not None else table_schema(kinds).names()
+        query = _Query(kinds, wanted, predicate, n_rows, taken=self._taken)
         snapshot = take_snapshot(self._run, functools.partial(_copy, query))
         try:
-            yield from _head(query, _frames(query, snapshot.stored, snapshot.segments))
+            yield from _head(query, _frames(query, snapshot))
         finally:
             if snapshot.stored:
                 snapshot.stored.close()
@@ -131,16 +168,20 @@ class _Query(NamedTuple):
     columns: Sequence[str]
     predicate: pl.Expr | None
     n_rows: int | None
+    taken: bool = False
+    """Whether the rows are wanted that a rewind took back, in place of those that count."""
 
     def of(self, rows: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
         """Return the rows and columns that are wanted, and the inner columns named."""
         return (rows if self.predicate is None else rows.filter(self.predicate)).select(*self.columns, *keys)
 
 
-def _copy(query: _Query, file: SegmentFile) -> Rows:
+def _copy(query: _Query, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
     """Copy what a query wants of a segment."""
     later = [name for name, kind in read_header(file.path).kinds.items() if not holds(query.kinds, name, kind)]
-    return without_later(read_segment(file.path, columns={*query.columns, *later}), query.kinds)
+    stop = 0 if query.taken and not rewinds else None
+    rows = read_segment(file.path, columns={*query.columns, *later, *id_names(rewinds)}, stop=stop)
+    return without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
 
 
 def _head(query: _Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
@@ -156,28 +197,30 @@ def _head(query: _Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFram
             return
 
 
-def _frames(
-    query: _Query, stored: Stored | None, segments: Sequence[tuple[SegmentFile, Rows]]
-) -> Iterator[pl.DataFrame]:
-    """Yield the rows of a snapshot in log order."""
-    segments = [(file, rows) for file, rows in segments if len(rows)]
+def _frames(query: _Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a snapshot in log order, those that were taken back file by file."""
+    stored = snapshot.stored
+    if stored and query.taken:
+        for name in stored.coverage.rewound:
+            yield from _rewound_frames(query, stored.path.with_name(name))
+        stored = stored if snapshot.rewinds else None
+    segments = [(file, rows) for file, rows in snapshot.segments if len(rows)]
     oldest = min((int(rows.time.min()) for _, rows in segments), default=None)
     newest = stored.coverage.newest if stored else None
     overlaps = oldest is not None and newest is not None and oldest < newest * 1000
     if stored and not overlaps:
-        wanted = query.of(_table(query, stored))
+        wanted = query.of(_table(query, stored, snapshot.rewinds))
         yield from _batches(wanted if query.n_rows is None else wanted.head(query.n_rows))
     if overlaps or len({(file.writer, rows.stream) for file, rows in segments}) > 1:
-        yield from _merged(query, stored, segments, overlaps=overlaps)
+        yield from _merged(query, snapshot._replace(stored=stored, segments=segments), overlaps=overlaps)
         return
     for frames in _grouped(frame_of(rows, query.kinds, query.columns) for _, rows in segments):
         yield query.of(frames.lazy()).collect()
 
 
-def _merged(
-    query: _Query, stored: Stored | None, segments: Sequence[tuple[SegmentFile, Rows]], *, overlaps: bool
-) -> Iterator[pl.DataFrame]:
+def _merged(query: _Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Iterator[pl.DataFrame]:
     """Yield the rows of several streams by their keys; where the metrics file overlaps them, with its rows."""
+    stored, segments = snapshot.stored, snapshot.segments
     keys = _keys(stored, segments)
     first = min(int(of_segment.min()) for of_segment in keys)
     keyed = (
@@ -186,7 +229,7 @@ def _merged(
     )
     parts = [query.of(frames.lazy(), _KEY).collect() for frames in _grouped(keyed)]
     if stored and overlaps:
-        table = _table(query, stored)
+        table = _table(query, stored, snapshot.rewinds)
         if stored.coverage.ordered:
             # A row's key is then its time, so all that is older than the segments comes first, as it stands.
             cut = pl.lit(-(-first // 1000)).cast(TIME_TYPE)
@@ -224,14 +267,28 @@ def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield pl.concat(group)
 
 
-def _table(query: _Query, stored: Stored) -> pl.LazyFrame:
-    """Return the rows of an open metrics file, lazily."""
-    if stored.format == "parquet":
-        # NOTE: polars reads an open file through its own duplicate of the descriptor, and prunes as it does by path;
-        # it takes the file to begin where it stands
-        stored.file.seek(0)
-        return fit(pl.scan_parquet(stored.file), stored.kinds, query.kinds)
-    return fit(_scan_csv(stored), stored.kinds, query.kinds)
+def _table(query: _Query, stored: Stored, rewinds: Sequence[Rewind]) -> pl.LazyFrame:
+    """Return the wanted rows of an open metrics file, lazily."""
+    table = _stored_table(stored)
+    if rewinds or query.taken:
+        is_counting = counts(rewinds, stored.kinds)
+        table = table.filter(~is_counting if query.taken else is_counting)
+    return fit(table, stored.kinds, query.kinds)
+
+
+def _stored_table(stored: Stored) -> pl.LazyFrame:
+    if stored.format == "csv":
+        return _scan_csv(stored)
+    # NOTE: polars reads an open file through its own duplicate of the descriptor, and prunes as it does by path;
+    # it takes the file to begin where it stands
+    stored.file.seek(0)
+    return pl.scan_parquet(stored.file)
+
+
+def _rewound_frames(query: _Query, path: Path) -> Iterator[pl.DataFrame]:
+    """Yield the rows of a file that a compaction put aside."""
+    with open_rewound(path) as rewound:
+        yield from _batches(query.of(fit(_stored_table(rewound), rewound.kinds, query.kinds)))
 
 
 def _scan_csv(stored: Stored) -> pl.LazyFrame:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import pyarrow.parquet as pq
 
 from skald.durable import replace, sync_folder, unlink, write_atomic
 from skald.engine.coverage import MAX_NAMED, Coverage, Ranges, encode, ranges
-from skald.engine.feeds import Feed, StoredFeed, StreamFeed, Surveyed, slice_rows
+from skald.engine.feeds import Choice, StoredFeed, StreamFeed, Surveyed, slice_rows
 from skald.engine.merge import merge
 from skald.engine.order import Clock, Interner
+from skald.engine.rewind import Rewinds
 from skald.engine.sinks import CsvSink, ParquetSink
-from skald.engine.snapshot import SegmentFile, join_kinds, warn_disagreed
+from skald.engine.snapshot import SegmentFile, join_kinds, on_stored, warn_disagreed
 from skald.engine.stored import FILES, CsvDescription, MetricsFormat, Stored
 from skald.engine.tally import Tally
 from skald.errors import CorruptRunError
-from skald.layout import CSV_DESCRIPTION, temporary
+from skald.layout import CSV_DESCRIPTION, rewound_name, temporary
 from skald.schema import Kinds
 
 Progress = Callable[[int, int], None]
@@ -43,6 +45,7 @@ class Plan:
         writers: the writers whose folders are there.
         alive: those of them that may go on writing.
         format: what to write.
+        rewinds: of the run, read after `segments` were listed.
     """
 
     run: Path
@@ -52,6 +55,7 @@ class Plan:
     writers: frozenset[str]
     alive: frozenset[str]
     format: MetricsFormat
+    rewinds: Rewinds
 
     @property
     def coverage(self) -> Coverage:
@@ -64,65 +68,121 @@ class Plan:
         return self.coverage.rows + sum(segment.rows for segment in self.segments)
 
 
-def rewrite(plan: Plan, *, progress: Progress | None = None) -> int:
-    """Write the next metrics file and put it into its place; return how many damaged rows were left out.
+class Rewritten(NamedTuple):
+    """How many rows a compaction left out of the metrics file."""
+
+    damaged: int
+    taken: int
+
+
+class _Written(NamedTuple):
+    """A file that is written, and not yet in its place."""
+
+    sink: ParquetSink | CsvSink
+    coverage: Coverage
+    damaged: int
+
+
+def rewrite(plan: Plan, *, progress: Progress | None = None) -> Rewritten:
+    """Write the next metrics file and put it into its place, and before it the rows that were taken back.
 
     Raises:
         CorruptRunError: the metrics file of now cannot be read, or a segment changed on the way.
         OSError: the disk takes no more.
     """
+    rewound = plan.run / rewound_name(len(plan.coverage.rewound) + 1)
+    taken = _write_rewound(plan, rewound)
     target = plan.run / FILES[plan.format]
     beside = temporary(target)
     try:
         with beside.open("xb") as file:
-            sink, coverage, damaged = _write(plan, file, progress)
+            written = _write(plan, file, Choice(plan.rewinds), [rewound.name] * (taken > 0), progress, left_out=taken)
             file.flush()
             os.fsync(file.fileno())  # DURABILITY: before the rename, else the name may come to the disk first
-        _check(plan, beside, coverage, damaged)
-        _put_in_place(plan, sink, beside, target)
+        _check(plan, beside, written, taken)
+        _put_in_place(plan, written.sink, beside, target)
     except BaseException:
         unlink(beside)
         raise
-    return damaged
+    return Rewritten(written.damaged, taken)
 
 
-def _write(plan: Plan, file: BinaryIO, progress: Progress | None) -> tuple[ParquetSink | CsvSink, Coverage, int]:
+def _write_rewound(plan: Plan, target: Path) -> int:
+    """Write the rows that were taken back, if there are any; return how many there are."""
+    segments = [
+        segment for segment in plan.segments if plan.rewinds.on_segment(segment.file.writer, segment.file.number)
+    ]
+    stored = plan.stored if on_stored(plan.rewinds, plan.stored) else None
+    if not segments and not stored:
+        return 0
+    part = replace_fields(plan, stored=stored, segments=segments, format="parquet")
+    beside = temporary(target)
+    try:
+        with beside.open("xb") as file:
+            written = _write(part, file, Choice(plan.rewinds, taken=True), (), None)
+            file.flush()
+            os.fsync(file.fileno())
+        if written.coverage.rows:
+            replace(beside, target)
+            sync_folder(plan.run)  # DURABILITY: before the metrics file, which names it, is there
+    finally:
+        unlink(beside)
+    return written.coverage.rows
+
+
+def _write(
+    plan: Plan,
+    file: BinaryIO,
+    choice: Choice,
+    rewound: Sequence[str],
+    progress: Progress | None,
+    *,
+    left_out: int = 0,
+) -> _Written:
     interner = Interner(plan.stored.metrics if plan.stored else ())
     stored_kinds = plan.stored.kinds if plan.stored else {}
     kinds, disagreed = join_kinds(plan.run, [stored_kinds, *(segment.kinds for segment in plan.segments)])
-    warn_disagreed(plan.run, disagreed)
-    streams = _streams(plan, interner)
-    feeds: list[Feed] = [*([StoredFeed(plan.stored, interner)] if plan.stored else []), *streams.values()]
+    if not choice.taken:
+        warn_disagreed(plan.run, disagreed)
+    streams = _streams(plan, interner, choice)
+    stored = [StoredFeed(plan.stored, interner, choice)] if plan.stored else []
     sink = CsvSink(file, kinds) if plan.format == "csv" else ParquetSink(file, kinds)
     try:
         tally = Tally(kinds)
-        for chunk in merge(feeds, interner, kinds):
+        for chunk in merge([*stored, *streams.values()], interner, kinds):
             sink.write(chunk)
             tally.add(chunk)
             if progress:
-                progress(tally.rows, plan.rows)
+                progress(tally.rows, plan.rows - left_out)
             del chunk  # before the next one is made
-        coverage = _coverage(plan, tally, kinds, streams, interner)
-        sink.finish(coverage, list(interner.numbers), tally.series.table())
+        if choice.taken:
+            coverage = Coverage(rows=tally.rows, kinds=kinds)
+        else:
+            coverage = _coverage(plan, tally, kinds, streams, interner, rewound)
+        sink.finish(coverage, tally.used(list(interner.numbers)), tally.series.table())
     except BaseException:
         sink.abandon()
         raise
-    return sink, coverage, sum(stream.damaged for stream in streams.values())
+    return _Written(sink, coverage, sum(stream.damaged for stream in streams.values()))
 
 
-def _streams(plan: Plan, interner: Interner) -> dict[tuple[str, int], StreamFeed]:
+def _streams(plan: Plan, interner: Interner, choice: Choice) -> dict[tuple[str, int], StreamFeed]:
     grouped: dict[tuple[str, int], list[Surveyed]] = {}
     for segment in sorted(plan.segments, key=lambda segment: segment.file):
         if segment.rows:
             grouped.setdefault((segment.file.writer, segment.stream), []).append(segment)
     rows = slice_rows(len(grouped))
     return {
-        stream: StreamFeed(segments, interner, Clock(interner, plan.coverage.carried(*stream)), rows=rows)
+        stream: StreamFeed(
+            segments, interner, Clock(interner, plan.coverage.carried(*stream)), rows=rows, choice=choice
+        )
         for stream, segments in grouped.items()
     }
 
 
-def _coverage(plan: Plan, tally: Tally, kinds: Kinds, streams: Streams, interner: Interner) -> Coverage:
+def _coverage(
+    plan: Plan, tally: Tally, kinds: Kinds, streams: Streams, interner: Interner, rewound: Sequence[str]
+) -> Coverage:
     before = plan.coverage
     carried = {writer: dict(known) for writer, known in before.streams.items() if writer in plan.alive}
     for (writer, stream), feed in streams.items():
@@ -134,7 +194,8 @@ def _coverage(plan: Plan, tally: Tally, kinds: Kinds, streams: Streams, interner
         kinds=kinds,
         covered=_covered(plan, before.covered),
         damaged=_by_writer(plan.damaged),
-        rewound=before.rewound,
+        rewound=(*before.rewound, *rewound),
+        rewinds=plan.rewinds.made,
         chunks=tuple(tally.chunks),
         newest=tally.newest,
         ordered=tally.ordered,
@@ -156,13 +217,14 @@ def _by_writer(files: Iterable[SegmentFile]) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _check(plan: Plan, written: Path, coverage: Coverage, damaged: int) -> None:
+def _check(plan: Plan, beside: Path, written: _Written, taken: int) -> None:
     """Hold the file against the segments before it takes their place."""
-    rows = pq.read_metadata(written).num_rows if plan.format == "parquet" else coverage.rows
-    if not rows == coverage.rows == plan.rows - damaged:
+    expected = written.coverage.rows
+    rows = pq.read_metadata(beside).num_rows if plan.format == "parquet" else expected
+    if not rows == expected == plan.rows - written.damaged - taken:
         raise CorruptRunError(
-            f"expected {plan.rows} rows of which {damaged} are damaged, wrote {rows}; "
-            f"nothing was removed, in {plan.run}"
+            f"expected {plan.rows} rows of which {written.damaged} are damaged and {taken} were taken back, "
+            f"wrote {rows}; nothing was removed, in {plan.run}"
         )
 
 

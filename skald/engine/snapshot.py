@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from skald.engine.registry import read_kinds
+from skald.engine.rewind import Rewind, Rewinds
+from skald.engine.standing import read_rewinds
 from skald.engine.stored import Stored, open_stored
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.layout import SEGMENTS, segment_number
@@ -29,10 +31,19 @@ class SegmentFile(NamedTuple):
 
 
 class Snapshot(NamedTuple, Generic[T]):
-    """A metrics file, opened (None: there is none), and what was copied of the segments that it lacks."""
+    """A metrics file, opened (None: there is none), and what was copied of the segments that it lacks.
+
+    Attributes:
+        stored: the file.
+        segments: the others, with what was copied of each.
+        rewinds: those that concern the rows of the file.
+        made: how many rewinds the run had.
+    """
 
     stored: Stored | None
     segments: list[tuple[SegmentFile, T]]
+    rewinds: tuple[Rewind, ...] = ()
+    made: int = 0
 
 
 def writer_folders(run: Path) -> list[Path]:
@@ -57,14 +68,15 @@ def segment_files(run: Path, writers: Iterable[Path] | None = None) -> list[Segm
     return sorted(found)
 
 
-def take_snapshot(run: Path, copy: Callable[[SegmentFile], T]) -> Snapshot[T]:
+def take_snapshot(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T]) -> Snapshot[T]:
     """Copy what is in the segments, and open the metrics file; the caller closes it.
 
     A segment that cannot be read is left out with a warning.
 
     Args:
         run: the run's folder.
-        copy: returns what is wanted of a segment; it is called for all, also those that the file turns out to hold.
+        copy: returns what is wanted of a segment, to which these rewinds apply; it is called for all segments, also
+            those that the file turns out to hold.
 
     Raises:
         RunNotFoundError: the run's folder is gone.
@@ -74,11 +86,12 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile], T]) -> Snapshot[T]:
     if not run.is_dir():
         raise RunNotFoundError(f"there is no run at {run} any more")
     while True:
+        rewinds = read_rewinds(run)
         copied: dict[SegmentFile, T] = {}
         damaged: dict[SegmentFile, CorruptRunError] = {}
         for file in segment_files(run):
             try:
-                copied[file] = copy(file)
+                copied[file] = copy(file, rewinds.on_segment(file.writer, file.number))
             except FileNotFoundError:  # compacted just now, so it is in the file that is opened below
                 continue
             except CorruptRunError as error:
@@ -87,14 +100,21 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile], T]) -> Snapshot[T]:
         left = [
             file for file in (*copied, *damaged) if not stored or not stored.coverage.covers(file.writer, file.number)
         ]
-        # NOTE: gone and not covered: two compactions have passed, and the second no longer names its writer
-        if all(file.path.exists() for file in left):
+        # NOTE: gone and not covered: two compactions have passed, and the second no longer names its writer. A rewind
+        # that came meanwhile may have been followed by rows in the segments copied last.
+        if all(file.path.exists() for file in left) and read_rewinds(run).made == rewinds.made:
             for file in left:
                 if file in damaged:
                     warn_damaged(damaged[file])
-            return Snapshot(stored, [(file, copied[file]) for file in left if file in copied])
+            segments = [(file, copied[file]) for file in left if file in copied]
+            return Snapshot(stored, segments, on_stored(rewinds, stored), rewinds.made)
         if stored:
             stored.close()
+
+
+def on_stored(rewinds: Rewinds, stored: Stored | None) -> tuple[Rewind, ...]:
+    """Return the rewinds that concern the rows of a metrics file."""
+    return rewinds.on_stored(stored.coverage.rewinds) if stored else ()
 
 
 def join_kinds(run: Path, parts: Iterable[Kinds]) -> tuple[Kinds, list[str]]:

@@ -182,6 +182,19 @@ def kinds_said(said: bytes, path: str) -> Kinds:
     return decode(said, _Ids, path).kinds
 
 
+def open_rewound(path: Path) -> Stored:
+    """Open a file of rows that a rewind took back, which the metrics file names.
+
+    Raises:
+        CorruptRunError: it is not there, or not as it was written.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    found = open_parquet(path)
+    if found is None:
+        raise CorruptRunError(f"expected the rows that a rewind took back, found no file, in {path}")
+    return found
+
+
 def stored_kinds(run: Path) -> Kinds:
     """Return the kinds of the ids in a run's metrics file."""
     stored = open_stored(run)

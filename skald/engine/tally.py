@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from skald.engine.merge import Chunk
@@ -39,8 +41,12 @@ class Tally:
         self.rows += len(chunk)
         self.chunks.append((len(chunk), oldest))
         self.newest = newest if self.newest is None else max(self.newest, newest)
-        self.ordered = self.ordered and self._continues(chunk)
+        self.ordered = self._continues(chunk) and self.ordered
         self.series.add(chunk)
+
+    def used(self, metrics: Sequence[str]) -> list[str]:
+        """Return those of the metrics, given by their numbers, that have rows."""
+        return [name for name, last in zip(metrics, self._last.tolist(), strict=False) if last != _LONG_AGO]
 
     def _continues(self, chunk: Chunk) -> bool:
         """Tell whether no row is older than the one before it of its metric."""

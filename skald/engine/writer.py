@@ -32,7 +32,7 @@ from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segmen
 from skald.engine.source import BLOCK_ROWS
 from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
 from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network, locks_reach
-from skald.errors import LoggerClosedError, SkaldError, StorageError
+from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.layout import WRITER_LOCK, segment_name, segment_number
 from skald.notice import tell
 from skald.schema import METRIC, Id, Kind, Kinds, fit_id
@@ -168,9 +168,7 @@ class Writer:
             StorageError: the disk takes nothing.
         """
         with self.lock:
-            fault = self._flusher.flush()
-            if fault:
-                raise StorageError(fault.errno, f"rows wait in memory, the disk does not take them: {fault}")
+            self._flush()
             for segment in list(self._open.values()):
                 segment.storage.sync()
             still_open = list(self._open)
@@ -180,6 +178,11 @@ class Writer:
             except OSError as error:
                 raise storage_error(error) from error
 
+    def _flush(self) -> None:
+        fault = self._flusher.flush()
+        if fault:
+            raise StorageError(fault.errno, f"rows wait in memory, the disk does not take them: {fault}")
+
     def _sync_sealed(self, folder: Path, still_open: Collection[int]) -> None:
         """Wait for the segments that were sealed since the last time."""
         numbers = {number for path in folder.iterdir() if (number := segment_number(path.name)) is not None}
@@ -188,6 +191,27 @@ class Writer:
                 sync_file(folder / segment_name(number))
         sync_folder(folder)
         self._synced = min(still_open, default=max(numbers, default=0))
+
+    def cut(self) -> int:
+        """Seal all active segments; return a number between those of the rows logged so far and of all that follow.
+
+        When it returns the rows logged so far are in the files, but for reserved ones whose value is not there yet.
+
+        Raises:
+            InvalidInputError: the call interrupted a log call, which has its row half stored.
+            LoggerClosedError: the writer is closed.
+            StorageError: the disk takes nothing.
+        """
+        if self._is_nested():
+            raise InvalidInputError("a signal handler cannot rewind while it interrupts a log call")
+        return self._slowly(self._cut)
+
+    def _cut(self) -> int:
+        for stream in (*self._streams.values(), *self._mixed):
+            stream.segment = None
+            self._activate(stream)
+        self._flush()
+        return next(self._numbers)
 
     def seal(self) -> OSError | None:
         """Let no call append any more; return the fault that keeps rows from the disk, if there is one.

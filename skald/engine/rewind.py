@@ -1,0 +1,140 @@
+"""Which rows no longer count after a rewind: the rule alone, without any disk.
+
+Invariant: whether a row counts depends on that row and on the rewinds that concern its segment, so the answer is the
+same whoever asks, however often, and however the rows are cut up and moved.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from skald.engine.rows import IdColumn, Ints, Mask, Rows, take
+from skald.schema import KIND_OF, Id, Kind
+
+Bound = tuple[tuple[str, Id], ...]
+"""A tuple of ids, in the order in which it is compared."""
+
+NUMBERS: Final[frozenset[Kind]] = frozenset(("int", "float"))
+
+
+class Rewind(msgspec.Struct, frozen=True, kw_only=True):
+    """What one rewind took back.
+
+    Attributes:
+        number: of the rewind in its run, from 1.
+        ids: rows beyond them no longer count; none: no row does.
+        since: the time of the first row beyond, in ns: rows that lack one of these ids count if they are older.
+        writer: who rewound.
+        stop: of this writer, segments with a smaller number are concerned.
+        ended: the writers that had closed or died when it was opened; all their segments are concerned.
+    """
+
+    number: int
+    ids: Bound
+    since: int
+    writer: str
+    stop: int
+    ended: tuple[str, ...]
+
+    def concerns(self, writer: str, number: int) -> bool:
+        """Tell whether rows of a segment may be taken back."""
+        return (writer == self.writer and number < self.stop) or writer in self.ended
+
+
+class Rewinds(msgspec.Struct, frozen=True, kw_only=True):
+    """The rewinds of a run.
+
+    Attributes:
+        made: how many there were.
+        standing: those that segments, or the metrics file, do not yet reflect.
+    """
+
+    made: int = 0
+    standing: tuple[Rewind, ...] = ()
+
+    def on_segment(self, writer: str, number: int) -> tuple[Rewind, ...]:
+        """Return those that concern a segment."""
+        return tuple(rewind for rewind in self.standing if rewind.concerns(writer, number))
+
+    def on_stored(self, applied: int) -> tuple[Rewind, ...]:
+        """Return those that concern the rows of a metrics file to which the first `applied` ones were applied."""
+        return tuple(rewind for rewind in self.standing if rewind.number > applied)
+
+
+def id_names(rewinds: Iterable[Rewind]) -> set[str]:
+    """Return the ids that decide which rows are taken back."""
+    return {name for rewind in rewinds for name, _ in rewind.ids}
+
+
+def choose(rows: Rows, rewinds: Sequence[Rewind], *, taken: bool = False, unit_ns: int = 1) -> Rows:
+    """Return the rows that count, or those that were taken back.
+
+    Args:
+        rows: with all the ids that the rewinds name, as far as the segment has them.
+        rewinds: those that concern these rows.
+        taken: return the rows that no longer count.
+        unit_ns: how exact their times are.
+    """
+    mask = is_taken(rewinds, rows.ids, rows.time, unit_ns=unit_ns)
+    chosen = mask if taken else ~mask
+    return rows if chosen.all() else take(rows, chosen, damaged=rows.damaged)
+
+
+def is_taken(rewinds: Iterable[Rewind], ids: Mapping[str, IdColumn], time: Ints, *, unit_ns: int = 1) -> Mask:
+    """Return which rows no longer count.
+
+    A row that was logged in the same unit of time as the first row beyond counts as logged before it, unless the ids
+    that it has in front of the one that it lacks are beyond.
+    """
+    gone: Mask = np.zeros(len(time), np.bool_)
+    for rewind in rewinds:
+        beyond, complete = compare(rewind.ids, ids, len(time))
+        since = rewind.since // unit_ns
+        units = time // unit_ns
+        gone |= np.where(complete, beyond, (units > since) | ((units == since) & beyond)) if rewind.ids else True
+    return gone
+
+
+def compare(bound: Bound, ids: Mapping[str, IdColumn], count: int) -> tuple[Mask, Mask]:
+    """Return which rows are beyond a tuple of ids, and which have all of them.
+
+    Of a row that lacks one, the ids in front of that one are compared.
+    """
+    beyond: Mask = np.zeros(count, np.bool_)
+    equal: Mask = np.ones(count, np.bool_)
+    complete: Mask = np.ones(count, np.bool_)
+    for name, value in bound:
+        column = ids.get(name)
+        if column is None or not are_comparable(column.kind, value):
+            return beyond, np.zeros(count, np.bool_)
+        greater, same = _compare(column, value)
+        if column.given is not None:
+            complete &= column.given
+            equal &= column.given
+        beyond |= equal & greater
+        equal &= same
+    return beyond, complete
+
+
+def are_comparable(kind: Kind, value: Id) -> bool:
+    """Tell whether ids of a kind have an order with this value."""
+    found = KIND_OF[type(value)]
+    return found == kind or {found, kind} <= NUMBERS
+
+
+def _compare(column: IdColumn, value: Any) -> tuple[Mask, Mask]:
+    """Return where an id is greater than a value, and where it is the same."""
+    values = column.values
+    if column.names is not None:
+        names = column.names.to_pylist()
+        greater = np.array([name > value for name in names], np.bool_)
+        return greater[values], np.array([name == value for name in names], np.bool_)[values]
+    if column.kind == "int" and isinstance(value, float):  # NOTE: as floats, large ints would be rounded
+        whole = math.floor(value)
+        return values > whole, (values == whole) & (whole == value)
+    return values > value, values == value

@@ -1,0 +1,76 @@
+"""The rewinds of a run that are not yet compacted: they stand in run.json.
+
+Invariant: they change only under the run's lock, and one goes only when nothing on the disk needs it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from skald.durable import write_atomic
+from skald.engine.rewind import Rewind, Rewinds
+from skald.errors import CorruptRunError
+from skald.layout import RUN_JSON
+
+_FIELD: Final = "rewinds"
+
+
+class _RunJson(msgspec.Struct):
+    """What the engine wants of run.json."""
+
+    rewinds: Rewinds = Rewinds()
+
+
+def read_rewinds(run: Path) -> Rewinds:
+    """Return the rewinds of a run.
+
+    Raises:
+        CorruptRunError: run.json does not hold what it should.
+    """
+    path = run / RUN_JSON
+    try:
+        data = path.read_bytes()
+        return msgspec.json.decode(data, type=_RunJson).rewinds if data else Rewinds()
+    except FileNotFoundError:
+        return Rewinds()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise CorruptRunError(f"{error}, in {path}") from error
+
+
+def add_rewind(run: Path, rewind: Rewind) -> None:
+    """Put down a rewind whose number is the next; the run's lock is held. When this returns it is on the disk.
+
+    Raises:
+        OSError: the disk takes no more; nothing was changed.
+    """
+    known = read_rewinds(run)
+    _write(run, Rewinds(made=rewind.number, standing=(*known.standing, rewind)))
+
+
+def forget_rewinds(run: Path, *, applied: int, left: Collection[tuple[str, int]]) -> None:
+    """Remove the rewinds that nothing needs any more; the run's lock is held.
+
+    Args:
+        run: the run's folder.
+        applied: how many the metrics file reflects.
+        left: writer and number of each segment that is there.
+    """
+    known = read_rewinds(run)
+    needed = tuple(
+        rewind for rewind in known.standing if rewind.number > applied or any(rewind.concerns(*file) for file in left)
+    )
+    if needed != known.standing:
+        _write(run, Rewinds(made=known.made, standing=needed))
+
+
+def _write(run: Path, rewinds: Rewinds) -> None:
+    """Replace run.json; all else that it holds stays."""
+    path = run / RUN_JSON
+    fields: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+    fields[_FIELD] = rewinds
+    data = msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
+    write_atomic(path, data, sync=True)  # DURABILITY: before any row that is logged after a rewind

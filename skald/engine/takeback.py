@@ -1,0 +1,185 @@
+"""Taking rows back: what a rewind finds in a run, and how it is put down.
+
+Invariant: the one write of run.json is the commit; before it nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from skald.engine.claim import run_lock
+from skald.engine.extraction import read_segment
+from skald.engine.feeds import SLICE_ROWS, TIME_UNIT_NS, read_counting
+from skald.engine.order import NEVER
+from skald.engine.rewind import Bound, Rewind, choose, compare, id_names, is_taken
+from skald.engine.rows import Ints, Mask, Rows
+from skald.engine.segmentfile import read_header, with_segment
+from skald.engine.snapshot import SegmentFile, Snapshot, take_snapshot
+from skald.engine.standing import add_rewind, read_rewinds
+from skald.engine.stored import Stored
+from skald.errors import StorageError
+
+_LONG_AGO: Final = -NEVER
+
+
+class Scope(NamedTuple):
+    """Whose rows a rewind concerns; see `Rewind`."""
+
+    writer: str
+    stop: int
+    ended: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Taken:
+    """What a rewind took back.
+
+    Attributes:
+        metrics: how many rows of which metrics.
+        concerned: how many rows there were to look at.
+        complete: how many of them have all the ids.
+        restarts: whether rows that are not beyond the ids were logged after rows that are.
+    """
+
+    metrics: Counter[str] = field(default_factory=Counter)
+    concerned: int = 0
+    complete: int = 0
+    restarts: bool = False
+
+
+def take_back(run: Path, ids: Bound, scope: Scope) -> Taken:
+    """Let rows of a run no longer count; a rewind that concerns no row is not put down.
+
+    Raises:
+        CorruptRunError: the metrics file, or run.json, cannot be read.
+        StorageError: the disk takes no more; nothing was changed.
+    """
+    while True:
+        known = read_rewinds(run)
+        rewind = Rewind(number=known.made + 1, ids=ids, since=NEVER if ids else 0, **scope._asdict())
+        snapshot = take_snapshot(run, _look_at)
+        try:
+            rewind, taken = _judge(rewind, snapshot)
+        except FileNotFoundError:  # compacted meanwhile
+            continue
+        finally:
+            if snapshot.stored:
+                snapshot.stored.close()
+        if snapshot.made != known.made:
+            continue
+        if not taken.metrics:
+            return taken
+        with run_lock(run):
+            if read_rewinds(run).made != known.made:  # another process has rewound meanwhile
+                continue
+            try:
+                add_rewind(run, rewind)
+            except OSError as error:
+                raise StorageError(error.errno, f"nothing was taken back: {error.strerror}, in {run}") from error
+        return taken
+
+
+def _look_at(file: SegmentFile, rewinds: Sequence[Rewind]) -> tuple[Rewind, ...]:
+    """Make sure that a segment can be read, and say which rewinds apply to it."""
+    return with_segment(file.path, lambda *_: tuple(rewinds))
+
+
+def _judge(rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> tuple[Rewind, Taken]:
+    """Find the first row beyond, then the rows that no longer count."""
+    parts = _Parts(rewind, snapshot)
+    taken, spans = Taken(), dict[str, _Span]()
+    for part in parts:
+        beyond, complete = compare(rewind.ids, part.rows.ids, len(part.rows))
+        taken.concerned += len(part.rows)
+        taken.complete += int(np.count_nonzero(complete))
+        spans.setdefault(part.writer, _Span()).add(part.rows.time, beyond & complete, ~beyond & complete)
+    if rewind.ids:
+        rewind = _since(rewind, min((span.first_beyond for span in spans.values()), default=NEVER))
+        if rewind.since == NEVER:
+            return rewind, taken
+        taken.restarts = _restarts(spans)
+    for part in parts:
+        gone = is_taken([rewind], part.rows.ids, part.rows.time, unit_ns=part.unit_ns)
+        names = part.rows.names.to_pylist()
+        counts = np.bincount(part.rows.metric[gone], minlength=len(names))
+        taken.metrics.update({names[code]: int(counts[code]) for code in np.flatnonzero(counts).tolist()})
+    return rewind, taken
+
+
+def _since(rewind: Rewind, time: int) -> Rewind:
+    return Rewind(
+        number=rewind.number, ids=rewind.ids, since=time, writer=rewind.writer, stop=rewind.stop, ended=rewind.ended
+    )
+
+
+class _Part(NamedTuple):
+    """Some rows that a rewind concerns, and that count so far."""
+
+    rows: Rows
+    unit_ns: int
+    writer: str
+    """Empty for the metrics file."""
+
+
+class _Parts:
+    """The rows that a rewind concerns, in parts of bounded size, as often as they are wanted."""
+
+    def __init__(self, rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> None:
+        self._snapshot = snapshot
+        self._segments = [
+            (file, rewinds) for file, rewinds in snapshot.segments if rewind.concerns(file.writer, file.number)
+        ]
+        self._names = {name for name, _ in rewind.ids}
+
+    def __iter__(self) -> Iterator[_Part]:
+        if self._snapshot.stored:
+            yield from self._stored_parts(self._snapshot.stored)
+        for file, rewinds in self._segments:
+            yield from self._segment_parts(file, rewinds)
+
+    def _stored_parts(self, stored: Stored) -> Iterator[_Part]:
+        for rows in read_counting(stored, self._snapshot.rewinds, self._names):
+            yield _Part(rows, TIME_UNIT_NS, "")
+
+    def _segment_parts(self, file: SegmentFile, rewinds: tuple[Rewind, ...]) -> Iterator[_Part]:
+        wanted = {*self._names, *id_names(rewinds)}
+        for first in range(0, read_header(file.path).capacity, SLICE_ROWS):
+            rows = read_segment(file.path, columns=wanted, first=first, stop=first + SLICE_ROWS)
+            yield _Part(choose(rows, rewinds), 1, file.writer)
+
+
+@dataclass(slots=True)
+class _Span:
+    """When a writer logged rows that have all the ids: beyond them, and not beyond."""
+
+    first: int = NEVER
+    last: int = _LONG_AGO
+    first_beyond: int = NEVER
+    last_within: int = _LONG_AGO
+
+    def add(self, time: Ints, beyond: Mask, within: Mask) -> None:
+        """Take in some rows."""
+        for mask in (beyond, within):
+            self.first = min(self.first, int(time.min(initial=NEVER, where=mask)))
+            self.last = max(self.last, int(time.max(initial=_LONG_AGO, where=mask)))
+        self.first_beyond = min(self.first_beyond, int(time.min(initial=NEVER, where=beyond)))
+        self.last_within = max(self.last_within, int(time.max(initial=_LONG_AGO, where=within)))
+
+
+def _restarts(spans: dict[str, _Span]) -> bool:
+    """Tell whether a writer logged rows not beyond after rows beyond, or after another had ended with such rows.
+
+    Writers at the same time are not compared: of several ranks one is always ahead.
+    """
+    return any(
+        late.last_within > early.first_beyond
+        for early in spans.values()
+        for late in spans.values()
+        if early is late or early.last < late.first
+    )

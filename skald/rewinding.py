@@ -1,0 +1,120 @@
+"""Going back to a checkpoint: what `Logger.rewind` checks, does and says."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from skald.engine.rewind import Bound
+from skald.errors import InvalidInputError
+from skald.schema import KIND_OF, Id, Kinds, check_id_name, kind_error, plain_id, widen
+from skald.session import Session
+
+if TYPE_CHECKING:
+    from skald.engine.takeback import Taken
+
+MOST_NAMED: Final = 10
+"""Metrics that the message names."""
+_NEAR: Final = 0.7
+"""How alike two names are of which one is taken for a slip."""
+
+
+def rewind(session: Session, ids: Mapping[str, Any]) -> None:
+    """Let the rows beyond the ids no longer count.
+
+    Raises:
+        As `Logger.rewind`.
+    """
+    bound = checked_bound(ids)
+    writer = session.writer()
+    if session.run is None or writer.claim is None:
+        fit_bound(bound, writer.registry.kinds)
+        return
+    from skald.engine.registry import read_kinds
+    from skald.engine.takeback import Scope, take_back
+
+    kinds = writer.registry.kinds | read_kinds(session.run)
+    bound = fit_bound(bound, kinds)
+    session.pending.finish()
+    stop = writer.cut()
+    session.pending.finish()  # of calls that other threads have made before the cut
+    taken = take_back(session.run, bound, Scope(writer.claim.name, stop, tuple(sorted(session.ended))))
+    session.say("INFO", told(bound, taken))
+    warning = warning_of(bound, taken, kinds)
+    if warning:
+        session.warn(warning)
+
+
+def checked_bound(ids: Mapping[str, Any]) -> Bound:
+    """Return ids that rows can be compared with.
+
+    Raises:
+        InvalidInputError: a name that no id can have; None, NaN or infinity, which say no place.
+        IdTypeError: a value of a kind that no id can have.
+    """
+    bound = []
+    for name, value in ids.items():
+        check_id_name(name)
+        plain = None if value is None else plain_id(name, value)
+        if plain is None or (isinstance(plain, float) and not math.isfinite(plain)):
+            error = InvalidInputError(f"rewind goes back to a place, got {name}={value!r}")
+            error.add_note("hint: rewind() without ids takes all rows back")
+            raise error
+        bound.append((name, plain))
+    return tuple(bound)
+
+
+def fit_bound(bound: Bound, kinds: Kinds) -> Bound:
+    """Hold ids against those of the run; one that no row has yet is right, as at a first start.
+
+    Raises:
+        InvalidInputError: an id that looks like a slip of the pen.
+        IdTypeError: an id of another kind in this run.
+    """
+    return tuple((name, _fit(name, value, kinds)) for name, value in bound)
+
+
+def _fit(name: str, value: Id, kinds: Kinds) -> Id:
+    if name not in kinds:
+        near = difflib.get_close_matches(name, kinds, n=1, cutoff=_NEAR)
+        if near:
+            raise InvalidInputError(f"no row has an id {name!r}; did you mean {near[0]!r}?")
+        return value
+    kind, found = kinds[name], KIND_OF[type(value)]
+    if kind == "int" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if (kind, found) == ("int", "float") or not widen(kind, found):
+        raise kind_error(name, found, kind)
+    return value
+
+
+def told(bound: Bound, taken: Taken) -> str:
+    """Return the message: how many rows of which metrics."""
+    place = f"rewound to {as_call(bound)}" if bound else "rewound to the start"
+    if not taken.metrics:
+        return f"{place}: no row is beyond it"
+    total, named = sum(taken.metrics.values()), taken.metrics.most_common(MOST_NAMED)
+    parts = [f"{count:,} of {name}" for name, count in named]
+    others = len(taken.metrics) - len(named)
+    if others:
+        parts.append(f"{total - sum(count for _, count in named):,} of {others:,} other metrics")
+    return f"{place}: {total:,} {'row no longer counts' if total == 1 else 'rows no longer count'} ({', '.join(parts)})"
+
+
+def warning_of(bound: Bound, taken: Taken, kinds: Kinds) -> str | None:
+    """Return what is suspicious in a rewind."""
+    if taken.restarts:
+        return (
+            f"rows that are not beyond {as_call(bound)} were logged after rows that are: "
+            "if an id begins anew, as step does in each epoch, name the outer id too: rewind(epoch=..., step=...)"
+        )
+    if bound and taken.concerned and not taken.complete:
+        return f"no row has {as_call(bound, values=False)}, so none was taken back; the ids are {', '.join(kinds)}"
+    return None
+
+
+def as_call(bound: Bound, *, values: bool = True) -> str:
+    """Return ids as a message shows them: `epoch=3 step=120`."""
+    return " ".join(f"{name}={value}" for name, value in bound) if values else " and ".join(name for name, _ in bound)

@@ -1,0 +1,243 @@
+"""A run that is resumed: whose rows a rewind takes back, and the block in the README that jobs are made of."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+from logged import crash, program, rewound, start, steps, values
+
+import skald
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+# --- whose rows ---
+
+
+WRITE = """
+import os, sys, skald
+logger = skald.Logger("run", ".", mode="join")
+for step in range(10):
+    logger.log_metric("loss", step, step=step, rank=sys.argv[1])
+"""
+
+
+def test_rows_of_writers_that_died_before_are_taken_back(tmp_path: Path) -> None:
+    """A killed process left them, never compacted."""
+    crash(WRITE, tmp_path, "a")
+    crash(WRITE, tmp_path, "b")
+
+    with skald.Logger("run", tmp_path, mode="resume") as logger:
+        logger.rewind(step=1)
+        assert values(logger) == [0, 0, 1, 1] or values(logger) == [0, 1, 0, 1]
+        logger.log_metric("loss", 2, step=2, rank="c")
+
+    assert Counter(values(tmp_path / "run")) == {0: 2, 1: 2, 2: 1}
+
+
+def test_rows_of_ranks_that_are_still_writing_stay(tmp_path: Path) -> None:
+    """Another process that writes the run beside this one keeps its rows, and those that it logs later."""
+    hold = WRITE + "print('logged', flush=True)\nsys.stdin.readline()\nlogger.log_metric('loss', 10, step=10)\n"
+    with start(hold, "other", folder=tmp_path) as other:
+        assert other.stdout is not None
+        assert other.stdin is not None
+        assert other.stdout.readline() == "logged\n"
+        with skald.Logger("run", tmp_path, mode="join") as logger:
+            logger.log_metric("loss", 99, step=99)
+            logger.rewind()
+            assert values(logger) == [*range(10)]
+            other.stdin.write("\n")
+            other.stdin.flush()
+            other.stdin.close()
+            assert other.wait() == 0
+
+    assert values(tmp_path / "run") == [*range(11)]
+
+
+def test_rows_of_a_rank_that_ended_after_this_logger_was_opened_stay(tmp_path: Path) -> None:
+    """It was writing when this logger was opened."""
+    with skald.Logger("run", tmp_path) as logger:
+        assert program(WRITE, "other", folder=tmp_path).returncode == 0
+        logger.rewind()
+
+        assert values(logger) == [*range(10)]
+
+
+def test_second_rank_takes_back_nothing_of_what_the_first_has_logged_since(tmp_path: Path) -> None:
+    """Each rank rewinds the rows of the last session, and none of this one."""
+    crash(WRITE, tmp_path, "a")
+    with skald.Logger("run", tmp_path, mode="join", ids={"rank": "b"}) as first:
+        first.rewind(step=4)
+        for step in range(5, 8):
+            first.log_metric("loss", 100 + step, step=step)
+        with skald.Logger("run", tmp_path, mode="join", ids={"rank": "c"}) as second:
+            second.rewind(step=4)
+
+            assert values(second) == [0, 1, 2, 3, 4, 105, 106, 107]
+    assert values(tmp_path / "run") == [0, 1, 2, 3, 4, 105, 106, 107]
+
+
+def test_rows_of_a_forked_child_stay_while_it_writes(tmp_path: Path) -> None:
+    """A child is a writer of its own."""
+    source = """
+import os, skald
+logger = skald.Logger("run", ".")
+logger.log_metric("loss", 1, step=1)
+reader, writer = os.pipe()
+back, done = os.pipe()
+if os.fork() == 0:
+    logger.log_metric("loss", 2, step=2)
+    os.write(writer, b"x")
+    os.read(back, 1)
+    os._exit(0)
+os.read(reader, 1)
+logger.rewind(step=0)
+os.write(done, b"x")
+os.wait()
+logger.close()
+"""
+    assert program(source, folder=tmp_path).returncode == 0
+
+    assert values(tmp_path / "run") == [2]
+
+
+# --- the block in the README ---
+
+
+def readme_block() -> str:
+    """Return the block of the README that resumes a job."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    [block] = [block for block in blocks if "logger.rewind(step=start - 1)" in block]
+    return str(block)
+
+
+# What the block needs: a job of 40 steps that saves every tenth, and dies where it is told.
+JOB = """
+import json, os, pathlib, signal, sys
+import skald
+mine = pathlib.Path(f"checkpoint{sys.argv[1]}.json")
+dies_at = int(sys.argv[2])
+job = "job"
+def load():
+    return json.loads(mine.read_text()) if mine.exists() else None
+def save(checkpoint):
+    mine.write_text(json.dumps(checkpoint))
+def train(step):
+    if step == dies_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step + int(sys.argv[3]) / 10
+"""
+
+
+def train(folder: Path, *, dies_at: int, life: int, rank: str = "") -> None:
+    """Run the block until it dies, or to its end."""
+    result = program(JOB + readme_block(), rank, dies_at, life, folder=folder, SKALD_DIR=".")
+    assert result.returncode == (-signal.SIGKILL if dies_at >= 0 else 0), result.stderr
+
+
+def test_readme_block_is_right_in_a_first_start(tmp_path: Path) -> None:
+    """Nothing is there, and nothing is taken back."""
+    train(tmp_path, dies_at=-1, life=0)
+
+    assert steps(tmp_path / "job") == [*range(40)]
+    assert rewound(tmp_path / "job") == []
+
+
+@pytest.mark.parametrize("deaths", [[5], [0], [25], [5, 25], [25, 25], [25, 27, 33], [12, 3 + 10, 10]])
+def test_readme_block_is_right_after_kills(tmp_path: Path, deaths: list[int]) -> None:
+    """Killed before the first checkpoint, between two, twice in a row: each step counts once, from the last life."""
+    expected: dict[int, float] = {}
+    saved = -1
+    for life, death in enumerate([*deaths, -1]):
+        train(tmp_path, dies_at=death, life=life)
+        expected = {step: value for step, value in expected.items() if step <= saved}
+        last = death if death >= 0 else 40
+        expected |= {step: step + life / 10 for step in range(saved + 1, last)}
+        saved = max(saved, last // 10 * 10 - 1)
+        assert dict(zip(steps(tmp_path / "job"), values(tmp_path / "job"), strict=True)) == expected
+
+    assert steps(tmp_path / "job") == [*range(40)]
+    assert not (tmp_path / "job" / "segments").exists()
+
+
+def test_readme_block_is_right_with_four_ranks(tmp_path: Path) -> None:
+    """Each rank rewinds as it starts, while others write already: each step of each rank counts once."""
+    block = readme_block().replace('mode="auto"', 'mode="join", ids={"rank": int(sys.argv[1])}')
+    gate = "\nimport time\ndef wait(name, count):\n    pathlib.Path(f'{name}-{sys.argv[1]}').touch()\n"
+    gate += "    while len(list(pathlib.Path().glob(f'{name}-*'))) < count:\n        time.sleep(0.005)\n"
+    # NOTE: the ranks start one after the other, each when the one before it has logged; they end together
+    gate += "inner = train\ndef train(step):\n    if step == int(sys.argv[5]):\n        wait(sys.argv[4], 4)\n"
+    gate += "    return inner(step)\n"
+    for life, (death, last) in enumerate([(15, 14), (27, 26), (-1, 39)]):
+        processes = []
+        for rank in range(4):
+            process = start(JOB + gate + block, rank, death, life, f"life{life}", last, folder=tmp_path, SKALD_DIR=".")
+            processes.append(process)
+            _wait_for_rows(tmp_path / "job", rank=rank, life=life)
+        for process in processes:
+            _, error = process.communicate()
+            assert process.returncode == (-signal.SIGKILL if death >= 0 else 0), error
+
+    found = skald.Run(tmp_path / "job").metrics.filter(pl.col("metric") == "loss").collect()
+    assert sorted(found.select("rank", "step").rows()) == [*itertools.product(range(4), range(40))]
+    lives = [0] * 10 + [1] * 10 + [2] * 20
+    expected = [step + lives[step] / 10 for step in range(40)]
+    assert found.sort("rank", "step")["value"].to_list() == expected * 4
+
+
+def _wait_for_rows(run: Path, *, rank: int, life: int) -> None:
+    """Wait until a rank has logged in this life."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if (run / "run.json").exists():
+            frame = skald.Run(run).metrics.collect()
+            if "rank" in frame.columns:
+                mine = frame.filter(pl.col("rank") == rank)["value"]
+                if any(round(value % 1 * 10) == life for value in mine):
+                    return
+        time.sleep(0.01)
+    raise AssertionError(f"rank {rank} logs nothing")
+
+
+# --- resume ---
+
+
+def test_resumed_run_keeps_the_kinds_of_its_ids(tmp_path: Path) -> None:
+    """An id is what it was, also where the first session was compacted."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_metric("loss", 1, step=1)
+    with skald.Logger("run", tmp_path, mode="resume") as logger:
+        with pytest.raises(skald.IdTypeError):
+            logger.log_metric("loss", 2, step="2")
+        logger.log_metric("loss", 2, step=2)
+
+    assert steps(tmp_path / "run") == [1, 2]
+
+
+def test_resumed_run_keeps_the_kinds_of_ids_whose_rows_were_taken_back(tmp_path: Path) -> None:
+    """A rewind takes rows back, and not what is known of ids."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_metric("loss", 1, step=1)
+        logger.rewind()
+    with skald.Logger("run", tmp_path, mode="resume") as logger, pytest.raises(skald.IdTypeError):
+        logger.log_metric("loss", 2, step="2")
+
+
+def test_resumed_run_merges_params_and_appends_to_the_console(tmp_path: Path) -> None:
+    """What the second session says comes to what the first has said, and the run has a writer more."""
+    for life in range(2):
+        with skald.Logger("run", tmp_path, mode="auto") as logger:
+            logger.log_params({"lr": life, f"only{life}": True})
+            logger.info("life {}", life)
+
+    run = skald.Run(tmp_path / "run")
+    assert run.params == {"lr": 1, "only0": True, "only1": True}
+    assert run.console.index("life 0") < run.console.index("life 1")
+    assert len({session["writer"] for session in run.info["sessions"]}) == 2
