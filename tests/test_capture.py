@@ -217,6 +217,23 @@ def test_message_stands_once_with_its_ids(tmp_path: Path) -> None:
     assert found.out.count(b"message") == 1
 
 
+def test_message_of_loguru_stands_there_after_one_of_ours(tmp_path: Path) -> None:
+    """Also in a handler that prints, and after a warning of Skald's own."""
+    program = """
+    loguru.logger.remove()
+    loguru.logger.add(lambda message: print(message, end=""), format="{message}")
+    with skald.Logger("run", errors="warn") as logger:
+        logger.info("ours")
+        loguru.logger.info("theirs")
+        logger.log_metric("", 1)
+        loguru.logger.info("theirs again")
+    """
+    lines = run_program(tmp_path, program).lines
+
+    assert lines[:2] == ["INFO | ours", "theirs"]
+    assert "theirs again" in lines
+
+
 def test_messages_and_prints_stand_in_order(tmp_path: Path) -> None:
     """Also when so much is printed that a thread writes it."""
     found = run_program(

@@ -306,6 +306,26 @@ if __name__ == "__main__":
     assert done.returncode == 0
 
 
+def test_track_leaves_one_line_in_the_console_log(tmp_path: Path) -> None:
+    """The last state of the outer loop, among what was printed and logged meanwhile."""
+    source = """
+import time
+from loguru import logger as theirs
+with logger:
+    for epoch in logger.track(range(2), "epoch"):
+        for step in logger.track(range(2), "step"):
+            print("printed", epoch, step)
+            time.sleep(0.06)
+        theirs.warning("theirs")
+"""
+    shown = shown_on_terminal(source, tmp_path)
+
+    lines = [line.rpartition(" - ")[2] for line in skald.Run(tmp_path / "run").console.splitlines()]
+    last = next(line for line in lines if "2/2" in line)
+    assert lines == ["printed 0 0", "printed 0 1", "theirs", "printed 1 0", "printed 1 1", "theirs", last]
+    assert "2/2" in screen(shown)[-1]
+
+
 # --- elsewhere ---
 
 
@@ -419,6 +439,7 @@ def test_newest_values_are_those_of_the_last_calls(tmp_path: Path) -> None:
     for step in range(3000):  # over two rolls
         logger.log_metric("loss", step, step=step)
     logger.log_metrics({"é": 1.5, "f1": 2.5}, split="val")
+    logger.log_histogram("weights", [1.0, 2.0])
     thread = threading.Thread(target=logger.log_metric, args=("other", 3.5))
     thread.start()
     thread.join()

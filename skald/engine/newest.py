@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from skald.engine.segment import Segment
+from skald.schema import BIN_LOW
 
 LAST_ROWS: Final = 64
 """Of each segment so many rows are looked at."""
@@ -19,9 +20,11 @@ class Newest(NamedTuple):
 
 
 def newest_values(segments: Iterable[Segment]) -> dict[str, Newest]:
-    """Return the newest value of each metric among the last rows of active segments."""
+    """Return the newest value of each metric among the last rows of active segments; counts of bins are no values."""
     found: dict[str, Newest] = {}
     for segment in segments:
+        if any(name == BIN_LOW for name, _ in segment.shape.columns.ids):
+            continue
         try:
             _look(segment, found)
         except ValueError:  # it is being sealed, and its views are gone

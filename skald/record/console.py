@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
 from skald.record.logfile import LogFile
-from skald.record.tee import MARK, hush
+from skald.record.tee import MARK, hush, one_message
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -92,7 +92,8 @@ class Console:
         except ImportError:  # NOTE: in a signal handler that interrupts the first message in this very import
             pass
         else:
-            logger.opt(**opened._asdict()).patch(take).log(level, message, *args, **kwargs)
+            with one_message():
+                logger.opt(**opened._asdict()).patch(take).log(level, message, *args, **kwargs)
         if not taken and self._file.is_open:
             self._make(level, options, _formatted(options, message, args, kwargs))
 
@@ -258,7 +259,8 @@ def say(file: LogFile, level: str, text: str, *, depth: int) -> None:
     """Say something in the terminal, as from the caller so many frames up, and in a console file."""
     from loguru import logger
 
-    logger.opt(depth=depth + 1).patch(lambda record: _hush(record, file)).log(level, "{}", text)
+    with one_message():
+        logger.opt(depth=depth + 1).patch(lambda record: _hush(record, file)).log(level, "{}", text)
     file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
 
 

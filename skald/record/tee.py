@@ -243,6 +243,20 @@ def hush(file: LogFile) -> None:
     _speaking[threading.get_ident()] = file.name
 
 
+@contextlib.contextmanager
+def one_message() -> Iterator[None]:
+    """Let `hush` hold for one message: the next one of this thread may be the user's."""
+    ident = threading.get_ident()
+    before = _speaking.get(ident)
+    try:
+        yield
+    finally:
+        if before is None:
+            _speaking.pop(ident, None)
+        else:
+            _speaking[ident] = before
+
+
 def _catch_up() -> None:
     """Drain for a thread that prints, and show what is unfinished."""
     with _lock:
