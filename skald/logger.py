@@ -80,6 +80,7 @@ class Logger(Messages):
             StorageError: the folder cannot be written.
         """
         _check_choice("errors", errors, ("raise", "warn"))
+        _check_choice("system", system, (True, False))
         _check_choice("capture", capture, (True, False))
         if ids is not None and not isinstance(ids, Mapping):
             raise InvalidInputError(f"ids must be a mapping of names to values, got {type(ids).__name__}")

@@ -20,6 +20,7 @@ from logged import program, start
 
 import skald
 from skald.layout import ARTIFACTS, RUN_JSON
+from skald.record.environment import _gpu_names
 from skald.record.git import MOST_DIFF_BYTES
 from skald.record.masking import MASK, is_secret, masked, masked_command
 
@@ -111,6 +112,21 @@ def test_environment_is_made_without_a_working_directory(tmp_path: Path) -> None
 
     assert done.returncode == 0, done.stderr
     assert environment_of(tmp_path / "runs" / "run")["cwd"] is None
+
+
+def test_environment_names_the_gpus_that_drivers_tell_of(tmp_path: Path) -> None:
+    """NVIDIA's and AMD's, from files, as asking a library may take seconds."""
+    files = {
+        "proc/driver/nvidia/gpus/0000:01:00.0/information": "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 7\n",
+        "proc/driver/nvidia/gpus/0000:02:00.0/information": "Model: \t\t NVIDIA H100 80GB HBM3\nIRQ: 8\n",
+        "sys/class/drm/card1/device/product_name": "Instinct MI300X\n",
+        "sys/class/drm/card2/device/product_name": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    assert _gpu_names(tmp_path) == ["NVIDIA H100 80GB HBM3", "NVIDIA H100 80GB HBM3", "Instinct MI300X"]
 
 
 # --- variables and secrets ---

@@ -256,6 +256,7 @@ import skald
 
 def work(logger):
     logger.log_metric("child", 1.0)
+    assert logger._session._system is None  # its locks may have been held as the process was forked
     print([thread.name for thread in threading.enumerate() if "skald" in thread.name])
 
 if __name__ == "__main__":
