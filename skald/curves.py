@@ -53,9 +53,10 @@ def survey(rows: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
         by: the columns that tell the series apart; for those of one metric see `series_keys`.
 
     Returns:
-        A row a series, in order of first appearance: the columns in `by`, the structs `value` (`count`: its rows) and `time` (`low`, `high`), and for each id that is a number a struct of
-        `low`, `high`, `missing` (in how many rows there is none), `values` (how many it takes, one after the other)
-        and `falls` (whether it is smaller than in the row before).
+        A row a series, in order of first appearance: the columns in `by`, the structs `value` (`count`: its rows) and
+        `time` (`low`, `high`), and for each other id that is a number a struct of `low`, `high`, `missing` (in how many
+        rows there is none), `values` (how many it takes, one after the other) and `falls` (whether it is ever smaller
+        than in the row before).
     """
     numbers = [name for name in position_ids(id_kinds(rows.collect_schema())) if name not in by]
     described = [
@@ -98,7 +99,7 @@ def choose_axis(surveyed: pl.DataFrame) -> Axis:
     shared = {
         name: fact
         for name, fact in facts.items()
-        if not fact["missing"].any() and ((fact["values"] > 1).any() or not several)
+        if not fact["missing"].sum() and ((fact["values"] > 1).any() or not several)
     }
     if not shared or surveyed.is_empty():
         return Axis("time", "time")
@@ -140,7 +141,7 @@ def axis_span(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, *, is_log:
     return None if low is None or high is None else Span(low, high)
 
 
-def cut(  # noqa: PLR0913
+def cut(
     rows: pl.LazyFrame,
     surveyed: pl.DataFrame,
     axis: Axis,
@@ -179,12 +180,8 @@ def cut(  # noqa: PLR0913
     table = table.filter(pl.col(_X).is_between(*span)).with_columns(_column(span, columns, is_log=is_log))
     sums = _each_batch(table, [*varying, COLUMN], _sums(_SMOOTH if smoothing else _NUMBER))
     found = _grouped(sums, [*varying, COLUMN], _TOTALS)
-    order = surveyed.select(by).with_row_index(_ROW)
-    if varying:
-        found = found.join(order, on=varying, nulls_equal=True)
-    elif not order.is_empty():
-        found = found.join(order, how="cross")
-    return found.sort(_ROW, COLUMN).select(*by, *_CUT)
+    found = found.with_columns(_constant(surveyed[name]) for name in by if name not in varying)
+    return _in_order(found, surveyed, by)
 
 
 def band(curves: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -208,11 +205,7 @@ def band(curves: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
         (mean.mean() + spread).alias(HIGH),
         mean.mean().alias(MEAN),
     ]
-    order = curves.select(by).unique(maintain_order=True).with_row_index(_ROW) if by else None
-    found = _grouped(curves, [*by, COLUMN], means)
-    if order is not None:
-        found = found.join(order, on=list(by), nulls_equal=True).sort(_ROW, COLUMN)
-    return found.sort(COLUMN).select(_CUT) if order is None else found.select(*by, *_CUT)
+    return _in_order(_grouped(curves, [*by, COLUMN], means), curves, by)
 
 
 def split(curves: pl.DataFrame, by: Sequence[str]) -> list[tuple[dict[str, Any], pl.DataFrame]]:
@@ -313,17 +306,23 @@ def _sums(number: str) -> list[pl.Expr]:
     """Return what a batch says of a column of a curve."""
     return [
         pl.len().cast(pl.Int64).alias(COUNT),
-        pl.col(_X).mean().alias(X_MEAN),
+        _mean(_X).alias(X_MEAN),
         pl.col(_NUMBER).null_count().cast(pl.Int64).alias(NAN),
         pl.col(_NUMBER).min().alias(LOW),
         pl.col(_NUMBER).max().alias(HIGH),
-        pl.col(number).mean().alias(MEAN),
+        _mean(number).alias(MEAN),
     ]
 
 
+def _mean(name: str) -> pl.Expr:
+    """Return a mean that is finite, also where the sum is not."""
+    return pl.col(name).mean().clip(pl.col(name).min(), pl.col(name).max())
+
+
 def _weighted(name: str, weight: pl.Expr) -> pl.Expr:
+    """Return the mean of the means of parts, null where no part has one."""
     part = pl.col(name) * (weight / weight.sum())
-    return part.sum().clip(pl.col(name).min(), pl.col(name).max()).alias(name)
+    return pl.when(pl.col(name).count() > 0).then(part.sum()).clip(pl.col(name).min(), pl.col(name).max()).alias(name)
 
 
 _TOTALS: Final = [
@@ -334,6 +333,14 @@ _TOTALS: Final = [
     pl.col(HIGH).max(),
     _weighted(MEAN, pl.col(COUNT) - pl.col(NAN)),
 ]
+
+
+def _in_order(found: pl.DataFrame, like: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Sort curves as their series first appear in another table, each from left to right."""
+    if by:
+        order = like.select(by).unique(maintain_order=True).with_row_index(_ROW)
+        found = found.join(order, on=list(by), nulls_equal=True).sort(_ROW, COLUMN)
+    return found.sort(COLUMN).select(_CUT) if not by else found.select(*by, *_CUT)
 
 
 def _over(expression: pl.Expr, by: Sequence[str]) -> pl.Expr:
@@ -363,4 +370,8 @@ def _grouped(table: pl.DataFrame, by: Sequence[str], wanted: Sequence[pl.Expr]) 
     if len(varying) == 1 and table[varying[0]].dtype == pl.Int32 and table[varying[0]].is_sorted():
         table = table.with_columns(pl.col(varying[0]).set_sorted())
     found = table.group_by(varying, maintain_order=True).agg(wanted) if varying else table.select(wanted)
-    return found.with_columns(table[name].head(1).alias(name) for name in fixed).select(*by, pl.exclude(by))
+    return found.with_columns(_constant(table[name]) for name in fixed).select(*by, pl.exclude(by))
+
+
+def _constant(column: pl.Series) -> pl.Expr:
+    return pl.lit(column.first(), column.dtype).alias(column.name)
