@@ -18,7 +18,8 @@ from skald.histogram import histogram_batches
 from skald.opening import Description, check_mode
 from skald.progress import track
 from skald.record.console import Console, Messages
-from skald.record.params import merge, plain
+from skald.record.params import merge
+from skald.record.plain import plain
 from skald.schema import Id
 from skald.scope import plain_ids
 from skald.session import start_session

@@ -25,7 +25,9 @@ from hypothesis import strategies as st
 
 from skald import layout
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
-from skald.record.params import MAX_DEPTH, Params, merge, plain, read_params
+from skald.record.info import RunInfo, write_info
+from skald.record.params import Params, merge, read_params
+from skald.record.plain import MAX_DEPTH, plain
 
 LEAVES = (
     st.none()
@@ -82,9 +84,15 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """Return the folder of a run with its segments' folder."""
-    (tmp_path / layout.SEGMENTS).mkdir()
-    return tmp_path
+    """Return the folder of a run that is being written."""
+    return begun(tmp_path)
+
+
+def begun(folder: Path) -> Path:
+    """Make a run of a folder, with what writers need."""
+    (folder / layout.SEGMENTS).mkdir()
+    write_info(folder, RunInfo(name="run", started=dt.datetime(2026, 11, 23, tzinfo=dt.UTC)))
+    return folder
 
 
 def lock_of(run: Path) -> Path:
@@ -198,9 +206,9 @@ def test_params_are_read_back_as_they_were_given(
     params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Any nested plain data survive the file, with the order of their names."""
-    run = tmp_path_factory.mktemp("run")
+    run = begun(tmp_path_factory.mktemp("run"))
 
-    Params(run, run / "lock").update(params)
+    params_of(run).update(params)
 
     assert same(loaded(run), params)
     assert same(read_params(run), params)
@@ -308,14 +316,14 @@ def test_params_of_a_disabled_logger_write_nothing(run: Path) -> None:
     """They only check."""
     Params(None).update({"lr": 0.1})
 
-    assert os.listdir(run) == [layout.SEGMENTS]  # noqa: PTH208 - names only
+    assert sorted(os.listdir(run)) == [layout.RUN_JSON, layout.SEGMENTS]  # noqa: PTH208 - names only
 
 
 def test_params_leave_only_their_file(run: Path) -> None:
     """No temporary file, and no lock beside params.yaml, is left in the run's folder."""
     params_of(run).update({"lr": 0.1})
 
-    assert sorted(os.listdir(run)) == [layout.PARAMS, layout.SEGMENTS]  # noqa: PTH208 - names only
+    assert sorted(os.listdir(run)) == [layout.PARAMS, layout.RUN_JSON, layout.SEGMENTS]  # noqa: PTH208 - names only
 
 
 def test_read_params_of_a_run_without_any_is_empty(run: Path) -> None:
@@ -430,7 +438,7 @@ def test_params_survive_a_full_disk(run: Path) -> None:
 
     assert process.exitcode == 0
     assert loaded(run) == {"lr": 0.1}
-    assert sorted(os.listdir(run)) == [layout.PARAMS, layout.SEGMENTS]  # noqa: PTH208 - names only
+    assert sorted(os.listdir(run)) == [layout.PARAMS, layout.RUN_JSON, layout.SEGMENTS]  # noqa: PTH208 - names only
 
 
 def test_params_tell_when_the_folder_is_gone(tmp_path: Path) -> None:

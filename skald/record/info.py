@@ -60,6 +60,10 @@ class RunInfo(msgspec.Struct, kw_only=True):
     metrics_format: MetricsFormat = "parquet"
     exception: str | None = None
     environment: dict[str, Any] = {}
+    params: dict[str, Any] = {}
+    """What params.yaml holds, for readers: JSON is parsed a hundred times faster."""
+    params_crc32: int | None = None
+    """The CRC-32 of the params.yaml that holds exactly `params`; None where JSON cannot say them (NaN, dates)."""
 
 
 def read_info(run: Path) -> RunInfo:

@@ -1,17 +1,18 @@
 """Parameters: what does not change during a run, as nested plain data in params.yaml.
 
+The same stands in run.json, for readers, who take it from there while params.yaml is the file that Skald wrote,
+and was not edited since.
+
 Invariant: params.yaml is whole at every instant and holds, leaf by leaf, the last value that any
 process of the run gave.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
-import enum
-import sys
-from collections.abc import Mapping
-from pathlib import Path, PurePath
+import math
+import zlib
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -20,9 +21,9 @@ from skald import layout
 from skald.durable import write_atomic
 from skald.engine.lock import FileLock
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
-
-MAX_DEPTH: Final = 64
-"""Deepest nesting: what is deeper most likely contains itself."""
+from skald.record.info import RunInfo, read_info, write_info
+from skald.record.plain import plain, type_name
+from skald.record.yamltext import to_yaml
 
 LOCK_SECS: Final = 30.0
 """How long to wait for the other processes of the run, each of which takes a few milliseconds."""
@@ -55,7 +56,7 @@ class Params:
         """
         params = plain(mapping)
         if not isinstance(params, dict):
-            raise InvalidInputError(f"params must be a mapping of names to values, got {_type_name(mapping)}")
+            raise InvalidInputError(f"params must be a mapping of names to values, got {type_name(mapping)}")
         if self._run is None or self._lock is None or not params:
             return
         try:
@@ -69,23 +70,37 @@ class Params:
         if not lock.acquire(LOCK_SECS):
             raise TimeoutError(f"another process held {lock_path.name} for {LOCK_SECS:.0f} s")
         try:
-            merged = merge(read_params(run), params)
-            write_atomic(run / layout.PARAMS, msgspec.yaml.encode(merged), sync=True)
+            info = read_info(run)
+            merged = merge(read_params(run, info), params)
+            data = to_yaml(merged)
+            # DURABILITY: params.yaml first: a run.json that does not fit it is not believed
+            write_atomic(run / layout.PARAMS, data, sync=True)
+            info.params = _for_json(merged)
+            info.params_crc32 = zlib.crc32(data) if info.params == merged else None
+            write_info(run, info)
         finally:
             lock.release()
 
 
-def read_params(run: Path) -> dict[str, Any]:
+def read_params(run: Path, info: RunInfo | None = None) -> dict[str, Any]:
     """Return the params of a run, nested as they were given; empty where there are none.
 
+    Args:
+        run: the run's folder.
+        info: what run.json holds, if it has been read already.
+
     Raises:
-        CorruptRunError: params.yaml is no YAML, or no mapping of names to plain data.
+        CorruptRunError: params.yaml was edited, and is no YAML, or no mapping of names to plain data.
+        RunNotFoundError, FormatVersionError: as `read_info`.
     """
+    info = info or read_info(run)
     path = run / layout.PARAMS
     try:
-        return decode_params(path.read_bytes(), path)
+        data = path.read_bytes()
     except FileNotFoundError:
         return {}
+    # NOTE: not by the time of the file: a copy has another, and an edit within one tick of the clock has the same
+    return info.params if zlib.crc32(data) == info.params_crc32 else decode_params(data, path)
 
 
 def decode_params(data: bytes, path: object) -> dict[str, Any]:
@@ -96,7 +111,7 @@ def decode_params(data: bytes, path: object) -> dict[str, Any]:
         path: where it stands, for messages.
 
     Raises:
-        As `read_params`.
+        CorruptRunError: it is no YAML, or no mapping of names to plain data.
     """
     try:
         found = plain(msgspec.yaml.decode(data))
@@ -105,8 +120,22 @@ def decode_params(data: bytes, path: object) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, dict):
-        raise CorruptRunError(f"params must be a mapping, got {_type_name(found)}, in {path}")
+        raise CorruptRunError(f"params must be a mapping, got {type_name(found)}, in {path}")
     return found
+
+
+def _for_json(value: Any) -> Any:
+    """Return plain data as JSON knows them: NaN and infinities as their names, times as ISO 8601."""
+    match value:
+        case dict():
+            return {name: _for_json(item) for name, item in value.items()}
+        case list():
+            return [_for_json(item) for item in value]
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case dt.date():
+            return value.isoformat()
+    return value
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
@@ -119,144 +148,3 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         else:
             merged[name] = value
     return merged
-
-
-def plain(value: Any, path: str = "") -> Any:
-    """Return `value` as data that YAML knows: None, bool, int, float, str, dates, lists, dicts.
-
-    Tuples and arrays become lists, sets sorted lists, objects with fields dicts, enums their
-    value, paths strings, functions and classes their qualified name.
-
-    Args:
-        value: what was given as a param, or all of them.
-        path: where it stands among the params, for messages.
-
-    Raises:
-        InvalidInputError: something inside has no such form; the message names its path.
-    """
-    return _plain(value, (path,) if path else ())
-
-
-def _plain(value: Any, path: tuple[str, ...]) -> Any:
-    if len(path) > MAX_DEPTH:
-        raise InvalidInputError(f"param {_dotted(path):.80} nests deeper than {MAX_DEPTH} levels")
-    if isinstance(value, enum.Enum):
-        return _plain(value.value, path)
-    if value is None or isinstance(value, (int, float, str, PurePath, dt.date)):
-        return _scalar(value, path)
-    if _is_numpy(value):
-        return _plain(_from_numpy(value), path)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return _list(value, path)
-    if (fields := _fields(value)) is not None:
-        return _mapping(fields, path)
-    if (name := _qualified_name(value)) is not None:
-        return name
-    error = InvalidInputError(f"param {_dotted(path)!r} must be plain data, got {_type_name(value)}")
-    error.add_note("hint: give its name or its settings, as a str, numbers or a dict")
-    raise error
-
-
-def _scalar(value: Any, path: tuple[str, ...]) -> Any:
-    """Return an instance of a subclass as its plain base."""
-    match value:
-        case str():
-            found: Any = _text(str.__str__(value), path)
-        case PurePath():
-            found = _text(str(value), path)
-        case bool() | None:
-            found = value
-        case int():
-            found = int(value)
-        case float():
-            found = float(value)
-        case dt.datetime():
-            found = dt.datetime.combine(value.date(), value.timetz())
-        case _:
-            # NOTE: dates are made anew, as YAML writes an object that it meets twice as `&id001` and `*id001`
-            found = dt.date(value.year, value.month, value.day)
-    return found
-
-
-def _text(text: str, path: tuple[str, ...]) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InvalidInputError(f"param {_dotted(path)!r} must be valid Unicode, got {text!r:.80}") from None
-    return text
-
-
-def _list(items: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any], path: tuple[str, ...]) -> list[Any]:
-    """Return a list; a set, which has no order, in that of its items, or of their text where they have none."""
-    found = [_plain(item, (*path, str(index))) for index, item in enumerate(items)]
-    if isinstance(items, (list, tuple)):
-        return found
-    try:
-        return sorted(found)
-    except TypeError:
-        return sorted(found, key=repr)
-
-
-def _mapping(fields: Mapping[Any, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in fields.items():
-        name = _key(key, path)
-        if name in found:
-            raise InvalidInputError(f"param {_dotted((*path, name))!r} is given twice: its keys differ in type only")
-        found[name] = _plain(value, (*path, name))
-    return found
-
-
-def _key(key: Any, path: tuple[str, ...]) -> str:
-    """Return a key as a str: a number, an enum, a path turns into one."""
-    name = _plain(key, path)
-    if isinstance(name, (list, dict)):
-        raise InvalidInputError(f"keys of param {_dotted(path)!r} must be str, got {_type_name(key)}")
-    return str(name)
-
-
-def _fields(value: Any) -> Mapping[Any, Any] | None:
-    """Return what a mapping or an object with fields holds, None for others and for classes."""
-    if isinstance(value, Mapping):
-        return value
-    if isinstance(value, type):
-        return None
-    if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name) for name in value.__struct_fields__}
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    argparse = sys.modules.get("argparse")  # NOTE: not imported: what is not loaded made no value
-    is_namespace = argparse is not None and isinstance(value, argparse.Namespace)
-    return dict(vars(value)) if is_namespace else None
-
-
-def _is_numpy(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, (numpy.generic, numpy.ndarray))
-
-
-def _from_numpy(value: Any) -> Any:
-    """Return a NumPy scalar or array as Python's own, times as datetime and timedelta."""
-    kind = value.dtype.kind
-    if kind in "mM":  # NOTE: `tolist` makes an int of a time in nanoseconds
-        value = value.astype(f"{kind}8[us]")
-    elif kind == "f":  # NOTE: `tolist` leaves a longdouble as it is
-        value = value.astype(float)
-    return value.tolist()
-
-
-def _qualified_name(value: Any) -> str | None:
-    """Return the name of a function or a class, `torch.relu` or `int`, None for others."""
-    name = getattr(value, "__qualname__", None) if callable(value) else None
-    if not isinstance(name, str):
-        return None
-    module = getattr(value, "__module__", None)
-    return name if module in (None, "builtins") else f"{module}.{name}"
-
-
-def _dotted(path: tuple[str, ...]) -> str:
-    return ".".join(path)
-
-
-def _type_name(value: Any) -> str:
-    return _qualified_name(type(value)) or type(value).__name__
