@@ -6,31 +6,41 @@ import argparse
 import dataclasses
 import datetime as dt
 import enum
+import importlib.util
 import json
 import math
 import multiprocessing
 import os
+import shutil
 import threading
 import zoneinfo
 from collections import OrderedDict, namedtuple
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import attrs
 import msgspec
 import numpy as np
+import pydantic
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from logged import program, start
+from omegaconf import OmegaConf
 
+import skald
 from skald import layout
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
-from skald.record.info import RunInfo, write_info
+from skald.record.info import RunInfo, read_info, write_info
 from skald.record.params import Params, merge, read_params
 from skald.record.plain import MAX_DEPTH, plain
+from skald.record.yamltext import to_yaml
 
+ODD = st.text(st.sampled_from("a \n\t-:#'\"[]{}|>&*!%@`\\🎉\x85\u2028\ufeff\xa0\r01e.,~?"))
 LEAVES = (
-    st.none()
+    ODD
+    | st.none()
     | st.booleans()
     | st.integers()
     | st.floats(allow_nan=False)
@@ -75,11 +85,32 @@ class Model(msgspec.Struct):
     optimizer: Optimizer
 
 
+@attrs.frozen
+class Attributes:
+    """An attrs class that holds a dataclass."""
+
+    width: int
+    optimizer: Optimizer = Optimizer(0.1)  # noqa: RUF009 - never changed
+
+
+class Settings(pydantic.BaseModel):
+    """A pydantic model that takes more than it names."""
+
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    depth: int
+    path: Path = Path("data")
+
+
 class Meters(float):
     """A float of a class of its own."""
 
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
+
+
+STARTED = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
+CONFIG = {"lr": 0.1, "twice": 0.1, "sizes": [1, 2], "later": "???"}
 
 
 @pytest.fixture
@@ -91,7 +122,7 @@ def run(tmp_path: Path) -> Path:
 def begun(folder: Path) -> Path:
     """Make a run of a folder, with what writers need."""
     (folder / layout.SEGMENTS).mkdir()
-    write_info(folder, RunInfo(name="run", started=dt.datetime(2026, 11, 23, tzinfo=dt.UTC)))
+    write_info(folder, RunInfo(name="run", started=STARTED))
     return folder
 
 
@@ -162,6 +193,15 @@ def same(left: Any, right: Any) -> bool:
         (json.dumps, "json.dumps"),
         (math.sqrt, "math.sqrt"),
         (np.exp, "numpy.exp"),
+        (math, "math"),
+        (os.path, os.path.__name__),
+        (np.float32, "numpy.float32"),
+        (np.dtype("float32"), "numpy.float32"),
+        (np.dtype(">i4"), ">i4"),
+        (Attributes(3), {"width": 3, "optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}}),
+        (Settings(depth=2, extra="kept"), {"depth": 2, "path": "data", "extra": "kept"}),
+        (OmegaConf.create({"lr": 0.1, "twice": "${lr}", "sizes": [1, 2], "later": "???"}), CONFIG),
+        ({"inner": [OmegaConf.structured(Optimizer(0.1))]}, {"inner": [{"lr": 0.1, "betas": [0.9, 0.999]}]}),
     ],
 )
 def test_params_keep_each_kind_of_value(value: object, expected: object, run: Path) -> None:
@@ -192,6 +232,12 @@ def test_params_keep_each_kind_of_value(value: object, expected: object, run: Pa
         "#a",
         "=",
         "<<",
+        "two\nlines",
+        "code:\n  if x:\n    y  # why\n",
+        "\n",
+        "\ttab\nand more",
+        "run 🎉 done",
+        "🎉\x85\nboth",
     ],
 )
 def test_params_keep_strings_that_look_like_something_else(text: str, run: Path) -> None:
@@ -201,17 +247,127 @@ def test_params_keep_strings_that_look_like_something_else(text: str, run: Path)
     assert same(loaded(run), {text: text})
 
 
+@given(data=st.dictionaries(NAMES, VALUES, min_size=1))
+def test_yaml_says_any_plain_data(data: dict[str, Any]) -> None:
+    """Whatever the values and their names are, any program reads them back, in the order of the names."""
+    assert same(yaml.safe_load(to_yaml(data)), data)
+
+
+@settings(max_examples=20)
 @given(params=st.dictionaries(NAMES, VALUES, min_size=1))
 def test_params_are_read_back_as_they_were_given(
     params: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Any nested plain data survive the file, with the order of their names."""
+    """Any nested plain data survive the files, with the order of their names."""
     run = begun(tmp_path_factory.mktemp("run"))
 
     params_of(run).update(params)
 
     assert same(loaded(run), params)
     assert same(read_params(run), params)
+
+
+def test_params_file_is_made_for_people(run: Path) -> None:
+    """A line for each name, a list in one line, text as it was typed, and nothing quoted without need."""
+    params_of(run).update(
+        {
+            "lr": 3e-4,
+            "note": "half the data 🎉",
+            "model": {"depth": 12, "sizes": [1, 2]},
+            "prompt": "You are:\n  - kind\n",
+            "version": "1e3",
+        }
+    )
+
+    assert (
+        (run / layout.PARAMS).read_text(encoding="utf-8")
+        == """\
+lr: 0.0003
+note: half the data 🎉
+model:
+  depth: 12
+  sizes: [1, 2]
+prompt: |
+  You are:
+    - kind
+version: '1e3'
+"""
+    )
+
+
+def test_params_name_a_torch_dtype(tmp_path: Path) -> None:
+    """`torch.float32` is a name, as functions and classes of torch are; importing torch is the user's affair."""
+    if not importlib.util.find_spec("torch"):
+        pytest.skip("torch is not installed")
+    source = """
+import skald, torch
+with skald.Logger("run", ".") as logger:
+    logger.log_params(dtype=torch.bfloat16, act=torch.relu, layer=torch.nn.Linear, size=torch.Size([1, 2]))
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    assert ended.returncode == 0, ended.stderr
+    assert loaded(tmp_path / "run") == {
+        "dtype": "torch.bfloat16",
+        "act": "torch.relu",
+        "layer": "torch.nn.modules.linear.Linear",
+        "size": [1, 2],
+    }
+
+
+def in_json(run: Path) -> Any:
+    """Return the params in run.json as any program reads them."""
+    return json.loads((run / layout.RUN_JSON).read_bytes())["params"]
+
+
+def test_params_stand_in_run_json_too(run: Path) -> None:
+    """The same leaves, those that JSON has no word for as text, and nothing else in the file is changed."""
+    write_info(run, before := RunInfo(name="run", started=STARTED, tags=["a"]))
+
+    params_of(run).update({"model": {"depth": 12}, "big": 2**80, "lr": math.nan, "low": -math.inf})
+    params_of(run).update({"day": dt.date(2026, 11, 23), "a.b": [0.5, math.inf]})
+
+    info = read_info(run)
+    expected = {"model": {"depth": 12}, "big": 2**80, "lr": "NaN", "low": "-Infinity"}
+    assert same(in_json(run), {**expected, "day": "2026-11-23", "a.b": [0.5, "Infinity"]})
+    assert (info.name, info.started, info.tags) == (before.name, before.started, before.tags)
+    assert same(read_params(run), loaded(run))
+
+
+def test_params_are_read_from_run_json(run: Path) -> None:
+    """While nobody edited params.yaml its text is not parsed, of a copied run neither."""
+    params_of(run).update({"lr": 0.1})
+    copied = shutil.copytree(run, run.parent / "copied", copy_function=shutil.copyfile)
+    path = copied / layout.RUN_JSON
+    path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2"))  # which only a reader of run.json can see
+
+    assert read_params(run) == {"lr": 0.1}
+    assert read_params(copied) == {"lr": 0.2}
+
+
+@pytest.mark.parametrize("edited", ["before run.json", "in the same instant", "after it"])
+def test_params_edited_by_hand_win(run: Path, edited: str) -> None:
+    """What stands in params.yaml counts, whatever the times of the files say, and later params are merged into it."""
+    params_of(run).update({"lr": 0.1, "seed": 1})
+    path, written = run / layout.PARAMS, (run / layout.PARAMS).stat().st_mtime_ns
+
+    path.write_text("lr: 0.2\nseed: 1\n", encoding="utf-8")
+    time = written + {"before run.json": -(10**9), "in the same instant": 0, "after it": 10**9}[edited]
+    os.utime(path, ns=(time, time))
+
+    assert read_params(run) == {"lr": 0.2, "seed": 1}
+    params_of(run).update({"seed": 2})
+    assert read_params(run) == in_json(run) == {"lr": 0.2, "seed": 2}
+
+
+def test_params_file_removed_by_hand_is_no_params(run: Path) -> None:
+    """Who removes params.yaml removes the params."""
+    params_of(run).update({"lr": 0.1})
+
+    (run / layout.PARAMS).unlink()
+
+    assert read_params(run) == {}
 
 
 def test_params_write_a_date_that_occurs_twice_in_full(run: Path) -> None:
@@ -276,6 +432,7 @@ def test_params_take_objects_with_fields_as_a_whole(run: Path) -> None:
         ({"a": {1: "x", "1": "y"}}, "'a.1' is given twice"),
         ({"a": {"b": "\ud800"}}, "'a.b' must be valid Unicode"),
         ({"a": {"\ud800": 1}}, "'a' must be valid Unicode"),
+        ({"model": OmegaConf.create({"size": "${gone}"})}, "'model.size' cannot be resolved: .*gone"),
         (3, "must be a mapping of names to values, got int"),
         ("lr", "must be a mapping of names to values, got str"),
     ],
@@ -358,29 +515,34 @@ def test_read_params_tells_which_file_is_damaged(damage: bytes, run: Path) -> No
     assert path.read_bytes() == damage
 
 
-def log_many(run: Path, process: int, start: Any) -> None:
-    """Log params of its own, and a shared one, as fast as it can."""
-    params = params_of(run)
-    start.wait()
-    for number in range(8):
-        params.update({f"process{process}": {f"n{number}": number}, "last": process})
+RANK = """
+import sys, skald
+rank = int(sys.argv[1])
+with skald.Logger("run", ".", mode="join") as logger:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for number in range(6):
+        logger.log_params({f"rank{rank}": {f"n{number}": number}, "last": rank})
+"""
 
 
-def test_params_of_many_processes_are_all_kept(run: Path) -> None:
-    """Eight processes that log different params of one run at once lose none."""
-    context = multiprocessing.get_context("spawn")
-    start = context.Barrier(8)
-    processes = [context.Process(target=log_many, args=(run, number, start)) for number in range(8)]
+def test_params_of_many_processes_are_all_kept(tmp_path: Path) -> None:
+    """Eight processes that log different params of one run at once lose none, in neither of the files."""
+    ranks = [start(RANK, rank, folder=tmp_path) for rank in range(8)]
+    for rank in ranks:
+        assert rank.stdout is not None
+        assert rank.stdout.readline() == "ready\n"
 
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    for rank in ranks:
+        assert rank.stdin is not None
+        rank.stdin.write("go\n")
+        rank.stdin.flush()
+    errors = [rank.communicate()[1] for rank in ranks]
 
-    found = loaded(run)
-    assert [process.exitcode for process in processes] == [0] * 8
-    assert found.pop("last") in range(8)
-    assert found == {f"process{process}": {f"n{number}": number for number in range(8)} for process in range(8)}
+    found = loaded(tmp_path / "run")
+    assert same(skald.Run(tmp_path / "run").params, found)
+    assert found.pop("last") in range(8), errors
+    assert found == {f"rank{rank}": {f"n{number}": number for number in range(6)} for rank in range(8)}
 
 
 def test_params_of_many_threads_are_all_kept(run: Path) -> None:

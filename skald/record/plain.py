@@ -38,14 +38,9 @@ def plain(value: Any, path: str = "") -> Any:
 def _plain(value: Any, path: tuple[str, ...]) -> Any:
     if len(path) > MAX_DEPTH:
         raise InvalidInputError(f"param {_dotted(path):.80} nests deeper than {MAX_DEPTH} levels")
-    if isinstance(value, enum.Enum):
-        return _plain(value.value, path)
+    value = _unwrapped(value, path)
     if value is None or isinstance(value, (int, float, str, PurePath, dt.date)):
         return _scalar(value, path)
-    if _is_of(value, "numpy", "generic", "ndarray"):
-        return _plain(_from_numpy(value), path)
-    if _is_of(value, "omegaconf", "Container"):
-        return _plain(_resolved(value, path), path)
     if isinstance(value, (list, tuple, set, frozenset)):
         return _list(value, path)
     if (fields := _fields(value)) is not None:
@@ -55,6 +50,15 @@ def _plain(value: Any, path: tuple[str, ...]) -> Any:
     error = InvalidInputError(f"param {_dotted(path)!r} must be plain data, got {type_name(value)}")
     error.add_note("hint: give its name or its settings, as a str, numbers or a dict")
     raise error
+
+
+def _unwrapped(value: Any, path: tuple[str, ...]) -> Any:
+    """Return what an enum, a NumPy value or a container of OmegaConf stands for, others as they are."""
+    while isinstance(value, enum.Enum):
+        value = value.value
+    if _is_of(value, "numpy", "generic", "ndarray"):
+        return _from_numpy(value)
+    return _resolved(value, path) if _is_of(value, "omegaconf", "Container") else value
 
 
 def _scalar(value: Any, path: tuple[str, ...]) -> Any:
@@ -121,15 +125,21 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
         return value
     if isinstance(value, type):
         return None
-    if isinstance(value, msgspec.Struct):
-        return {name: getattr(value, name) for name in value.__struct_fields__}
-    if dataclasses.is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if hasattr(type(value), "__attrs_attrs__"):
-        return {field.name: getattr(value, field.name) for field in type(value).__attrs_attrs__}
     if _is_of(value, "pydantic", "BaseModel"):
         return dict(value)  # extra fields are among them
-    return dict(vars(value)) if _is_of(value, "argparse", "Namespace") else None
+    if _is_of(value, "argparse", "Namespace"):
+        return dict(vars(value))
+    names = _field_names(value)
+    return None if names is None else {name: getattr(value, name) for name in names}
+
+
+def _field_names(value: Any) -> list[str] | None:
+    if isinstance(value, msgspec.Struct):
+        return list(value.__struct_fields__)
+    if dataclasses.is_dataclass(value):
+        return [field.name for field in dataclasses.fields(value)]
+    attributes = getattr(type(value), "__attrs_attrs__", None)
+    return None if attributes is None else [field.name for field in attributes]
 
 
 def _is_of(value: Any, module: str, *names: str) -> bool:
@@ -172,7 +182,11 @@ def _qualified_name(value: Any) -> str | None:
     if not isinstance(name, str):
         return None
     module = getattr(value, "__module__", None)
-    return name if module in (None, "builtins") else f"{module}.{name}"
+    if module in (None, "builtins"):
+        return name
+    # NOTE: `torch.relu` says that it is torch._VariableFunctionsClass.relu
+    short = name.rpartition(".")[2]
+    return f"{module}.{short if getattr(sys.modules.get(module), short, None) is value else name}"
 
 
 def _dotted(path: tuple[str, ...]) -> str:
