@@ -218,6 +218,21 @@ def test_show_lists_the_other_runs_when_one_is_damaged(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_show_tells_of_params_that_cannot_be_read_and_shows_the_rest(tmp_path: Path, form: str) -> None:
+    """A params.yaml that somebody broke is named on stderr, and hides nothing else of the run."""
+    log_digits(tmp_path)
+    (tmp_path / "runs" / "digits" / "params.yaml").write_text("lr: [0.1\n", encoding="utf-8")
+
+    done = start("show", "digits", "--format", form, folder=tmp_path)
+
+    assert done.code == 0
+    assert "accuracy" in done.stdout
+    assert done.stderr.count("\n") == 1
+    assert "params cannot be read" in done.stderr
+    assert "params.yaml" in done.stderr
+
+
 def test_show_of_a_run_without_rows(tmp_path: Path) -> None:
     """A run that logged nothing yet is shown as that."""
     skald.Logger("a", tmp_path / "runs").close()

@@ -54,6 +54,17 @@ def test_mode_creates_a_run_that_is_not_there(tmp_path: Path, mode: str) -> None
     assert values(tmp_path / "deep" / "runs" / "run") == [1.0]
 
 
+@pytest.mark.parametrize("mode", ["new", "auto", "join"])
+def test_mode_takes_a_folder_that_another_process_has_just_begun(tmp_path: Path, mode: str) -> None:
+    """What a process leaves there before run.json has its name is no other thing in the folder."""
+    (tmp_path / "run" / "segments").mkdir(parents=True)
+    (tmp_path / "run" / ".tmp-0a1b2c3d-run.json").touch()
+
+    make(tmp_path, mode)
+
+    assert values(tmp_path / "run") == [1.0]
+
+
 def test_resume_wants_a_run(tmp_path: Path) -> None:
     """Without a run resume raises, and makes no folder."""
     with pytest.raises(RunNotFoundError, match="no run to resume") as caught:

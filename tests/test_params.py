@@ -199,7 +199,7 @@ def same(left: Any, right: Any) -> bool:
         (np.dtype("float32"), "numpy.float32"),
         (np.dtype(">i4"), ">i4"),
         (Attributes(3), {"width": 3, "optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}}),
-        (Settings(depth=2, extra="kept"), {"depth": 2, "path": "data", "extra": "kept"}),
+        (Settings.model_validate({"depth": 2, "extra": "kept"}), {"depth": 2, "path": "data", "extra": "kept"}),
         (OmegaConf.create({"lr": 0.1, "twice": "${lr}", "sizes": [1, 2], "later": "???"}), CONFIG),
         ({"inner": [OmegaConf.structured(Optimizer(0.1))]}, {"inner": [{"lr": 0.1, "betas": [0.9, 0.999]}]}),
     ],

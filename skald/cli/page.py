@@ -16,6 +16,7 @@ from skald.amounts import duration_text, plural, size_text
 from skald.cli import terminal
 from skald.cli.choice import Selection
 from skald.cli.format import local_time, number_text, param_text, path_text
+from skald.cli.report import readable_params
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
@@ -44,7 +45,7 @@ def print_page(run: Run, selection: Selection) -> None:
     # NOTE: a pipe has no width, and text that has no columns must be wrapped somewhere
     width = console.width if console.width < terminal.WIDE else _TEXT_WIDTH
     console.print(_header(run, selection, width))
-    params = dotted(run.params)
+    params = dotted(readable_params(run))
     if params:
         console.print()
         console.print(_params(params, width))

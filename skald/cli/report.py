@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
+
+from skald.errors import CorruptRunError
+
+if TYPE_CHECKING:
+    from skald.run import Run
 
 
 def report(error: Exception) -> None:
@@ -10,3 +16,12 @@ def report(error: Exception) -> None:
     parts = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
     line = "; ".join(" ".join(part.split()) for part in parts)
     print(f"skald: {line}", file=sys.stderr)  # noqa: T201  the command line talks to people
+
+
+def readable_params(run: Run) -> dict[str, Any]:
+    """Return the params of a run; none, and a word on stderr, where params.yaml was edited and cannot be read."""
+    try:
+        return run.params
+    except CorruptRunError as error:
+        report(error)
+        return {}

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from skald.cli.format import ids_text, json_value
+from skald.cli.report import readable_params
 from skald.run import Run
 from skald.schema import METRIC
 
@@ -32,7 +33,7 @@ def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int) -> s
             **facts(run),
             "rows": rows,
             "tags": run.tags,
-            "params": run.params,
+            "params": readable_params(run),
             "metrics": [_series(row, by) for row in _rows(summary, by)],
         }
     )
