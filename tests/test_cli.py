@@ -18,7 +18,7 @@ from rich.cells import cell_len
 
 import skald
 
-MAIN = "from skald.cli import main; main()"
+MAIN = "from skald.cli import run; run()"
 ROOT = Path(skald.__file__).resolve().parent.parent
 
 

@@ -95,7 +95,7 @@ logger.close()
         assert writer.stdin
         assert writer.stdout
         writer.stdout.readline()
-        with start_program("from skald.cli import main; main()", "tail", "run", "-f", *what, folder=tmp_path) as tail:
+        with start_program("from skald.cli import run; run()", "tail", "run", "-f", *what, folder=tmp_path) as tail:
             assert tail.stdout
             for step in range(6):
                 seen.append(tail.stdout.readline())
