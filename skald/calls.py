@@ -13,6 +13,7 @@ from skald.engine.functions import LogFunction
 from skald.engine.pending import snapshot
 from skald.engine.source import BLOCK_ROWS, Branch, is_parameter
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError
+from skald.record.plain import MAX_DEPTH
 from skald.schema import Id, Kinds, check_id_name, check_metric_name, plain_id
 from skald.scope import Ids, Scope, plain_ids
 from skald.session import Session
@@ -197,16 +198,18 @@ def _without_self(method: Callable[..., Any]) -> inspect.Signature:
     return signature.replace(parameters=list(signature.parameters.values())[1:])
 
 
-def _flat(metrics: Any) -> Iterator[tuple[str, Any]]:
+def _flat(metrics: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Go through a mapping of metrics, the names of nested ones joined with `/`."""
     if not isinstance(metrics, Mapping):
         error = InvalidInputError(f"log_metrics takes a mapping of names to values, got {type(metrics).__name__}")
         if isinstance(metrics, str):
             error.add_note("hint: info(...) logs a message; log_metric(name, value) logs one metric")
         raise error
+    if depth > MAX_DEPTH:
+        raise InvalidInputError(f"metrics nest deeper than {MAX_DEPTH} levels: does the mapping contain itself?")
     for name, value in metrics.items():
         checked = check_metric_name(name)
         if isinstance(value, Mapping):
-            yield from ((check_metric_name(f"{checked}/{inner}"), number) for inner, number in _flat(value))
+            yield from ((check_metric_name(f"{checked}/{inner}"), number) for inner, number in _flat(value, depth + 1))
         else:
             yield checked, value

@@ -12,6 +12,7 @@ RUN/
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -77,6 +78,11 @@ def temporary(path: Path) -> Path:
 def temporary_for(name: str) -> str | None:
     """Return the name of the file whose successor is written under a temporary name, None for other names."""
     return name.removeprefix(TEMPORARY_PREFIX).partition("-")[2] if name.startswith(TEMPORARY_PREFIX) else None
+
+
+def temporaries(path: Path) -> list[Path]:
+    """Return what is left beside `path` of successors that were not finished, and of what they have replaced."""
+    return list(path.parent.glob(f"{TEMPORARY_PREFIX}{'[0-9a-f]' * 8}-{glob.escape(path.name)}"))
 
 
 def rewound_name(number: int) -> str:

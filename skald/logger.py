@@ -51,7 +51,7 @@ class Logger(Messages):
         dir: str | os.PathLike[str] | None = None,
         *,
         ids: Mapping[str, Any] | None = None,
-        metrics_format: Literal["parquet", "csv"] = "parquet",
+        metrics_format: Literal["parquet", "csv"] | None = None,
         mode: Literal["new", "resume", "auto", "join", "overwrite", "disabled"] | None = None,
         errors: Errors = "raise",
         capture: bool = True,
@@ -65,7 +65,8 @@ class Logger(Messages):
             run_name: the run's folder in `dir`; default: the local time, made unique.
             dir: where runs live; default: `$SKALD_DIR`, else `runs`.
             ids: constant ids on every row, as `{"rank": 3}`.
-            metrics_format: the file that compaction writes.
+            metrics_format: the file that compaction writes, "parquet" (default) or "csv"; of a run that is continued:
+                the one that it has.
             mode: default `$SKALD_MODE`, else "new": "resume" continues an ended run, "auto" does so or creates,
                 "join" writes beside other processes, "overwrite" deletes the run first, "disabled" keeps nothing.
             errors: what a call with bad input does: "raise", or "warn": it is refused, counted and warned of.

@@ -13,11 +13,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from skald.engine.claim import Claim, Owner, owners, run_lock, writer_names
+from skald.durable import exchange, sync_folder, unlink
+from skald.engine.claim import Claim, Owner, owners, run_lock, sole_lock, writer_names
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.registry import read_kinds, write_kinds
-from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, StorageError
-from skald.layout import SEGMENTS, TEMPORARY_PREFIX, default_run_name, is_run, temporary
+from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, SkaldError, StorageError
+from skald.layout import RUN_JSON, SEGMENTS, TEMPORARY_PREFIX, default_run_name, is_run, temporaries, temporary
+from skald.notice import tell
 from skald.record.consolefiles import finish_consoles
 from skald.record.environment import replace_environment
 from skald.record.info import RunInfo, read_info, settle, write_info, writing
@@ -26,12 +28,15 @@ from skald.record.info import Session as SessionInfo
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
 DEFAULT_MODE: Final = "new"
+LEFTOVER_SECS: Final = 60.0
+"""Younger folders beside a run may be what somebody is just overwriting it with."""
 
 
 class Description(NamedTuple):
     """What a new run says of itself."""
 
-    metrics_format: MetricsFormat = "parquet"
+    metrics_format: MetricsFormat | None = None
+    """None: what the run has, else parquet."""
     tags: tuple[str, ...] = ()
     notes: str = ""
     environment: Mapping[str, Any] = {}
@@ -43,7 +48,7 @@ class Description(NamedTuple):
         Raises:
             InvalidInputError: it is none of what is expected.
         """
-        if metrics_format not in get_args(MetricsFormat):
+        if metrics_format is not None and metrics_format not in get_args(MetricsFormat):
             raise InvalidInputError(f"metrics_format must be parquet or csv, got {metrics_format!r}")
         words = (tags,) if isinstance(tags, str) else tuple(tags) if isinstance(tags, Iterable) else (tags,)
         for word in (*words, notes):
@@ -57,6 +62,7 @@ class Opened(NamedTuple):
 
     run: Path
     claim: Claim
+    metrics_format: MetricsFormat
     joined: bool
     """Whether another process was writing it."""
     was_finished: bool
@@ -115,14 +121,14 @@ def open_run(run: Path, mode: Mode, description: Description) -> Opened:
             error = RunNotFoundError(f"there is no run to resume at {run}")
             error.add_note("hint: mode='auto' makes it where there is none")
             raise error
-        if mode == "overwrite":
-            _delete(run)
-        elif mode == "new" or not is_run(run):
+        if mode == "overwrite" and is_run(run):
+            return _overwrite(Path(os.path.realpath(run)), run, description)
+        if mode == "new" or not is_run(run):
             _check_free(run, mode)
         run.mkdir(parents=True, exist_ok=True)
         with run_lock(run):
             return _open_locked(run, mode, description)
-    except (RunExistsError, RunNotFoundError):
+    except SkaldError:
         raise
     except FileExistsError as error:
         raise RunExistsError(f"{run} is a file, so it cannot be a run") from error
@@ -162,7 +168,7 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     claim = Claim(run)
     _begin(info, claim, description, joined=bool(others))
     write_info(run, info)
-    return Opened(run, claim, joined=bool(others), was_finished=was_finished, ended=ended)
+    return Opened(run, claim, info.metrics_format, joined=bool(others), was_finished=was_finished, ended=ended)
 
 
 def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: bool) -> None:
@@ -170,6 +176,8 @@ def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: boo
     if not joined:
         replace_environment(info, description.environment)
         info.exception = None
+    info.tags = list(dict.fromkeys((*info.tags, *description.tags)))
+    info.notes = description.notes or info.notes
     now = dt.datetime.now(dt.UTC)
     session = SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now, joined=joined)
     info.sessions.append(session)
@@ -180,9 +188,7 @@ def _new_info(run: Path, description: Description) -> RunInfo:
     return RunInfo(
         name=run.name,
         started=dt.datetime.now(dt.UTC),
-        tags=list(description.tags),
-        notes=description.notes,
-        metrics_format=description.metrics_format,
+        metrics_format=description.metrics_format or "parquet",
     )
 
 
@@ -211,19 +217,48 @@ def _check_free(run: Path, mode: Mode) -> None:
         raise RunExistsError(f"{run} is a folder with other things in it, and no run")
 
 
-def _delete(run: Path) -> None:
-    """Remove a run that nobody is writing: it is renamed first, so it is there whole or not at all."""
-    if not run.exists() or (run.is_dir() and not any(run.iterdir())):
-        return
-    if not is_run(run):
-        raise RunExistsError(f"{run} is no run, so it is not overwritten")
-    with run_lock(run):
-        alive = _alive(run, patient=True)
-        if alive:
-            raise _written(run, alive)
-        aside = temporary(run)
-        run.rename(aside)
-    shutil.rmtree(aside)
+def _overwrite(place: Path, run: Path, description: Description) -> Opened:
+    """Put a new run in the place of one that nobody is writing: at every instant there is the one or the other.
+
+    The new run is made beside it, and exchanged with it; its lock is held from before, so that nobody else opens it.
+    """
+    _remove_leftovers(place)
+    beside = temporary(place)
+    try:
+        with sole_lock(place):
+            alive = _alive(place, patient=True)
+            if alive:
+                raise _written(run, alive)
+            beside.mkdir()
+            with run_lock(beside):
+                info = _new_info(run, description)
+                write_info(beside, info)
+                exchange(beside, place)
+                sync_folder(place.parent)  # DURABILITY: before the old run is removed
+                claim = Claim(run)
+                _begin(info, claim, description, joined=False)
+                write_info(run, info)
+    finally:
+        _remove(beside)
+    return Opened(run, claim, info.metrics_format, joined=False, was_finished=False, ended=frozenset())
+
+
+def _remove(folder: Path) -> None:
+    """Remove a run that has no name any more, or not yet."""
+    try:
+        unlink(folder / RUN_JSON)  # DURABILITY: first: a part of a run is none
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        pass  # it was never made, or somebody else removes it too
+    except OSError as error:
+        tell(f"what is left of an overwritten run was not removed: {error}, in {folder}")
+
+
+def _remove_leftovers(run: Path) -> None:
+    """Remove what processes that were killed as they overwrote this run have left beside it."""
+    for folder in temporaries(run):
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > LEFTOVER_SECS and not owners(folder):
+            _remove(folder)
 
 
 def _alive(run: Path, *, patient: bool) -> dict[str, Owner | None]:

@@ -58,7 +58,9 @@ def leave(session: Session) -> None:
 
 def open_on(run: Path) -> list[Session]:
     """Return the open sessions of this process on a run, but for those that it inherited by a fork."""
-    return [session for session in list(_sessions.values()) if session.run == run and not session.forked]
+    place = os.path.realpath(run)
+    sessions = [session for session in list(_sessions.values()) if session.run and not session.forked]
+    return [session for session in sessions if session.run and os.path.realpath(session.run) == place]
 
 
 def end_with_child(session: Session) -> None:

@@ -341,6 +341,9 @@ def start_session(
     else:
         session.environment = gathering
         gathering.record_rest(opened.run, session.warn)
+    if description.metrics_format not in (None, opened.metrics_format):
+        given, kept = description.metrics_format, opened.metrics_format
+        session.warn(f"run {session} goes on with metrics_format={kept!r}, as it began, and not {given!r}")
     if mode == "join" and opened.was_finished:
         session.warn(f"run {session} had finished before it was joined; what is logged now goes on with it")
     return session

@@ -233,3 +233,15 @@ def test_log_metric_takes_any_other_name(logger: skald.Logger, name: str) -> Non
         logger.log_metrics({name: step})
 
     assert values(logger, name) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_log_metrics_refuses_a_mapping_that_contains_itself(tmp_path: Path) -> None:
+    """A clear error, and nothing was logged."""
+    metrics: dict[str, Any] = {"loss": 0.5}
+    metrics["inner"] = metrics
+
+    with skald.Logger("run", tmp_path) as logger:
+        with pytest.raises(skald.InvalidInputError, match="contain itself"):
+            logger.log_metrics(metrics)
+
+        assert values(logger) == []

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +19,7 @@ from logged import program, rows, start, values
 
 import skald
 from skald import InvalidInputError, RunExistsError, RunNotFoundError
+from skald.finding import find_runs
 
 WRITER = """
 import sys, skald
@@ -44,6 +49,34 @@ def other_process(folder: Path, mode: str = "new") -> Iterator[subprocess.Popen[
     finally:
         _, told = process.communicate("go\n", timeout=60)
         assert process.returncode == 0, told
+
+
+RACER = """
+import sys, skald
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    logger = skald.Logger("run", ".", mode=sys.argv[1])
+except skald.RunExistsError:
+    print("lost")
+else:
+    logger.log_metric("loss", 1.0)
+    print("won", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def race(racers: list[subprocess.Popen[str]]) -> tuple[list[str], list[str]]:
+    """Let processes open the same run at once; return what each says of that, and what it has on stderr."""
+    for racer in racers:
+        assert racer.stdout
+        assert racer.stdout.readline() == "ready\n"
+    for racer in racers:
+        assert racer.stdin
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    told = [racer.stdout.readline() for racer in racers if racer.stdout]
+    return told, [racer.communicate("\n", timeout=60)[1] for racer in racers]
 
 
 @pytest.mark.parametrize("mode", ["new", "auto", "join", "overwrite"])
@@ -143,7 +176,7 @@ def test_mode_refuses_a_run_that_another_process_writes(tmp_path: Path, mode: st
     with other_process(tmp_path) as process:
         with pytest.raises(RunExistsError) as caught:
             skald.Logger("run", tmp_path, mode=mode)  # type: ignore[arg-type]
-        assert mode == "new" or f"process {process.pid} on " in str(caught.value)
+        assert mode == "new" or f"process {process.pid} on {platform.node()}" in str(caught.value)
 
     assert values(tmp_path / "run") == [7.0, 8.0]
 
@@ -205,6 +238,129 @@ def test_overwrite_closes_loggers_of_the_same_process_first(tmp_path: Path) -> N
     assert values(tmp_path / "run") == [2.0]
 
 
+def test_overwrite_closes_a_logger_of_the_same_process_that_came_by_another_path(tmp_path: Path) -> None:
+    """A link, or `..` in the path, leads to the same run; a link stays one."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    first = skald.Logger("run", tmp_path / "link", mode="overwrite")
+
+    with skald.Logger("run", tmp_path / "real" / ".." / "real", mode="overwrite") as second:
+        second.log_metric("loss", 2.0)
+        with pytest.raises(skald.LoggerClosedError):
+            first.log_metric("loss", 1.0)
+
+    assert values(tmp_path / "link" / "run") == [2.0]
+
+
+def test_overwrite_of_a_link_replaces_what_it_leads_to(tmp_path: Path) -> None:
+    """Runs are put on another disk by a link of their name."""
+    make(tmp_path / "disk")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "run").symlink_to(tmp_path / "disk" / "run")
+
+    make(tmp_path / "runs", "overwrite", 2.0)
+
+    assert (tmp_path / "runs" / "run").is_symlink()
+    assert values(tmp_path / "disk" / "run") == [2.0]
+    assert [path.name for path in (tmp_path / "disk").iterdir()] == ["run"]
+
+
+OVERWRITER = """
+import os, shutil, sys, skald
+EVENTS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "ctypes.dlsym"}
+def die_at(number):
+    done = 0
+    def operation():
+        nonlocal done
+        if done == number: os._exit(77)
+        done += 1
+    def audit(event, arguments):
+        if event in EVENTS: operation()
+    def fsync(descriptor, fsync=os.fsync):
+        operation()
+        fsync(descriptor)
+    os.fsync = fsync  # it raises no audit event
+    sys.addaudithook(audit)
+with skald.Logger("run", "old") as logger:
+    logger.log_metric("loss", 1.0)
+    logger.log_params(lr=0.1)
+import skald.engine.stored
+number, code = 0, 77
+while code == 77:
+    shutil.copytree("old", str(number))
+    if os.fork() == 0:
+        die_at(number)
+        with skald.Logger("run", str(number), mode="overwrite"):
+            os._exit(0)
+    code = os.waitstatus_to_exitcode(os.wait()[1])
+    number += 1
+assert code == 0
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere two folders are not exchanged at once")
+def test_overwrite_leaves_the_old_run_or_the_new_wherever_it_is_killed(tmp_path: Path) -> None:
+    """Before each of its disk operations: the old one is there whole, or the new one, and can be overwritten again."""
+    ended = program(OVERWRITER, folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+
+    folders = sorted((path for path in tmp_path.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    seen = []
+    for folder in folders:
+        run = skald.Run(folder / "run")
+        is_old = run.status == "finished"
+        seen.append(is_old)
+        assert run.name == "run"
+        assert run.metrics.collect()["value"].to_list() == ([1.0] if is_old else [])
+        assert run.params == ({"lr": 0.1} if is_old else {})
+        assert is_old or run.status == "crashed"
+        assert [Path(found.folder) for found in find_runs(folder)] == [folder / "run"]
+    assert seen == sorted(seen, reverse=True)
+    assert len(set(seen)) == 2
+    assert len(seen) > 10
+
+    for left in folders[seen.index(False)].glob(".tmp-*"):
+        os.utime(left, (0, 0))
+    make(folders[seen.index(False)], "overwrite", 2.0)
+
+    assert [path.name for path in folders[seen.index(False)].iterdir()] == ["run"]
+
+
+def test_overwrite_waits_for_a_compaction(tmp_path: Path) -> None:
+    """A compaction of the old run must not put its rows into the new one."""
+    program("import os, skald\nskald.Logger('run', '.').log_metric('loss', 1.0)\nos._exit(0)", folder=tmp_path)
+    compacting, overwritten = threading.Event(), threading.Event()
+
+    def overwrite() -> None:
+        compacting.wait(60)
+        make(tmp_path, "overwrite", 2.0)
+        overwritten.set()
+
+    def progress(_done: int, _rows: int) -> None:
+        compacting.set()
+        assert not overwritten.wait(0.1)
+
+    thread = threading.Thread(target=overwrite)
+    thread.start()
+    skald.compacting.compact(tmp_path / "run", progress=progress)
+    thread.join()
+
+    assert overwritten.is_set()
+    assert values(tmp_path / "run") == [2.0]
+
+
+def test_overwrite_of_several_processes_at_once_is_won_by_one(tmp_path: Path) -> None:
+    """One of them writes the new run, and the others raise RunExistsError."""
+    make(tmp_path)
+    racers = [start(RACER, "overwrite", folder=tmp_path) for _ in range(4)]
+
+    told, errors = race(racers)
+
+    assert sorted(told) == ["lost\n", "lost\n", "lost\n", "won\n"], errors
+    assert values(tmp_path / "run") == [1.0]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 @pytest.mark.parametrize("mode", ["new", "overwrite"])
 def test_mode_refuses_a_folder_that_is_no_run(tmp_path: Path, mode: str) -> None:
     """Other people's files are neither deleted nor written among."""
@@ -238,33 +394,20 @@ def test_mode_takes_an_empty_folder(tmp_path: Path, mode: str) -> None:
     assert values(tmp_path / "run") == [1.0]
 
 
-RACER = """
-import sys, skald
-sys.stdin.readline()
-try:
-    logger = skald.Logger("run", ".")
-except skald.RunExistsError:
-    print("lost")
-else:
-    logger.log_metric("loss", 1.0)
-    print("won", flush=True)
-    sys.stdin.readline()
-"""
-
-
 def test_new_of_several_processes_at_once_is_won_by_one(tmp_path: Path) -> None:
     """Exactly one makes the run, the others raise RunExistsError, and its row is there."""
-    racers = [start(RACER, folder=tmp_path) for _ in range(4)]
-    for racer in racers:
-        assert racer.stdin
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-
-    told = [racer.stdout.readline() for racer in racers if racer.stdout]
-    errors = [racer.communicate("\n", timeout=60)[1] for racer in racers]
+    told, errors = race([start(RACER, "new", folder=tmp_path) for _ in range(4)])
 
     assert sorted(told) == ["lost\n", "lost\n", "lost\n", "won\n"], errors
     assert values(tmp_path / "run") == [1.0]
+
+
+def test_join_of_several_processes_at_once_makes_one_run(tmp_path: Path) -> None:
+    """One makes the run, and the others write beside it."""
+    told, errors = race([start(RACER, "join", folder=tmp_path) for _ in range(4)])
+
+    assert told == ["won\n"] * 4, errors
+    assert values(tmp_path / "run") == [1.0] * 4
 
 
 UNNAMED = """
@@ -394,3 +537,71 @@ def test_resume_keeps_the_format_of_the_run(tmp_path: Path, format_: Any) -> Non
 
     assert rows(tmp_path / "run") == [{"value": 1.0, "step": 1}, {"value": 2.0}]
     assert (tmp_path / "run" / f"metrics.{format_}").exists()
+
+
+@pytest.mark.parametrize(("given", "warnings"), [(None, 0), ("csv", 0), ("parquet", 1)])
+def test_another_format_on_resume_is_warned_of(tmp_path: Path, given: Any, warnings: int) -> None:
+    """A run goes on with the format that it has; who asks for another one is told."""
+    skald.Logger("run", tmp_path, metrics_format="csv").close()
+
+    with skald.Logger("run", tmp_path, mode="resume", metrics_format=given) as logger:
+        logger.log_metric("loss", 1.0)
+
+    assert logger.run.console.count("goes on with metrics_format='csv'") == warnings
+    assert (tmp_path / "run" / "metrics.csv").exists()
+
+
+def test_resume_adds_tags_and_replaces_notes(tmp_path: Path) -> None:
+    """What a resumed session says of the run is kept; what it leaves out stays."""
+    skald.Logger("run", tmp_path, tags=["a", "b"], notes="first").close()
+
+    skald.Logger("run", tmp_path, mode="resume", tags=["c", "b"], notes="second").close()
+    skald.Logger("run", tmp_path, mode="resume").close()
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.tags, run.notes) == (["a", "b", "c"], "second")
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"{", b"[]", b"\xff", b'{"format": 1}', b'{"format": 1, "kinds": {"step": 7}}']
+)
+@pytest.mark.parametrize("name", ["run.json", "segments/ids.json"])
+def test_resume_of_a_damaged_run_is_a_clear_error(tmp_path: Path, name: str, damage: bytes) -> None:
+    """It names the file, and the run stays as it is."""
+    program("import os, skald\nskald.Logger('run', '.').log_metric('a', 1, step=1)\nos._exit(0)", folder=tmp_path)
+    (tmp_path / "run" / name).write_bytes(damage)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+    modes: tuple[Any, ...] = ("resume", "auto", "join")
+    for mode in modes:
+        with pytest.raises(skald.CorruptRunError, match=re.escape(name)):
+            skald.Logger("run", tmp_path, mode=mode)
+
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
+
+
+def test_damaged_run_can_be_overwritten(tmp_path: Path) -> None:
+    """It is to go anyway."""
+    make(tmp_path)
+    (tmp_path / "run" / "run.json").write_bytes(b"{")
+
+    make(tmp_path, "overwrite", 2.0)
+
+    assert values(tmp_path / "run") == [2.0]
+
+
+def test_disabled_call_costs_no_more_than_a_real_one(tmp_path: Path) -> None:
+    """It goes through the same code, and stores into memory as well."""
+
+    def seconds(logger: skald.Logger) -> float:
+        log, metrics = logger.log_metric, {"a": 0.5, "b": 0.5}
+        begun = time.process_time()
+        for step in range(20_000):
+            log("loss", 0.5, step=step)
+            logger.log_metrics(metrics, step=step)
+        return time.process_time() - begun
+
+    with skald.Logger("run", tmp_path) as real, skald.Logger("run", tmp_path, mode="disabled") as disabled:
+        pairs = [(seconds(disabled), seconds(real)) for _ in range(5)]
+
+    assert min(pair[0] for pair in pairs) < 1.25 * min(pair[1] for pair in pairs), pairs

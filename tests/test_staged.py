@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -207,3 +208,20 @@ def test_staged_segments_are_let_go_when_they_are_written(run: Path) -> None:
         assert flusher.waiting_bytes == 0
         links = [path.readlink().name for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]
         assert sum(link.endswith(".arrow") for link in links) == 1
+
+
+@pytest.mark.parametrize("mode", ["mapped", "staged"])
+def test_sync_is_a_clear_error_when_the_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    """A run removed under a logger's feet is no FileNotFoundError of somewhere inside."""
+    monkeypatch.setenv("SKALD_STORAGE", mode)
+    logger = skald.Logger("run", tmp_path)
+    logger.log_metric("loss", 0.5)
+    logger.sync()
+    shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(skald.StorageError, match="gone"):
+        logger.sync()
+
+    logger.close()

@@ -15,7 +15,7 @@ import msgspec
 
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
 from skald.engine.storage import choose_mode, locks_reach
-from skald.layout import RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
+from skald.layout import COMPACTION_LOCK, RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
 
 SIGN_SECS: Final = 60.0
 """A writer on another host, whose lock is not seen here, counts as gone when its files are older than this."""
@@ -68,13 +68,30 @@ def run_lock(run: Path) -> Iterator[None]:
     Raises:
         FileNotFoundError: the run's folder is gone.
     """
-    lock = FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True)
+    with _standing_lock(FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True)):
+        yield
+
+
+@contextmanager
+def sole_lock(run: Path) -> Iterator[None]:
+    """Hold all locks of a run: nobody opens it, compacts it or tidies it up meanwhile. A compaction is waited for.
+
+    Raises:
+        FileNotFoundError: the run's folder is gone.
+    """
+    with _standing_lock(FileLock(run / SEGMENTS / COMPACTION_LOCK)), run_lock(run):
+        yield
+
+
+@contextmanager
+def _standing_lock(lock: FileLock) -> Iterator[None]:
+    """Hold a lock in `segments/`, which comes and goes."""
     while not lock.held:
-        (run / SEGMENTS).mkdir(exist_ok=True)
+        lock.path.parent.mkdir(exist_ok=True)
         try:
             lock.acquire()
         except FileNotFoundError:
-            continue  # the last writer out has removed segments/ meanwhile
+            continue  # the last writer out has removed the folder meanwhile
     try:
         yield
     finally:

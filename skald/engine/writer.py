@@ -169,8 +169,11 @@ class Writer:
         """
         with self.lock:
             self._flush()
-            for segment in list(self._open.values()):
-                segment.storage.sync()
+            try:
+                for segment in list(self._open.values()):
+                    segment.storage.sync()
+            except OSError as error:
+                raise storage_error(error) from error
             still_open = list(self._open)
         if self.claim:
             try:
