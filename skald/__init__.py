@@ -38,6 +38,7 @@ from skald.logger import Logger
 
 if TYPE_CHECKING:
     from skald.compacting import compact
+    from skald.overview import runs
     from skald.run import Run
     from skald.scanning import scan
     from skald.widening import wide
@@ -58,12 +59,13 @@ __all__ = [
     "StorageError",
     "ValueTypeError",
     "compact",
+    "runs",
     "scan",
     "wide",
 ]
 
 
-_LAZY = {"Run": "run", "compact": "compacting", "scan": "scanning", "wide": "widening"}
+_LAZY = {"Run": "run", "compact": "compacting", "runs": "overview", "scan": "scanning", "wide": "widening"}
 """What reads runs, and where it is: loaded at its first use, as logging needs none of it."""
 
 

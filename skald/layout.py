@@ -17,6 +17,7 @@ import hashlib
 import os
 import re
 import secrets
+import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -118,6 +119,23 @@ def git_diff_name(diff: bytes) -> str:
 def runs_dir(given: str | os.PathLike[str] | None) -> Path:
     """Return the absolute folder of runs: the one given, else $SKALD_DIR, else `runs`."""
     return Path(given if given is not None else os.environ.get("SKALD_DIR") or DEFAULT_DIR).absolute()
+
+
+def card_cache(key: str) -> Path:
+    """Return the file in the user's cache folder that keeps what is known of a folder of runs.
+
+    `$SKALD_CACHE_DIR` replaces the folder.
+    """
+    given = os.environ.get("SKALD_CACHE_DIR")
+    if given:
+        return Path(given, f"{key}.cards")
+    if os.name == "nt":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "skald" / f"{key}.cards"
 
 
 def default_run_name() -> str:

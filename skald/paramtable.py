@@ -28,11 +28,16 @@ def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def flat(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested params by their dotted names, each of a kind that a column can have."""
+    return {name: _plain(value) for name, value in dotted(params).items()}
+
+
 def param_names(runs: Sequence[Mapping[str, Any]], globs: Sequence[str]) -> list[str]:
     """Return the dotted names among those of some runs that are asked for, in order of first appearance.
 
     Args:
-        runs: the params of each run by their dotted names.
+        runs: the params of each run by their dotted names, as `flat` returns them.
         globs: dotted names or globs of them; an exact name stands for itself alone.
 
     Raises:
@@ -54,11 +59,11 @@ def param_columns(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> li
     The kinds of the runs are joined: int and float to float, anything else that differs to string. Lists, empty
     mappings and what else has no kind are JSON.
     """
-    return [_column(f"{PARAMS_PREFIX}{name}", [_plain(run.get(name)) for run in runs]) for name in names]
+    return [_column(f"{PARAMS_PREFIX}{name}", [run.get(name) for run in runs]) for name in names]
 
 
 def _plain(value: Any) -> Any:
-    """Return a value of a kind that a column can have."""
+    """Return a param as a bool, an int of 64 bits, a float or a text: lists, empty mappings and the like as JSON."""
     if isinstance(value, int) and not isinstance(value, bool) and value not in _INT64:
         return str(value)
     if isinstance(value, dt.date):

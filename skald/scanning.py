@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -20,17 +20,17 @@ from skald.cloud import CloudRun, StorageOptions, find_cloud_runs, is_cloud, rea
 from skald.engine.columns import table_schema
 from skald.errors import InvalidInputError, SkaldError
 from skald.finding import Found, Source, as_list, find_runs
-from skald.paramtable import dotted, param_columns, param_names
+from skald.paramtable import flat, param_columns, param_names
 from skald.pushdown import split
 from skald.record.params import read_params
 from skald.schema import RUN, Kinds
 from skald.union import (
     KnownFiles,
     Member,
+    describe_broken,
     describe_disagreed,
     groups,
     member,
-    name_some,
     scan_files,
     scan_folder,
     union_kinds,
@@ -64,6 +64,13 @@ def scan(source: Source, *, params: Sequence[str] | str = (), storage_options: S
     """
     runs = _Runs(source, [params] if isinstance(params, str) else list(params), storage_options)
     runs.schema()  # polars would wrap its errors
+    return register_io_source(runs.read, schema=runs.schema)
+
+
+def scan_told(source: Source, broken: Iterable[str]) -> pl.LazyFrame:
+    """Return the rows of many runs without a word of those that are known to be broken."""
+    runs = _Runs(source, [], None)
+    runs.told_runs.update(broken)
     return register_io_source(runs.read, schema=runs.schema)
 
 
@@ -102,7 +109,7 @@ class _Runs:
         self._facts = pl.DataFrame({RUN: []}, {RUN: pl.String})
         self._known = KnownFiles()
         self._told_ids: set[str] = set()
-        self._told_runs: set[str] = set()
+        self.told_runs: set[str] = set()
 
     def schema(self) -> pl.Schema:
         """Return the columns that there are now."""
@@ -126,7 +133,7 @@ class _Runs:
                 broken[name] = error
             else:
                 members.append(one)
-                params.append(dotted(given))
+                params.append(flat(given))
         self._warn(broken)
         return members, params
 
@@ -150,13 +157,10 @@ class _Runs:
 
     def _warn(self, broken: Mapping[str, BaseException]) -> None:
         """Name runs that are left out, once."""
-        new = {name: error for name, error in broken.items() if name not in self._told_runs}
+        new = {name: error for name, error in broken.items() if name not in self.told_runs}
         if new:
-            first = next(iter(new.values()))
-            warnings.warn(
-                f"{len(new)} of the runs cannot be read and are left out: {name_some([*new])} ({first})", stacklevel=3
-            )
-            self._told_runs.update(new)
+            warnings.warn(describe_broken(new), stacklevel=3)
+            self.told_runs.update(new)
 
     def read(
         self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None

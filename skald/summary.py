@@ -15,7 +15,7 @@ import polars as pl
 from skald.engine.columns import POLARS_TYPES
 from skald.engine.reader import read_series, scan_metrics
 from skald.engine.series import Number, SeriesTable
-from skald.schema import METRIC, VALUE, Id, Kinds, series_ids
+from skald.schema import METRIC, RUN, VALUE, Id, Kinds, series_ids
 from skald.selection import check_ids, has_ids, id_kinds, in_series
 
 STATISTICS: Final = ("count", "nan", "first", "last", "min", "max", "mean", "min_at", "max_at", "nan_at")
@@ -31,6 +31,7 @@ def summarize(
     by: Sequence[str] | str | None = None,
     where: Mapping[str, Id] | None = None,
     span: bool = False,
+    runs: bool = False,
 ) -> pl.DataFrame:
     """Return a row for each series of a table; bins of histograms are in none.
 
@@ -39,6 +40,7 @@ def summarize(
         by: the ids that tell rows of the result apart; None: the string and bool ids.
         where: only rows that have these ids.
         span: add the columns of SPAN.
+        runs: the rows are of many runs, as `scan` has them: a row for each run and series, with `run` first.
 
     Returns:
         `metric`, the ids in `by`, `count`, `nan` (how many values are NaN), `first`, `last`, `min`, `max`, `mean`
@@ -56,10 +58,11 @@ def summarize(
     check_ids(by, kinds)
     rows = frame.filter(has_ids(where, kinds)) if where else frame
 
-    numbers = _numbers(rows, [METRIC, *by], in_series(kinds))
-    places = _places(rows.filter(in_series(kinds)), [METRIC, *by], list(kinds), numbers)
+    keys = [*([RUN] if runs else []), METRIC]
+    numbers = _numbers(rows, [*keys, *by], in_series(kinds))
+    places = _places(rows.filter(in_series(kinds)), [*keys, *by], list(kinds), numbers)
     return places.select(
-        METRIC,
+        *keys,
         *(pl.col(name).alias(_result_name(name, span=span)) for name in by),
         *(pl.col(_OWN + name).alias(name) for name in ((*STATISTICS, *SPAN) if span else STATISTICS)),
     )

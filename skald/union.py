@@ -119,6 +119,12 @@ def name_some(runs: Sequence[str]) -> str:
     return f"{named} and {len(runs) - _NAMED:,} more" if len(runs) > _NAMED else named
 
 
+def describe_broken(broken: Mapping[str, BaseException]) -> str:
+    """Say which runs are left out, and what is wrong with the first."""
+    first = next(iter(broken.values()))
+    return f"{len(broken):,} of the runs cannot be read and are left out: {name_some([*broken])} ({first})"
+
+
 def groups(members: Sequence[Member], kinds: Kinds) -> Iterator[tuple[Kinds, list[Member]]]:
     """Put members together whose files can be scanned at once, as polars makes floats of ints there, but no strings.
 

@@ -67,9 +67,10 @@ class CsvDescription(msgspec.Struct, kw_only=True):
 
 
 class _Ids(msgspec.Struct):
-    """The part of a coverage that tells the ids."""
+    """The part of a coverage that a table of runs is made of."""
 
     kinds: Kinds
+    rows: int = 0
 
 
 class Stored:
@@ -193,6 +194,32 @@ def open_rewound(path: Path) -> Stored:
     if found is None:
         raise CorruptRunError(f"expected the rows that a rewind took back, found no file, in {path}")
     return found
+
+
+def read_facts(path: str) -> tuple[int, Kinds, bytes]:
+    """Return how many rows a parquet file of metrics has, its ids, and the JSON of its series.
+
+    Raises:
+        As `read_kinds`.
+    """
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  of thousands of files every µs counts
+        footer = Footer(file, path)
+    said = decode(_said(footer, path), _Ids, path)
+    return said.rows, said.kinds, footer.text(SERIES_KEY) or b"null"
+
+
+def read_csv_facts(run: Path) -> tuple[int, Kinds, bytes]:
+    """Return of a csv file of metrics what `read_facts` returns of a parquet file.
+
+    Raises:
+        CorruptRunError: it is not there, or not as it was written.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    stored = open_stored(run)
+    if stored is None or stored.described is None:
+        raise CorruptRunError(f"expected a {CSV} that is described beside it, in {run}")
+    with stored:
+        return stored.coverage.rows, stored.kinds, bytes(stored.described.series)
 
 
 def stored_kinds(run: Path) -> Kinds:

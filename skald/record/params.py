@@ -13,7 +13,7 @@ import datetime as dt
 import math
 import zlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -21,12 +21,19 @@ from skald import layout
 from skald.durable import write_atomic
 from skald.engine.lock import FileLock
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
-from skald.record.info import RunInfo, read_info, write_info
+from skald.record.info import read_info, write_info
 from skald.record.plain import plain, type_name
 from skald.record.yamltext import to_yaml
 
 LOCK_SECS: Final = 30.0
 """How long to wait for the other processes of the run, each of which takes a few milliseconds."""
+
+
+class Said(Protocol):
+    """What run.json says of the params."""
+
+    params: dict[str, Any]
+    params_crc32: int | None
 
 
 class Params:
@@ -82,7 +89,7 @@ class Params:
             lock.release()
 
 
-def read_params(run: Path, info: RunInfo | None = None) -> dict[str, Any]:
+def read_params(run: Path, info: Said | None = None) -> dict[str, Any]:
     """Return the params of a run, nested as they were given; empty where there are none.
 
     Args:

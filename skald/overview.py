@@ -1,0 +1,181 @@
+"""Many runs as a table with a row a run.
+
+Invariant: of a closed run no row is read, but where an id that is a number chooses rows, or runs disagree on an id.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+import polars as pl
+
+from skald.card import Card
+from skald.cardcache import read_cards
+from skald.engine.arrays import text_lists
+from skald.engine.columns import TIME_TYPE
+from skald.engine.reader import scan_metrics
+from skald.errors import InvalidInputError, SkaldError
+from skald.finding import Found, Source, find_runs
+from skald.paramtable import param_columns, param_names
+from skald.scanning import scan_told
+from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
+from skald.selection import has_ids, id_kinds
+from skald.seriescolumns import (
+    Extremes,
+    Metrics,
+    Series,
+    choose_metrics,
+    metric_columns,
+    series_in_file,
+    series_in_summary,
+)  # fmt: skip
+from skald.summary import summarize
+from skald.union import Member, describe_broken, union_kinds
+
+_METRICS: Final = msgspec.json.Decoder(Metrics)
+_EXTREMES: Final = msgspec.json.Decoder(Extremes)
+_GLOB: Final = frozenset("*?[")
+
+
+class _Look(NamedTuple):
+    """What the metrics of a run are taken from: its ids, and its series.
+
+    NOTE: the series stay JSON until they are wanted, as those of 10,000 runs are millions of objects.
+    """
+
+    name: str
+    kinds: Kinds
+    series: bytes | list[Series]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metric of each series."""
+        if isinstance(self.series, bytes):
+            return _METRICS.decode(self.series).metric
+        return [one.metric for one in self.series]
+
+    def chosen(self, metrics: Collection[str], ids: Mapping[str, Id]) -> list[Series]:
+        """Return the series of some metrics that have these ids, none of which is a number."""
+        found = self.series
+        if isinstance(found, bytes):
+            found = series_in_file(_EXTREMES.decode(found), self.kinds, metrics)
+        return [one for one in found if one.metric in metrics and ids.items() <= dict(one.key).items()]
+
+
+def runs(source: Source, /, *, metrics: Sequence[str] | str = (), **ids: Id) -> pl.DataFrame:
+    """Return a table with a row a run, in the order of their names.
+
+    Of closed runs no rows are read, but where an id in `ids` is a number, or runs disagree on the kind of an id. Runs
+    that cannot be read are left out with one warning.
+
+    Args:
+        source: a folder of runs, which is searched at every depth, a run, a glob, or several paths and Runs.
+        metrics: names of metrics, or globs of them; a metric that is named so exactly wins.
+        ids: which series of the metrics (`split="val"`), or which of their rows (`epoch=3`).
+
+    Returns:
+        `run`, `path`, `status`, `started`, `duration`, `rows`, `tags`, the params as `params.NAME`, and for each metric
+        `NAME.last`, `NAME.min`, `NAME.min_at`, `NAME.max`, `NAME.max_at`. Where a metric has several series, each has
+        its columns: `accuracy{split=val}.max`.
+
+    Raises:
+        RunNotFoundError: a path does not exist, or nothing matches a glob.
+        InvalidInputError: no run has such a metric or id; a metric has more than 50 series, and the message names the
+            id to give.
+        IdTypeError: an id of another kind than in the runs.
+    """
+    found = find_runs(source)
+    cards, broken = read_cards(found)
+    globs = [metrics] if isinstance(metrics, str) else list(metrics)
+    columns = []
+    if ids and not globs:
+        raise InvalidInputError(f"ids choose series of the metrics in metrics=, which names none; got {', '.join(ids)}")
+    if globs:
+        columns = _metric_columns(source, found, cards, globs, ids, broken)
+    if broken:
+        warnings.warn(describe_broken(broken), stacklevel=2)
+    return _facts([(run, cards[run.name]) for run in found if run.name in cards]).hstack(columns)
+
+
+def _metric_columns(
+    source: Source,
+    found: Sequence[Found],
+    cards: dict[str, Card],
+    globs: Sequence[str],
+    ids: Mapping[str, Id],
+    broken: dict[str, BaseException],
+) -> list[pl.Series]:
+    """Return the columns of the metrics asked for; runs that turn out to be broken lose their card."""
+    looks = list(_looks(found, cards, broken))
+    kinds, disagreed = union_kinds([Member(look.name, look.kinds, None) for look in looks])
+    if not looks:
+        return []
+    condition = has_ids(ids, kinds)
+    names = _names(looks, globs) if any(_GLOB & set(glob) for glob in globs) else list(dict.fromkeys(globs))
+    if not disagreed and all(kinds[name] in {"str", "bool"} for name in ids):
+        plain = {name: plain_id(name, value) for name, value in ids.items()}
+        series = {look.name: look.chosen(names, plain) for look in looks}
+    else:
+        rows = scan_told(source, broken).filter(pl.col(METRIC).is_in(names), condition)
+        series = _by_run(summarize(rows, runs=True), series_ids(kinds))
+    if not {one.metric for of_run in series.values() for one in of_run} >= set(names):
+        names = _names(looks, globs)  # raises unless it is the ids that nothing has
+    of_runs = [series.get(run.name, []) for run in found if run.name in cards]
+    return [column for name in names for column in metric_columns(name, of_runs, kinds)]
+
+
+def _looks(found: Sequence[Found], cards: dict[str, Card], broken: dict[str, BaseException]) -> Iterator[_Look]:
+    """Look at the ids and the series of runs; those that cannot be read lose their card."""
+    for run in found:
+        card = cards.get(run.name)
+        try:
+            if card is not None:
+                yield _look(run, card)
+        except (SkaldError, OSError, msgspec.MsgspecError, pl.exceptions.PolarsError) as error:
+            broken[run.name] = error
+            del cards[run.name]
+
+
+def _look(run: Found, card: Card) -> _Look:
+    by = b'{"by":' + msgspec.json.encode(series_ids(card.kinds))  # the file tells of each series, and not of more
+    if card.series and card.series.startswith(by):
+        return _Look(run.name, card.kinds, card.series)
+    rows = scan_metrics(Path(run.folder))
+    kinds = id_kinds(rows.collect_schema())
+    found = _by_run(summarize(rows.with_columns(pl.lit(run.name).alias(RUN)), runs=True), series_ids(kinds))
+    return _Look(run.name, kinds, found.get(run.name, []))
+
+
+def _names(looks: Sequence[_Look], globs: Sequence[str]) -> list[str]:
+    return choose_metrics((metric for look in looks for metric in look.metrics), globs)
+
+
+def _by_run(summary: pl.DataFrame, by: Sequence[str]) -> dict[str, list[Series]]:
+    """Return the series of each run from a summary of several."""
+    names = dict(zip(summary.columns[2 : 2 + len(by)], by, strict=True))
+    series: dict[str, list[Series]] = {}
+    for row in summary.iter_rows(named=True):
+        key = tuple((name, row[column]) for column, name in names.items() if row[column] is not None)
+        series.setdefault(row[RUN], []).append(series_in_summary(row, key))
+    return series
+
+
+def _facts(cards: Sequence[tuple[Found, Card]]) -> pl.DataFrame:
+    """Return the columns that every table of runs has."""
+    params = [card.params for _, card in cards]
+    return pl.DataFrame(
+        [
+            pl.Series(RUN, [run.name for run, _ in cards], pl.String),
+            pl.Series("path", [run.folder for run, _ in cards], pl.String),
+            pl.Series("status", [card.status for _, card in cards], pl.String),
+            pl.Series("started", [card.started for _, card in cards], TIME_TYPE),
+            pl.Series("duration", [card.duration for _, card in cards], pl.Duration("us")),
+            pl.Series("rows", [card.rows for _, card in cards], pl.Int64),
+            pl.Series("tags", text_lists([card.tags for _, card in cards]), pl.List(pl.String)),
+            *param_columns(params, param_names(params, ["*"])),
+        ]
+    )
