@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -92,6 +93,19 @@ def _exchange_at_once(new: Path, old: Path) -> bool:
 def unlink(path: Path) -> None:
     """Remove a file if it is there, waiting a second where somebody holds it open."""
     _patiently(lambda: path.unlink(missing_ok=True))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; what a link leads to stays."""
+    if is_real_folder(path):
+        shutil.rmtree(path)
+    else:
+        unlink(path)
+
+
+def is_real_folder(path: Path) -> bool:
+    """Tell whether a folder is there, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def sync_file(path: Path) -> None:

@@ -12,8 +12,9 @@ SkaldError
 ├── the files are damaged or newer: update Skald, or repair
 │   ├── CorruptRunError
 │   └── FormatVersionError
-└── the machine gives out: make room, and log on
-    └── StorageError (OSError)
+└── the machine gives out: make room, or install what is missing, and log on
+    ├── StorageError (OSError)
+    └── MissingLibraryError (ImportError)
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ class CorruptRunError(SkaldError):
 
 class FormatVersionError(SkaldError):
     """The run was written by a newer version of Skald."""
+
+
+class MissingLibraryError(SkaldError, ImportError):
+    """A call needs a library that Skald does without; the message says what to install."""
 
 
 class StorageError(SkaldError, OSError):

@@ -31,6 +31,7 @@ PARAMS: Final = "params.yaml"
 CONSOLE: Final = "console.log"
 ARTIFACTS: Final = "artifacts"
 ARTIFACT_LIST: Final = "artifacts.jsonl"
+_ARTIFACT_LISTS: Final = "artifacts.*jsonl"
 PARQUET: Final = "metrics.parquet"
 CSV: Final = "metrics.csv"
 CSV_DESCRIPTION: Final = "metrics.csv.json"
@@ -50,7 +51,7 @@ _CONSOLE: Final = re.compile(r"console(\.[\w-]+)?\.log")
 _SEGMENT: Final = re.compile(r"(\d{6,})\.arrow")
 _REWOUND: Final = re.compile(r"rewound-\d+\.parquet")
 _WINDOWS_DEVICES: Final = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?")
-_MAX_RUN_NAME_BYTES: Final = 255
+MAX_NAME_BYTES: Final = 255
 
 
 def segment_name(number: int) -> str:
@@ -111,6 +112,16 @@ def is_console_name(name: str) -> bool:
     return _CONSOLE.fullmatch(name) is not None
 
 
+def artifact_list_name(writer: str | None = None) -> str:
+    """Return the list of what the run's first process (None), or one that joined, put into `artifacts/`."""
+    return ARTIFACT_LIST if writer is None else f"artifacts.{writer}.jsonl"
+
+
+def artifact_lists(run: Path) -> list[Path]:
+    """Return the lists of artifacts of all writers."""
+    return sorted(run.glob(_ARTIFACT_LISTS))
+
+
 def git_diff_name(diff: bytes) -> str:
     """Return the name, among the artifacts, of what differs from a commit: the same for the same difference."""
     return f"git-{hashlib.sha256(diff).hexdigest()[:8]}.diff"
@@ -152,7 +163,7 @@ def check_run_name(name: object) -> str:
     """Return `name` if it can name a folder on every system, else raise InvalidInputError."""
     if not isinstance(name, str):
         raise InvalidInputError(f"a run's name must be a str, got {type(name).__name__}: {name!r}")
-    problem = _run_name_problem(name)
+    problem = name_problem(name)
     if problem:
         error = InvalidInputError(f"a run's name {problem}, got {name!r}")
         error.add_note("hint: give the folder as dir=, and the name alone as run_name")
@@ -160,7 +171,8 @@ def check_run_name(name: object) -> str:
     return name
 
 
-def _run_name_problem(name: str) -> str | None:
+def name_problem(name: str) -> str | None:
+    """Return why a file or a folder cannot have this name on every system, None where it can."""
     if not name.strip():
         return "must not be empty"
     if "/" in name or "\\" in name or name in {".", ".."}:
@@ -173,7 +185,7 @@ def _run_name_problem(name: str) -> str | None:
         size = len(name.encode())
     except UnicodeEncodeError:
         return "must be valid Unicode"
-    return f"must be at most {_MAX_RUN_NAME_BYTES} bytes of UTF-8" if size > _MAX_RUN_NAME_BYTES else None
+    return f"must be at most {MAX_NAME_BYTES} bytes of UTF-8" if size > MAX_NAME_BYTES else None
 
 
 def check_format(version: object, where: Path | str) -> None:

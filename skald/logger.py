@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
+from skald.artifact_calls import ArtifactCalls
 from skald.calls import Calls
 from skald.ending import Word, ending
 from skald.engine.batch import Batch
@@ -36,8 +37,8 @@ Errors = Literal["raise", "warn"]
 SYSTEM_SECS: Final = 5.0
 
 
-class Logger(Messages):
-    """Logs one run: metrics with any ids, params and messages.
+class Logger(Messages, ArtifactCalls):
+    """Logs one run: metrics with any ids, params, messages and files.
 
     Example:
         with skald.Logger("test-run-1") as logger:

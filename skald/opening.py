@@ -18,7 +18,16 @@ from skald.engine.claim import Claim, Owner, owners, run_lock, sole_lock, writer
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.registry import read_kinds, write_kinds
 from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, SkaldError, StorageError
-from skald.layout import RUN_JSON, SEGMENTS, TEMPORARY_PREFIX, default_run_name, is_run, temporaries, temporary
+from skald.layout import (
+    ARTIFACTS,
+    RUN_JSON,
+    SEGMENTS,
+    TEMPORARY_PREFIX,
+    default_run_name,
+    is_run,
+    temporaries,
+    temporary,
+)
 from skald.notice import tell
 from skald.record.consolefiles import finish_consoles
 from skald.record.environment import replace_environment
@@ -167,6 +176,7 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     ended = writer_names(run).difference(alive)
     claim = Claim(run)
     _begin(info, claim, description, joined=bool(others))
+    (run / ARTIFACTS).mkdir(exist_ok=True)
     write_info(run, info)
     return Opened(run, claim, info.metrics_format, joined=bool(others), was_finished=was_finished, ended=ended)
 

@@ -15,8 +15,10 @@ import msgspec
 import polars as pl
 
 from skald import layout
+from skald.artifact_table import artifact_table
 from skald.engine.reader import metric_names, scan_metrics, scan_rewound
 from skald.portrait import facts_of, page, panel
+from skald.record.artifacts import read_artifacts
 from skald.record.consolefiles import read_console
 from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status, total_span
 from skald.record.params import read_params
@@ -119,6 +121,15 @@ class Run:
     def params(self) -> dict[str, Any]:
         """The parameters, nested as they were logged."""
         return read_params(self._path)
+
+    @property
+    def artifacts(self) -> pl.DataFrame:
+        """The files under `artifacts/`, oldest first: `path` (relative to it), `size`, `sha256`, `time`, and the ids.
+
+        Files that a program put there itself are among them, without sum, as are those that were linked or changed
+        since. An id that is named like one of the columns before has the column `NAME (id)`.
+        """
+        return artifact_table(read_artifacts(self._path))
 
     @property
     def console(self) -> str:

@@ -29,6 +29,7 @@ from skald.engine.pending import Pending
 from skald.engine.storage import check_variable
 from skald.engine.writer import Writer
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
+from skald.inflight import InFlight
 from skald.lastword import last_word
 from skald.latebar import late_bar
 from skald.layout import (
@@ -42,6 +43,7 @@ from skald.layout import (
     system_lock_name,
 )
 from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
+from skald.record.artifacts import Artifacts
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
@@ -103,6 +105,8 @@ class Session:
         self._writer: Writer | None = Writer(claim, self.namespace)
         self._writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
+        self.artifacts = Artifacts(run, claim, joined=joined)
+        self._in_flight = InFlight()
         self.environment: Gathering | None = None
         self.constant: Mapping[str, Id | None] = {}
         """The ids of `Logger(ids=)`."""
@@ -125,9 +129,21 @@ class Session:
             if self._writer is None:
                 writer = Writer(self._claim_in_child(), self.namespace)
                 if self._writer is None:  # else a signal handler made one meanwhile
+                    self.artifacts = Artifacts(self.run, writer.claim, joined=True)
                     self._writer = writer
                     process.end_with_child(self)
             return self._writer
+
+    @contextlib.contextmanager
+    def storing(self) -> Iterator[Artifacts]:
+        """Put files into the run meanwhile: `close` in another thread waits for that.
+
+        Raises:
+            LoggerClosedError, StorageError: as `writer`.
+        """
+        with self._in_flight:
+            self.writer()
+            yield self.artifacts
 
     def _claim_in_child(self) -> Claim | None:
         if self.run is None:
@@ -169,6 +185,7 @@ class Session:
         self.forked = True
         self.environment = self._system = None
         self.lock, self._ending = threading.RLock(), threading.RLock()
+        self._in_flight = InFlight()
         self.pending = Pending(self.note_rounded, self._device_failed)
         self.namespace.empty()
 
@@ -199,6 +216,12 @@ class Session:
         if kind not in self._warned and len(self._warned) < MOST_WARNED:
             self._warned.add(kind)
             self.warn(f"refused, and the like of it will be without another word: {error}")
+
+    def warn_once(self, text: str) -> None:
+        """Warn, unless the same was said before."""
+        if text not in self._warned and len(self._warned) < MOST_WARNED:
+            self._warned.add(text)
+            self.warn(text)
 
     def note_rounded(self, name: str, count: int = 1) -> None:
         """Count numbers that are no float64, and warn of the first."""
@@ -234,6 +257,7 @@ class Session:
         """Put everything on the disk itself."""
         self.pending.finish()
         self.writer().sync()
+        self.artifacts.sync()
         if self.run and self._console:
             for path in (self._console, self.run / PARAMS):
                 with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
@@ -254,6 +278,7 @@ class Session:
                 self.environment.stop()
             with self.lock:
                 self.closed = True
+            self._in_flight.wait()
             self.namespace.empty()
             self._end(Ending(status, exception))
             self.file.close()

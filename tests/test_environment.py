@@ -201,7 +201,7 @@ def test_git_is_commit_and_branch_of_a_clean_repository(repository: Path) -> Non
     found = recorded(repository)
 
     assert found["git"] == {"commit": git(repository, "rev-parse", "HEAD"), "branch": "trunk", "dirty": False}
-    assert not (repository / "runs" / "run" / ARTIFACTS).exists()
+    assert list((repository / "runs" / "run" / ARTIFACTS).iterdir()) == []
     assert "missing" not in found
 
 
@@ -323,7 +323,7 @@ def test_git_diff_that_is_too_large_is_left_out_with_a_word(repository: Path) ->
     assert "diff" not in found["git"]
     assert found["missing"] == {"diff": "larger than 10 MiB"}
     assert "the git diff is not kept with the run: larger than 10 MiB" in done.stderr
-    assert not (repository / "runs" / "run" / ARTIFACTS).exists()
+    assert list((repository / "runs" / "run" / ARTIFACTS).iterdir()) == []
 
 
 def test_git_diff_of_a_second_run_in_a_process_is_its_own(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

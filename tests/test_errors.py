@@ -22,6 +22,7 @@ TREE = {
     "CorruptRunError": Exception,
     "FormatVersionError": Exception,
     "StorageError": OSError,
+    "MissingLibraryError": ImportError,
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
 from skald.paramtable import dotted
+from skald.record.artifacts import Artifact, read_artifacts
 from skald.run import Run
 from skald.schema import METRIC
 
@@ -34,6 +35,7 @@ STYLES: Final = {
     "failed": "bold red",
     "crashed": "bold red",
 }
+MAX_ARTIFACTS: Final = 12
 _MAX_PARAM_WIDTH: Final = 60
 _TEXT_WIDTH: Final = 100
 _GAP: Final = "   "
@@ -49,6 +51,10 @@ def print_page(run: Run, selection: Selection) -> None:
     if params:
         console.print()
         console.print(_params(params, width))
+    artifacts = read_artifacts(run.path)
+    if artifacts:
+        console.print()
+        console.print(_artifacts(artifacts, width))
     console.print()
     console.print(_series(selection, console))
 
@@ -85,6 +91,22 @@ def _params(params: Mapping[str, Any], width: int) -> RenderableType:
             text = set_cell_size(text, _MAX_PARAM_WIDTH - 1) + "…"
         items.append(Text.assemble((name, "dim"), ("=", "dim"), text))
     return Group(Text("params", style="bold"), _flow(items, width))
+
+
+def _artifacts(artifacts: Sequence[Artifact], width: int) -> RenderableType:
+    """Return the newest artifacts with their sizes, the newest last, and what all are together."""
+    items = [
+        Text.assemble(_printable(artifact.path), (f" {size_text(artifact.size)}", "dim"))
+        for artifact in artifacts[-MAX_ARTIFACTS:]
+    ]
+    total = size_text(sum(artifact.size for artifact in artifacts))
+    more = f", the newest {len(items)} of them" if len(items) < len(artifacts) else ""
+    title = Text.assemble(("artifacts", "bold"), (f"  {plural(len(artifacts), 'file')}, {total}{more}", "dim"))
+    return Group(title, _flow(items, width))
+
+
+def _printable(path: str) -> str:
+    return path if path.isprintable() else ascii(path)[1:-1]
 
 
 def _flow(items: list[Text], width: int) -> Text:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from skald.durable import sync_folder, unlink
+from skald.durable import remove, sync_folder, unlink
 from skald.engine.claim import gives_sign
 from skald.engine.feeds import Surveyed, survey
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
@@ -259,7 +259,7 @@ def _remove_writer(folder: Path, lock: FileLock) -> None:
     """Remove a dead writer's folder, unless a damaged segment or something foreign is left in it."""
     for path in list(folder.iterdir()):
         if path.name.startswith(TEMPORARY_PREFIX):
-            unlink(path)
+            remove(path)
     if [path.name for path in folder.iterdir()] == [WRITER_LOCK]:
         lock.remove()  # DURABILITY: after the last segment: what has no lock has no rows
         folder.rmdir()

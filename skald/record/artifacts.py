@@ -1,0 +1,225 @@
+"""Artifacts: files that a run keeps under `artifacts/`, and the lists of them.
+
+Invariant: a file that was logged appears there under its name whole, by rename, after its line is in the writer's list.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from skald import layout
+from skald.durable import exchange, is_real_folder, remove, replace, sync_file, sync_folder
+from skald.engine.claim import Claim, run_lock
+from skald.errors import InvalidInputError, StorageError
+from skald.record.copying import Content
+from skald.schema import Id
+
+
+class Artifact(msgspec.Struct, kw_only=True):
+    """One file under `artifacts/`: a line of a list.
+
+    Attributes:
+        path: relative to `artifacts/`, with `/`.
+        size: bytes.
+        sha256: of the content; None where it was linked, or not put there by Skald.
+        time: when it was put there, in UTC.
+        ids: of the call.
+        folder: the path of the folder that it came with; left out where it came alone.
+    """
+
+    path: str
+    size: int
+    sha256: str | None = None
+    time: dt.datetime
+    ids: dict[str, int | float | str | bool] = {}
+    folder: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Artifacts:
+    """What one writer puts under `artifacts/`; threads and other writers may do so at once."""
+
+    def __init__(self, run: Path | None, claim: Claim | None, *, joined: bool) -> None:
+        """Put files into a run, or nowhere.
+
+        Args:
+            run: the run's folder; None keeps nothing.
+            claim: the writer's place in it, where files are written before they are renamed: what a crash
+                leaves there goes with the next compaction.
+            joined: whether the writer is not the run's first process.
+        """
+        self._run, self._claim = run, claim
+        self._list = run / layout.artifact_list_name(claim.name if joined else None) if run and claim else None
+        self._synced = self._list.stat().st_size if self._list and self._list.exists() else 0
+
+    def put(self, path: str, ids: Mapping[str, Id], content: Content) -> None:
+        """Keep content under a path, in place of what was kept there before.
+
+        Args:
+            path: relative to `artifacts/`, as `artifact_path` makes it.
+            ids: of the call.
+            content: what to keep.
+
+        Raises:
+            InvalidInputError: something else is in the way, or what is to be copied cannot be read.
+            StorageError: the disk takes no more, or the run's folder is gone. Nothing was kept.
+        """
+        if self._run is None or self._claim is None:
+            return
+        beside = layout.temporary(self._claim.folder / layout.ARTIFACTS)
+        try:
+            self._check_free(self._run, path, content)
+            parts = content.write(beside)
+            with run_lock(self._run):
+                target = self._check_free(self._run, path, content)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                folder, now = path if content.is_folder else msgspec.UNSET, dt.datetime.now(dt.UTC)
+                self._note(
+                    Artifact(
+                        path=f"{path}/{part.inner}" if part.inner else path,
+                        size=part.size,
+                        sha256=part.sha256,
+                        time=now,
+                        ids=dict(ids),
+                        folder=folder,
+                    )
+                    for part in parts
+                )
+                _put_in_place(beside, target)
+        except OSError as error:
+            if isinstance(error, StorageError):
+                raise
+            raise StorageError(error.errno, f"artifact {path!r} was not kept: {error}") from error
+        finally:
+            remove(beside)
+
+    def sync(self) -> None:
+        """Wait until the disk itself has everything that this writer put there.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._run is None or self._list is None or not self._list.exists():
+            return
+        with self._list.open("rb") as file:
+            file.seek(self._synced)
+            data = file.read()
+        top = self._run / layout.ARTIFACTS
+        folders = {self._run}
+        for artifact in _parse(data):
+            path = top / artifact.path
+            if artifact.sha256 is not None and path.is_file():
+                sync_file(path)
+            folders |= {parent for parent in path.parents if parent.is_relative_to(top) and parent.is_dir()}
+        for folder in folders:
+            sync_folder(folder)
+        sync_file(self._list)
+        self._synced += len(data)
+
+    def _check_free(self, run: Path, path: str, content: Content) -> Path:
+        """Return where an artifact goes, unless something is there that is not the same artifact's."""
+        top = run / layout.ARTIFACTS
+        target = top / path
+        real, allowed = os.path.realpath(target.parent), os.path.realpath(run) + os.sep + layout.ARTIFACTS
+        if not Path(real).is_relative_to(allowed):
+            raise InvalidInputError(f"artifact {path!r} would leave the run by a link in {top}")
+        for parent in target.relative_to(top).parents:
+            if (top / parent).exists() and not (top / parent).is_dir():
+                raise InvalidInputError(f"artifact {path!r} needs a folder where the file {parent.as_posix()!r} is")
+        if is_real_folder(target) and not self._is_own_folder(run, path):
+            what = "the folder" if content.is_folder else "the file"
+            error = InvalidInputError(f"artifact {path!r} is a folder with other files in it")
+            error.add_note(f"hint: log {what} under another name, or put these files away first")
+            raise error
+        return target
+
+    def _is_own_folder(self, run: Path, path: str) -> bool:
+        """Tell whether all files in a folder came with the folder that was logged under the same path."""
+        own = {artifact.path for artifact in _listed(run).values() if artifact.folder == path}
+        return all(inner in own for inner in _files(run / layout.ARTIFACTS) if inner.startswith(f"{path}/"))
+
+    def _note(self, artifacts: Iterable[Artifact]) -> None:
+        """Append lines to the list, all of them or none."""
+        assert self._list is not None
+        lines = "".join(f"{json.dumps(msgspec.to_builtins(artifact))}\n" for artifact in artifacts).encode()
+        with self._list.open("ab+", buffering=0) as file:
+            end = file.seek(0, os.SEEK_END)
+            try:
+                _write_all(file, (b"\n" if _is_torn(file, end) else b"") + lines)
+            except OSError:
+                file.truncate(end)
+                raise
+
+
+def read_artifacts(run: Path) -> list[Artifact]:
+    """Return the files under `artifacts/`, oldest first; those that no list has, or that changed since, without sum."""
+    top, listed, found = run / layout.ARTIFACTS, _listed(run), []
+    for path in _files(top):
+        artifact = listed.get(path)
+        try:
+            facts = (top / path).stat()
+        except FileNotFoundError:
+            if artifact and (top / path).is_symlink():  # what was linked is gone
+                found.append(artifact)
+            continue
+        if artifact is None or artifact.size != facts.st_size:
+            changed = dt.datetime.fromtimestamp(facts.st_mtime, dt.UTC)
+            ids = artifact.ids if artifact else {}
+            artifact = Artifact(path=path, size=facts.st_size, time=changed, ids=ids)
+        found.append(artifact)
+    return sorted(found, key=lambda artifact: (artifact.time, artifact.path))
+
+
+def _listed(run: Path) -> dict[str, Artifact]:
+    """Return what the lists of all writers say, by path; of several lines the latest counts."""
+    found: dict[str, Artifact] = {}
+    for path in layout.artifact_lists(run):
+        for artifact in _parse(path.read_bytes()):
+            before = found.get(artifact.path)
+            if before is None or before.time <= artifact.time:
+                found[artifact.path] = artifact
+    return found
+
+
+def _parse(data: bytes) -> Iterator[Artifact]:
+    """Return the artifacts of whole lines; a line that a crash has torn is none."""
+    for line in data.splitlines():
+        try:
+            yield msgspec.convert(json.loads(line), Artifact)
+        except (ValueError, msgspec.ValidationError):
+            continue
+
+
+def _files(top: Path) -> Iterator[str]:
+    """Return the paths of all files in a folder, without those in it that are being written."""
+    for folder, _, names in os.walk(top):
+        inner = Path(folder).relative_to(top)
+        paths = ((inner / name).as_posix() for name in names)
+        yield from (path for path in paths if not path.startswith(layout.TEMPORARY_PREFIX))
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    while data:
+        data = data[file.write(data) :]
+
+
+def _is_torn(file: BinaryIO, end: int) -> bool:
+    """Tell whether a list ends within a line, as a crash may leave it."""
+    if end == 0:
+        return False
+    file.seek(end - 1)
+    return file.read(1) != b"\n"
+
+
+def _put_in_place(beside: Path, target: Path) -> None:
+    """Let a file or a folder have its name; what was there before stands beside then."""
+    if os.path.lexists(target) and (beside.is_dir() or is_real_folder(target)):
+        exchange(beside, target)
+    else:
+        replace(beside, target)
