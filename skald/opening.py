@@ -17,7 +17,14 @@ from skald.durable import exchange, sync_folder, unlink
 from skald.engine.claim import Claim, Owner, owners, run_lock, sole_lock, writer_names
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.registry import read_kinds, write_kinds
-from skald.errors import InvalidInputError, RunExistsError, RunNotFoundError, SkaldError, StorageError
+from skald.errors import (
+    CorruptRunError,
+    InvalidInputError,
+    RunExistsError,
+    RunNotFoundError,
+    SkaldError,
+    StorageError,
+)
 from skald.layout import (
     ARTIFACTS,
     RUN_JSON,
@@ -173,12 +180,22 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     others = writing(info, alive)
     settle(info, writing=others)
     was_finished = there and not others and info.status == "finished"
-    ended = writer_names(run).difference(alive)
+    ended = _writers(run).difference(alive) if there else frozenset[str]()
     claim = Claim(run)
     _begin(info, claim, description, joined=bool(others))
     (run / ARTIFACTS).mkdir(exist_ok=True)
     write_info(run, info)
     return Opened(run, claim, info.metrics_format, joined=bool(others), was_finished=was_finished, ended=ended)
+
+
+def _writers(run: Path) -> frozenset[str]:
+    """Return all writers whose rows can be told apart."""
+    from skald.engine.stored import stored_writers
+
+    try:
+        return writer_names(run) | stored_writers(run)
+    except CorruptRunError:  # a rewind, which alone asks for them, cannot read the metrics file either, and says so
+        return writer_names(run)
 
 
 def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: bool) -> None:

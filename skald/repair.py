@@ -60,7 +60,10 @@ def _repair(run: Path, fault: Fault) -> str:
         write_info(run, info)
         return f"made up anew, moved to {aside.relative_to(run)}"
     fault.path.rename(aside)
-    kept = _salvage(run, aside) if fault.path.name == layout.PARQUET else 0
+    is_table = fault.path.name == layout.PARQUET or layout.is_rewound_name(fault.path.name)
+    kept = _salvage(fault.path, aside) if is_table else 0
+    if fault.path.name in (layout.PARQUET, layout.CSV) and not kept:
+        _put_aside_rewound(run)
     return f"{plural(kept, 'row')} kept, moved to {aside.relative_to(run)}"
 
 
@@ -71,12 +74,18 @@ def _aside(run: Path, path: Path) -> Path:
     return next(other for other in itertools.chain([target], others) if not other.exists())
 
 
-def _salvage(run: Path, aside: Path) -> int:
+def _put_aside_rewound(run: Path) -> None:
+    """Put rows that were taken back aside: without the file that names them a compaction takes them for rubbish."""
+    for path in [path for path in run.iterdir() if layout.is_rewound_name(path.name)]:
+        path.rename(_aside(run, path))
+
+
+def _salvage(target: Path, aside: Path) -> int:
     try:
         stored = open_parquet(aside)
         assert stored is not None
         with stored:
-            return salvage(stored, run / layout.PARQUET)
+            return salvage(stored, target)
     except CorruptRunError:  # as its fault has told: nothing can be read without the footer
         return 0
 

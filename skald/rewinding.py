@@ -94,7 +94,7 @@ def told(bound: Bound, taken: Taken) -> str:
     """Return the message: how many rows of which metrics."""
     place = f"rewound to {as_call(bound)}" if bound else "rewound to the start"
     if not taken.metrics:
-        return f"{place}: no row is beyond it"
+        return f"{place}: {'no row is beyond it' if bound else 'there was no row'}"
     total, named = sum(taken.metrics.values()), taken.metrics.most_common(MOST_NAMED)
     parts = [f"{count:,} of {name}" for name, count in named]
     others = len(taken.metrics) - len(named)

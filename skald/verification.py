@@ -14,7 +14,7 @@ from skald.engine.feeds import SLICE_ROWS
 from skald.engine.registry import read_kinds
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, segment_files
-from skald.engine.stored import FILES, open_stored, read_tables
+from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.record.info import read_info
 from skald.record.params import read_params
@@ -103,6 +103,22 @@ def _metrics(run: Path) -> Iterator[Fault]:
             yield Fault(stored.path, "expected what was written, found other content of the same size", rows)
         elif rows != stored.coverage.rows:
             yield Fault(stored.path, f"expected {plural(stored.coverage.rows, 'row')}, found {rows:,}", rows)
+    for name in stored.coverage.rewound:
+        yield from _rewound(run / name)
+
+
+def _rewound(path: Path) -> Iterator[Fault]:
+    """Read rows that a rewind took back; what somebody has removed is not missed."""
+    rows = 0
+    try:
+        stored = open_parquet(path)
+        if stored is None:
+            return
+        with stored:
+            for table in read_tables(stored):
+                rows += len(table)
+    except CorruptRunError as error:
+        yield Fault(path, str(error), rows)
 
 
 def _crc32(path: Path) -> int:

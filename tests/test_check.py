@@ -136,3 +136,38 @@ def test_check_does_not_repair_a_run_that_is_being_written(tmp_path: Path) -> No
         assert done.code == 1
         assert "being written" in done.stderr
         assert (tmp_path / "run" / PARAMS).exists()
+
+
+@pytest.fixture
+def rewound(tmp_path: Path) -> Path:
+    """Return a closed run of which some rows were taken back."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for metric in ("loss", "accuracy"):
+            logger.log_batch({metric: [k / 7 for k in range(280_000)]}, step=range(280_000))
+        logger.rewind(step=139_999)
+    return tmp_path / "run"
+
+
+def test_check_finds_damage_in_rows_that_were_taken_back(rewound: Path) -> None:
+    """They are rows of the run too: what can be read of them is kept."""
+    left = damage_first_row_group(rewound / "rewound-1.parquet")
+
+    assert "rewound-1.parquet" in start("check", "run", folder=rewound.parent).stdout
+    assert f"{left:,} rows kept" in output("check", "run", "--repair", folder=rewound.parent)
+    assert skald.Run(rewound).rewound.collect().height == left
+    assert values(rewound) == [k / 7 for k in range(140_000)]
+    assert output("check", "run", folder=rewound.parent) == "1 run checked, none damaged\n"
+
+
+def test_repair_keeps_what_was_taken_back_of_a_file_that_is_damaged(rewound: Path) -> None:
+    """A metrics file that is repaired names them still; with one that cannot be they are put aside."""
+    whole = (rewound / PARQUET).read_bytes()
+    damage_first_row_group(rewound / PARQUET)
+    output("check", "run", "--repair", folder=rewound.parent)
+    kept = skald.Run(rewound).rewound.collect().height
+    (rewound / PARQUET).write_bytes(whole[: len(whole) // 2])
+    output("check", "run", "--repair", folder=rewound.parent)
+
+    assert kept == 280_000
+    assert (rewound / "damaged" / "rewound-1.parquet").exists()
+    assert not (rewound / "rewound-1.parquet").exists()

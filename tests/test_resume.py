@@ -8,7 +8,9 @@ import signal
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from logged import crash, program, rewound, start, steps, values
@@ -241,3 +243,79 @@ def test_resumed_run_merges_params_and_appends_to_the_console(tmp_path: Path) ->
     assert run.params == {"lr": 1, "only0": True, "only1": True}
     assert run.console.index("life 0") < run.console.index("life 1")
     assert len({session["writer"] for session in run.info["sessions"]}) == 2
+
+
+# --- a run that is compacted while it is written ---
+
+
+def log_column(logger: skald.Logger, metric: str, values: range, **given: Any) -> None:
+    """Log so many rows at once that they are final, and compacted while the logger lives."""
+    logger.log_batch({metric: np.array(values, float)}, step=np.array(values), **given)
+
+
+@pytest.mark.parametrize("format_", ["parquet", "csv"])
+def test_rows_of_living_ranks_stay_when_they_were_compacted(tmp_path: Path, format_: Any) -> None:
+    """`skald compact` of a running run puts the rows of all ranks into one file: a rewind still tells them apart."""
+    program(WRITE, "old", folder=tmp_path)
+    size = 20_000
+    with skald.Logger("run", tmp_path, mode="join", metrics_format=format_) as first:
+        with skald.Logger("run", tmp_path, mode="join") as second:
+            for logger, rank in ((first, "first"), (second, "second")) * 2:
+                log_column(logger, "loss", range(size), rank=rank)
+            skald.compact(tmp_path / "run")
+            first.log_metric("loss", 7, step=7, rank="first")
+
+            first.rewind(step=4)
+
+            counts = _counts(tmp_path / "run")
+            assert counts == {"old": 5, "first": 10, "second": 2 * size}
+            skald.compact(tmp_path / "run")
+            assert _counts(tmp_path / "run") == counts
+            second.rewind(step=1)
+            counts |= {"old": 2, "second": 4}
+            assert _counts(tmp_path / "run") == counts
+        first.log_metric("loss", 5, step=5, rank="first")
+    counts["first"] += 1
+    assert _counts(tmp_path / "run") == counts
+    table = skald.Run(tmp_path / "run").metrics.collect()
+    assert table["time"].is_sorted()
+    assert sum(counts.values()) + skald.Run(tmp_path / "run").rewound.collect().height == 10 + 4 * size + 2
+
+
+def _counts(run: Path) -> dict[str, int]:
+    """Return how many rows of each rank count."""
+    found = skald.Run(run).metrics.group_by("rank").len().collect()
+    return dict(found.rows())
+
+
+def test_rows_stay_in_log_order_when_ranks_are_compacted_while_they_write(tmp_path: Path) -> None:
+    """Of rows that two ranks logged in turns, wherever they stand now, the older comes first."""
+    with skald.Logger("run", tmp_path, mode="join") as first, skald.Logger("run", tmp_path, mode="join") as second:
+        for turn in range(4):
+            log_column((first, second)[turn % 2], "loss", range(10_000 * turn, 10_000 * (turn + 1)))
+        skald.compact(tmp_path / "run")
+        for turn in range(4, 6):
+            log_column((first, second)[turn % 2], "loss", range(10_000 * turn, 10_000 * (turn + 1)))
+
+        assert values(first) == [*range(60_000)]
+        found = first.run.summary().select("first", "last", "count").rows()
+        assert found == [(0.0, 59_999.0, 60_000)]
+        skald.compact(tmp_path / "run")
+        assert values(first) == [*range(60_000)]
+        some = first.run.metrics.filter(pl.col("step") > 59_990).select("value").collect()
+        assert some["value"].to_list() == [*range(59_991, 60_000)]
+    assert values(tmp_path / "run") == [*range(60_000)]
+    assert pl.read_parquet(tmp_path / "run" / "metrics.parquet")["value"].to_list() == [*range(60_000)]
+
+
+def test_rows_of_a_writer_that_ended_long_before_are_taken_back_from_a_shared_file(tmp_path: Path) -> None:
+    """Its folder was compacted away while another process wrote, before this logger was opened."""
+    with skald.Logger("run", tmp_path, mode="join") as living:
+        log_column(living, "kept", range(10_000))
+        program(WRITE, "gone", folder=tmp_path)
+        skald.compact(tmp_path / "run")
+        with skald.Logger("run", tmp_path, mode="join") as logger:
+            logger.rewind()
+
+            assert values(logger) == []
+            assert values(logger, "kept") == [*range(10_000)]

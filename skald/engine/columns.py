@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import numpy as np
@@ -96,14 +96,22 @@ def fit(file: pl.LazyFrame, stored: Kinds, kinds: Kinds) -> pl.LazyFrame:
     )
 
 
-def counts(rewinds: Iterable[Rewind], stored: Kinds) -> pl.Expr:
+def counts(rewinds: Iterable[Rewind], stored: Kinds, parts: Sequence[str] = (), part: pl.Expr | None = None) -> pl.Expr:
     """Return which rows of a metrics file count, as `rewind.is_taken` has it.
 
     Args:
         rewinds: those that concern the file.
         stored: the kinds of the ids there.
+        parts: whose rows stand in the parts of the file.
+        part: the number of a row's part; None where a rewind concerns all or none of them.
     """
-    gone = [_taken(rewind, stored) for rewind in rewinds]
+    gone = []
+    for rewind in rewinds:
+        concerned = [number for number, writer in enumerate(parts or [""]) if rewind.concerns_part(writer)]
+        if part is not None:
+            gone.append(_taken(rewind, stored) & part.is_in(concerned))
+        elif concerned:
+            gone.append(_taken(rewind, stored))
     return ~pl.any_horizontal(gone) if gone else pl.lit(value=True)
 
 

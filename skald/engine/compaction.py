@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from skald.durable import remove, sync_folder, unlink
-from skald.engine.claim import gives_sign
+from skald.engine.claim import gives_sign, owners
 from skald.engine.feeds import Surveyed, survey
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
 from skald.engine.rewrite import Plan, Progress, remove_other_format, rewrite
@@ -209,7 +209,9 @@ def _compact_writers(
         segments, damaged = _survey(new)
         rows = sum(segment.rows for segment in segments)
         rewinds = read_rewinds(run)  # NOTE: after the segments were listed, so rows logged after one come after it
-        if rows or (stored and stored.format != format_) or on_stored(rewinds, stored):
+        is_shared = not owners(run).keys() <= {folder.name for folder in writers.dead}
+        is_worn = stored and (stored.format != format_ or (stored.coverage.is_patchy() and not is_shared))
+        if rows or is_worn or on_stored(rewinds, stored):
             folders = writer_folders(run)
             plan = Plan(
                 run=run,
@@ -220,6 +222,7 @@ def _compact_writers(
                 alive=frozenset(folder.name for folder in folders if folder not in writers.dead),
                 format=format_,
                 rewinds=rewinds,
+                is_shared=is_shared,
             )
             left_out = rewrite(plan, progress=progress)
             done.damaged_rows += left_out.damaged

@@ -25,7 +25,9 @@ def count_rows(run: Path) -> tuple[int, int]:
         return 0, sum(count for _, count in snapshot.segments)
     with snapshot.stored as stored:
         rewinds = snapshot.rewinds
-        rows = sum(map(len, read_counting(stored, rewinds))) if rewinds else stored.coverage.rows
+        parts = stored.coverage.rows_of() if rewinds else ()
+        rows = sum(len(rows) for part in parts for rows in read_counting(stored, part, rewinds))
+        rows = rows if rewinds else stored.coverage.rows
         return rows, sum(count for _, count in snapshot.segments)
 
 

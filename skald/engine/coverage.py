@@ -5,8 +5,9 @@ Invariant: a segment is covered by a metrics file if and only if all its good ro
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -23,6 +24,14 @@ MAX_NAMED: Final = 10_000
 """Above so many metrics of a stream only the newest time of all is kept, under the empty name."""
 
 
+class Part(NamedTuple):
+    """Whose rows stand in a metrics file from `first` on, before `stop`."""
+
+    writer: str
+    first: int
+    stop: int
+
+
 class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     """What a metrics file says of itself, in its footer (parquet) or beside it (csv).
 
@@ -35,6 +44,8 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         damaged: segments that could not be read when the file was written, and are not in it.
         rewound: names of the files that hold rows taken back.
         rewinds: how many rewinds its rows reflect: those that a later one takes back are still in it.
+        parts: whose rows stand where, if writers were alive when the file was written, as a rewind concerns the rows
+            of some writers only: a writer, and how many rows; the empty name stands for all that had ended before.
         chunks: how many rows each chunk of the file has, and its oldest time, in µs since 1970.
         newest: the largest time in the file (None: no rows).
         ordered: whether the times of each metric never decrease in the file.
@@ -50,10 +61,21 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     damaged: dict[str, tuple[int, ...]] = {}
     rewound: tuple[str, ...] = ()
     rewinds: int = 0
+    parts: tuple[tuple[str, int], ...] = ()
     chunks: tuple[tuple[int, int], ...] = ()
     newest: int | None = None
     ordered: bool = True
     streams: dict[str, dict[int, dict[str, int]]] = {}
+
+    def rows_of(self) -> list[Part]:
+        """Return whose rows stand where in the file."""
+        stops = [*itertools.accumulate(rows for _, rows in self.parts)]
+        names = [writer for writer, _ in self.parts]
+        return [*map(Part, names, [0, *stops], stops)] if self.parts else [Part("", 0, self.rows)]
+
+    def is_patchy(self) -> bool:
+        """Tell whether rows of several writers are in log order only among themselves."""
+        return len(self.parts) > 1 and not self.ordered
 
     def covers(self, writer: str, number: int) -> bool:
         """Tell whether a segment is in the file."""

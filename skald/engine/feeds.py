@@ -5,6 +5,7 @@ Invariant: a feed gives its rows in log order, and none of a smaller key than it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol
@@ -14,9 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skald.engine.arrays import numpy_array, text_array, valid_mask
+from skald.engine.coverage import Part
 from skald.engine.extraction import read_segment, read_times
 from skald.engine.order import NEVER, Clock, Interner
-from skald.engine.rewind import Rewind, Rewinds, choose, id_names
+from skald.engine.rewind import Rewind, Rewinds, choose, id_names, on_part
 from skald.engine.rows import Codes, IdColumn, Ints, Rows, with_used_names
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile
@@ -140,9 +142,10 @@ class Choice(NamedTuple):
         """Return the chosen rows of a segment."""
         return choose(rows, self.rewinds.on_segment(file.writer, file.number), taken=self.taken)
 
-    def of_stored(self, rows: Rows, applied: int) -> Rows:
-        """Return the chosen rows of a metrics file that reflects the first `applied` rewinds."""
-        return choose(rows, self.rewinds.on_stored(applied), taken=self.taken, unit_ns=TIME_UNIT_NS)
+    def of_part(self, rows: Rows, writer: str, applied: int) -> Rows:
+        """Return the chosen rows of a part of a metrics file that reflects the first `applied` rewinds."""
+        rewinds = on_part(self.rewinds.on_stored(applied), writer)
+        return choose(rows, rewinds, taken=self.taken, unit_ns=TIME_UNIT_NS)
 
 
 class StreamFeed:
@@ -183,18 +186,23 @@ class StreamFeed:
 
 
 class StoredFeed:
-    """The rows of a metrics file, as they stand there."""
+    """The rows of a part of a metrics file, as they stand there."""
 
-    def __init__(self, stored: Stored, interner: Interner, choice: Choice) -> None:
-        """Begin at the first row of an open file."""
-        self._interner, self._choice = interner, choice
+    def __init__(self, stored: Stored, part: Part, interner: Interner, choice: Choice) -> None:
+        """Begin at the first row of a part of an open file."""
+        self._interner, self._choice, self._writer = interner, choice, part.writer
         self._applied = stored.coverage.rewinds
         self._clock = None if stored.coverage.ordered else Clock(interner)
-        self._tables = read_tables(stored)
-        oldest = [oldest * TIME_UNIT_NS for _, oldest in stored.coverage.chunks]
-        self._bounds: list[int] = np.minimum.accumulate([NEVER, *reversed(oldest)]).tolist()
-        self._stops: list[int] = np.cumsum([rows for rows, _ in stored.coverage.chunks])[::-1].tolist()
-        self._read = 0
+        self._tables = read_tables(stored, rows=(part.first, part.stop))
+        stops = itertools.accumulate(rows for rows, _ in stored.coverage.chunks)
+        chunks = [
+            (stop, oldest * TIME_UNIT_NS)
+            for stop, (_, oldest) in zip(stops, stored.coverage.chunks, strict=True)
+            if part.first < stop <= part.stop
+        ]
+        self._bounds: list[int] = np.minimum.accumulate([NEVER, *(oldest for _, oldest in reversed(chunks))]).tolist()
+        self._stops = [stop for stop, _ in reversed(chunks)]
+        self._read = part.first
         self.bound = self._bounds[-1]
 
     def read(self) -> Piece:
@@ -205,7 +213,7 @@ class StoredFeed:
             self._stops.pop()
             self._bounds.pop()
         self.bound = self._bounds[-1]
-        rows = self._choice.of_stored(stored_rows(table), self._applied)
+        rows = self._choice.of_part(stored_rows(table), self._writer, self._applied)
         metric = self._interner.number(rows.metric, rows.names)
         keys = rows.time if self._clock is None else self._clock.keys(metric, rows.time)
         assert rows.value is not None
@@ -227,16 +235,19 @@ def stored_rows(table: pa.Table) -> Rows:
     )
 
 
-def read_counting(stored: Stored, rewinds: Sequence[Rewind], ids: Collection[str] = ()) -> Iterator[Rows]:
-    """Read metrics, times and some ids of the rows that count in a metrics file, part by part.
+def read_counting(stored: Stored, part: Part, rewinds: Sequence[Rewind], ids: Collection[str] = ()) -> Iterator[Rows]:
+    """Read metrics, times and some ids of the rows that count in a part of a metrics file, piece by piece.
 
     Args:
         stored: the file.
-        rewinds: those that concern it.
+        part: of the file.
+        rewinds: those that concern the file.
         ids: which ids are wanted.
     """
-    for table in read_tables(stored, {METRIC, TIME, *ids, *id_names(rewinds)}):
-        yield choose(stored_rows(table), rewinds, unit_ns=TIME_UNIT_NS)
+    concerning = on_part(rewinds, part.writer)
+    wanted = {METRIC, TIME, *ids, *id_names(concerning)}
+    for table in read_tables(stored, wanted, rows=(part.first, part.stop)):
+        yield choose(stored_rows(table), concerning, unit_ns=TIME_UNIT_NS)
 
 
 def _flat(column: Any) -> Any:

@@ -6,6 +6,7 @@ Invariant: every collect sees one snapshot, in which each row stands once and ea
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,7 +17,7 @@ from polars.io.plugins import register_io_source
 
 from skald.engine.columns import TIME_TYPE, counts, fit, frame_of, holds, table_schema, without_later
 from skald.engine.extraction import read_segment
-from skald.engine.order import Clock, Interner
+from skald.engine.order import NEVER, Clock, Interner
 from skald.engine.rewind import Rewind, choose, id_names
 from skald.engine.rows import Ints, Rows
 from skald.engine.segmentfile import read_header
@@ -31,12 +32,14 @@ from skald.engine.snapshot import (
     warn_disagreed,
 )
 from skald.engine.standing import read_rewinds
-from skald.engine.stored import Stored, open_rewound, open_stored, read_tables
+from skald.engine.stored import Stored, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError
 from skald.schema import METRIC, TIME, Kinds
 
 _KEY: Final = "\x01key"
 """An inner column: the time at which a row counts as logged, in ns. No id can be named so."""
+_ROW: Final = "\x01row"
+"""An inner column: where a row stands in the metrics file."""
 _FRAME_ROWS: Final = 1 << 19
 """Segments are handed to polars together up to about so many rows."""
 
@@ -95,7 +98,7 @@ def _stored_names(stored: Stored, rewinds: Sequence[Rewind]) -> Iterable[str]:
     """Return the metrics that have rows that count in a metrics file."""
     if not rewinds:
         return stored.metrics
-    counting = _stored_table(stored).filter(counts(rewinds, stored.kinds))
+    counting = _chosen_table(stored, rewinds)
     left = set(counting.select(pl.col(METRIC).unique()).collect()[METRIC].to_list())
     return [name for name in stored.metrics if name in left]
 
@@ -114,7 +117,7 @@ def read_series(run: Path) -> tuple[Kinds, SeriesTable] | None:
     with stored:
         if any(not stored.coverage.covers(file.writer, file.number) for file in files) or on_stored(rewinds, stored):
             return None
-        return (stored.kinds, stored.series) if stored.series else None
+        return (stored.kinds, stored.series) if stored.series and not stored.coverage.is_patchy() else None
 
 
 class _Source:
@@ -208,6 +211,7 @@ def _frames(query: _Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame]:
     oldest = min((int(rows.time.min()) for _, rows in segments), default=None)
     newest = stored.coverage.newest if stored else None
     overlaps = oldest is not None and newest is not None and oldest < newest * 1000
+    overlaps = overlaps or bool(stored and stored.coverage.is_patchy())
     if stored and not overlaps:
         wanted = query.of(_table(query, stored, snapshot.rewinds))
         yield from _batches(wanted if query.n_rows is None else wanted.head(query.n_rows))
@@ -222,7 +226,7 @@ def _merged(query: _Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Itera
     """Yield the rows of several streams by their keys; where the metrics file overlaps them, with its rows."""
     stored, segments = snapshot.stored, snapshot.segments
     keys = _keys(stored, segments)
-    first = min(int(of_segment.min()) for of_segment in keys)
+    first = min((int(of_segment.min()) for of_segment in keys), default=NEVER)
     keyed = (
         frame_of(rows, query.kinds, query.columns).with_columns(pl.Series(_KEY, of_segment))
         for (_, rows), of_segment in zip(segments, keys, strict=True)
@@ -237,7 +241,7 @@ def _merged(query: _Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Itera
             table = table.filter(pl.col(TIME) >= cut)
             time = pl.col(TIME).to_physical()
         else:
-            time = pl.col(TIME).to_physical().cum_max().over(METRIC)
+            time = pl.col(TIME).to_physical().cum_max().over(METRIC, _part_number(stored))
         parts.insert(0, query.of(table.with_columns((time * 1000).alias(_KEY)), _KEY).collect())
     yield pl.concat(parts).sort(_KEY, maintain_order=True).drop(_KEY)
 
@@ -268,26 +272,44 @@ def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _table(query: _Query, stored: Stored, rewinds: Sequence[Rewind]) -> pl.LazyFrame:
-    """Return the wanted rows of an open metrics file, lazily."""
-    table = _stored_table(stored)
-    if rewinds or query.taken:
-        is_counting = counts(rewinds, stored.kinds)
-        table = table.filter(~is_counting if query.taken else is_counting)
-    return fit(table, stored.kinds, query.kinds)
+    """Return the wanted rows of an open metrics file, lazily; of one that is patchy with _ROW."""
+    return fit(_chosen_table(stored, rewinds, taken=query.taken), stored.kinds, query.kinds)
 
 
-def _stored_table(stored: Stored) -> pl.LazyFrame:
+def _chosen_table(stored: Stored, rewinds: Sequence[Rewind], *, taken: bool = False) -> pl.LazyFrame:
+    """Return the rows of an open metrics file that count, or those that were taken back."""
+    writers = [writer for writer, _, _ in stored.coverage.rows_of()]
+    is_split = any(len({rewind.concerns_part(writer) for writer in writers}) > 1 for rewind in rewinds)
+    table = _stored_table(stored, with_rows=is_split or stored.coverage.is_patchy())
+    if rewinds or taken:
+        is_counting = counts(rewinds, stored.kinds, writers, _part_number(stored) if is_split else None)
+        table = table.filter(~is_counting if taken else is_counting)
+    return table if stored.coverage.is_patchy() or not is_split else table.drop(_ROW)
+
+
+def _part_number(stored: Stored) -> pl.Expr:
+    """Return the number of the part that a row of a metrics file stands in, by its _ROW."""
+    stops = [part.stop for part in stored.coverage.rows_of()]
+    return pl.lit(0) if len(stops) == 1 else pl.sum_horizontal((pl.col(_ROW) >= stop).cast(pl.Int32) for stop in stops)
+
+
+def _stored_table(stored: Stored, *, with_rows: bool = False) -> pl.LazyFrame:
     if stored.format == "csv":
-        return _scan_csv(stored)
+        table = _scan_csv(stored)
+        return table.with_row_index(_ROW) if with_rows else table
     # NOTE: polars reads an open file through its own duplicate of the descriptor, and prunes as it does by path;
     # it takes the file to begin where it stands
     stored.file.seek(0)
-    return pl.scan_parquet(stored.file)
+    return pl.scan_parquet(stored.file, row_index_name=_ROW if with_rows else None)
 
 
 def _rewound_frames(query: _Query, path: Path) -> Iterator[pl.DataFrame]:
     """Yield the rows of a file that a compaction put aside."""
-    with open_rewound(path) as rewound:
+    rewound = open_parquet(path)
+    if rewound is None:
+        warnings.warn(f"rows that a rewind took back are left out: {path} is gone", stacklevel=2)
+        return
+    with rewound:
         yield from _batches(query.of(fit(_stored_table(rewound), rewound.kinds, query.kinds)))
 
 

@@ -45,6 +45,14 @@ class Rewind(msgspec.Struct, frozen=True, kw_only=True):
         """Tell whether rows of a segment may be taken back."""
         return (writer == self.writer and number < self.stop) or writer in self.ended
 
+    def concerns_part(self, writer: str) -> bool:
+        """Tell whether rows of a writer in a metrics file that does not reflect this rewind may be taken back.
+
+        Args:
+            writer: the empty name stands for writers that had ended before any that was then alive was opened.
+        """
+        return writer in ("", self.writer) or writer in self.ended
+
 
 class Rewinds(msgspec.Struct, frozen=True, kw_only=True):
     """The rewinds of a run.
@@ -64,6 +72,11 @@ class Rewinds(msgspec.Struct, frozen=True, kw_only=True):
     def on_stored(self, applied: int) -> tuple[Rewind, ...]:
         """Return those that concern the rows of a metrics file to which the first `applied` ones were applied."""
         return tuple(rewind for rewind in self.standing if rewind.number > applied)
+
+
+def on_part(rewinds: Iterable[Rewind], writer: str) -> tuple[Rewind, ...]:
+    """Return those rewinds that concern a writer's rows in a metrics file; see `Rewind.concerns_part`."""
+    return tuple(rewind for rewind in rewinds if rewind.concerns_part(writer))
 
 
 def id_names(rewinds: Iterable[Rewind]) -> set[str]:

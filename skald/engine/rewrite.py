@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from skald.durable import replace, sync_folder, unlink, write_atomic
 from skald.engine.coverage import MAX_NAMED, Coverage, Ranges, encode, ranges
-from skald.engine.feeds import Choice, StoredFeed, StreamFeed, Surveyed, slice_rows
+from skald.engine.feeds import Choice, Feed, StoredFeed, StreamFeed, Surveyed, slice_rows
 from skald.engine.merge import merge
 from skald.engine.order import Clock, Interner
 from skald.engine.rewind import Rewinds
@@ -46,6 +46,7 @@ class Plan:
         alive: those of them that may go on writing.
         format: what to write.
         rewinds: of the run, read after `segments` were listed.
+        is_shared: whether writers live, so that rows of different writers are still to be told apart.
     """
 
     run: Path
@@ -56,6 +57,7 @@ class Plan:
     alive: frozenset[str]
     format: MetricsFormat
     rewinds: Rewinds
+    is_shared: bool
 
     @property
     def coverage(self) -> Coverage:
@@ -145,16 +147,17 @@ def _write(
     if not choice.taken:
         warn_disagreed(plan.run, disagreed)
     streams = _streams(plan, interner, choice)
-    stored = [StoredFeed(plan.stored, interner, choice)] if plan.stored else []
     sink = CsvSink(file, kinds) if plan.format == "csv" else ParquetSink(file, kinds)
     try:
         tally = Tally(kinds)
-        for chunk in merge([*stored, *streams.values()], interner, kinds):
-            sink.write(chunk)
-            tally.add(chunk)
-            if progress:
-                progress(tally.rows, plan.rows - left_out)
-            del chunk  # before the next one is made
+        for writer, feeds in _parts(plan, interner, choice, streams).items():
+            tally.begin(writer)
+            for chunk in merge(feeds, interner, kinds):
+                sink.write(chunk)
+                tally.add(chunk)
+                if progress:
+                    progress(tally.rows, plan.rows - left_out)
+                del chunk  # before the next one is made
         if choice.taken:
             coverage = Coverage(rows=tally.rows, kinds=kinds)
         else:
@@ -164,6 +167,19 @@ def _write(
         sink.abandon()
         raise
     return _Written(sink, coverage, sum(stream.damaged for stream in streams.values()))
+
+
+def _parts(plan: Plan, interner: Interner, choice: Choice, streams: Streams) -> dict[str, list[Feed]]:
+    """Return what is merged to become one part of the file: all rows, or those of each writer."""
+    feeds: list[tuple[str, Feed]] = []
+    if plan.stored:
+        parts = plan.stored.coverage.rows_of()
+        feeds = [(part.writer, StoredFeed(plan.stored, part, interner, choice)) for part in parts]
+    feeds += [(writer, feed) for (writer, _), feed in streams.items()]
+    found: dict[str, list[Feed]] = {}
+    for writer, feed in feeds:
+        found.setdefault(writer if plan.is_shared else "", []).append(feed)
+    return found
 
 
 def _streams(plan: Plan, interner: Interner, choice: Choice) -> dict[tuple[str, int], StreamFeed]:
@@ -195,7 +211,8 @@ def _coverage(
         covered=_covered(plan, before.covered),
         damaged=_by_writer(plan.damaged),
         rewound=(*before.rewound, *rewound),
-        rewinds=plan.rewinds.made,
+        rewinds=max(plan.rewinds.made, before.rewinds),
+        parts=tuple(tally.parts.items()) if plan.is_shared else (),
         chunks=tuple(tally.chunks),
         newest=tally.newest,
         ordered=tally.ordered,

@@ -51,6 +51,7 @@ def salvage(stored: Stored, target: Path) -> int:
             stored.coverage,
             generation=stored.coverage.generation + 1,
             rows=rows,
+            parts=(),
             chunks=((rows, min(time["min"] for time in times)),),
             newest=max(time["max"] for time in times),
             ordered=False,

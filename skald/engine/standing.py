@@ -41,14 +41,20 @@ def read_rewinds(run: Path) -> Rewinds:
         raise CorruptRunError(f"{error}, in {path}") from error
 
 
-def add_rewind(run: Path, rewind: Rewind) -> None:
-    """Put down a rewind whose number is the next; the run's lock is held. When this returns it is on the disk.
+def add_rewind(run: Path, rewind: Rewind, *, applied: int) -> None:
+    """Put down a rewind under the next number; the run's lock is held. When this returns it is on the disk.
+
+    Args:
+        run: the run's folder.
+        rewind: the rewind, its number left open.
+        applied: how many rewinds the metrics file reflects: as many as are known, unless run.json was lost.
 
     Raises:
         OSError: the disk takes no more; nothing was changed.
     """
     known = read_rewinds(run)
-    _write(run, Rewinds(made=rewind.number, standing=(*known.standing, rewind)))
+    number = max(known.made, applied) + 1
+    _write(run, Rewinds(made=number, standing=(*known.standing, msgspec.structs.replace(rewind, number=number))))
 
 
 def forget_rewinds(run: Path, *, applied: int, left: Collection[tuple[str, int]]) -> None:

@@ -183,17 +183,13 @@ def kinds_said(said: bytes, path: str) -> Kinds:
     return decode(said, _Ids, path).kinds
 
 
-def open_rewound(path: Path) -> Stored:
-    """Open a file of rows that a rewind took back, which the metrics file names.
-
-    Raises:
-        CorruptRunError: it is not there, or not as it was written.
-        FormatVersionError: a newer Skald wrote it.
-    """
-    found = open_parquet(path)
-    if found is None:
-        raise CorruptRunError(f"expected the rows that a rewind took back, found no file, in {path}")
-    return found
+def stored_writers(run: Path) -> set[str]:
+    """Return the writers whose rows are told apart in a run's metrics file."""
+    stored = open_stored(run)
+    if stored is None:
+        return set()
+    with stored:
+        return {writer for writer, _ in stored.coverage.parts if writer}
 
 
 def read_facts(path: str) -> tuple[int, Kinds, bytes]:
@@ -231,12 +227,15 @@ def stored_kinds(run: Path) -> Kinds:
         return stored.kinds
 
 
-def read_tables(stored: Stored, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
-    """Read a metrics file part by part, in its order; strings may be dictionaries.
+def read_tables(
+    stored: Stored, columns: Collection[str] | None = None, *, rows: tuple[int, int] | None = None
+) -> Iterator[pa.Table]:
+    """Read a metrics file piece by piece, in its order; strings may be dictionaries.
 
     Args:
         stored: the file; it stays open.
         columns: which to read; None: all.
+        rows: from which row on, and the row to stop before; None: all.
 
     Raises:
         CorruptRunError: it cannot be read to its end.
@@ -244,20 +243,23 @@ def read_tables(stored: Stored, columns: Collection[str] | None = None) -> Itera
     read = _csv_tables if stored.format == "csv" else _parquet_tables
     stored.file.seek(0)
     try:
-        yield from read(stored, columns)
+        yield from read(stored, columns, *(rows or (0, stored.coverage.rows)))
     except (pa.ArrowException, OSError) as error:
         raise CorruptRunError(f"expected a whole {stored.format} file: {error}, in {stored.path}") from error
 
 
-def _parquet_tables(stored: Stored, columns: Collection[str] | None) -> Iterator[pa.Table]:
+def _parquet_tables(stored: Stored, columns: Collection[str] | None, first: int, stop: int) -> Iterator[pa.Table]:
     strings = [METRIC, *(name for name, kind in stored.kinds.items() if kind == "str")]
     file = pq.ParquetFile(stored.file, read_dictionary=strings)
     chosen = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
+    position = 0
     for group in range(file.num_row_groups):
-        yield file.read_row_group(group, columns=chosen, use_threads=False)
+        if first <= position < stop:  # no row group is in two parts
+            yield file.read_row_group(group, columns=chosen, use_threads=False)
+        position += file.metadata.row_group(group).num_rows
 
 
-def _csv_tables(stored: Stored, columns: Collection[str] | None) -> Iterator[pa.Table]:
+def _csv_tables(stored: Stored, columns: Collection[str] | None, first: int, stop: int) -> Iterator[pa.Table]:
     texts = pa.dictionary(pa.int32(), pa.utf8())
     ids = {name: texts if kind == "str" else TYPES[kind] for name, kind in stored.kinds.items()}
     types = {METRIC: texts, **ids, VALUE: pa.float64(), TIME: TIME_TYPE}
@@ -273,8 +275,12 @@ def _csv_tables(stored: Stored, columns: Collection[str] | None) -> Iterator[pa.
             quoted_strings_can_be_null=False,
         ),
     )
+    position = 0
     for batch in reader:
-        yield pa.Table.from_batches([batch])
+        start, position = position, position + len(batch)
+        if first < position and start < stop:
+            part = batch.slice(max(0, first - start), min(stop, position) - max(first, start))
+            yield pa.Table.from_batches([part])
 
 
 def open_parquet(path: Path) -> Stored | None:

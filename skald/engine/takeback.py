@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
 import numpy as np
 
 from skald.engine.claim import run_lock
@@ -22,7 +23,6 @@ from skald.engine.rows import Ints, Mask, Rows
 from skald.engine.segmentfile import read_header, with_segment
 from skald.engine.snapshot import SegmentFile, Snapshot, take_snapshot
 from skald.engine.standing import add_rewind, read_rewinds
-from skald.engine.stored import Stored
 from skald.errors import StorageError
 
 _LONG_AGO: Final = -NEVER
@@ -62,8 +62,9 @@ def take_back(run: Path, ids: Bound, scope: Scope) -> Taken:
     """
     while True:
         known = read_rewinds(run)
-        rewind = Rewind(number=known.made + 1, ids=ids, since=NEVER if ids else 0, **scope._asdict())
+        rewind = Rewind(number=0, ids=ids, since=NEVER if ids else 0, **scope._asdict())
         snapshot = take_snapshot(run, _look_at)
+        applied = snapshot.stored.coverage.rewinds if snapshot.stored else 0
         try:
             rewind, taken = _judge(rewind, snapshot)
         except FileNotFoundError:  # compacted meanwhile
@@ -79,7 +80,7 @@ def take_back(run: Path, ids: Bound, scope: Scope) -> Taken:
             if read_rewinds(run).made != known.made:  # another process has rewound meanwhile
                 continue
             try:
-                add_rewind(run, rewind)
+                add_rewind(run, rewind, applied=applied)
             except OSError as error:
                 raise StorageError(error.errno, f"nothing was taken back: {error.strerror}, in {run}") from error
         return taken
@@ -100,7 +101,8 @@ def _judge(rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> tuple[Rewi
         taken.complete += int(np.count_nonzero(complete))
         spans.setdefault(part.writer, _Span()).add(part.rows.time, beyond & complete, ~beyond & complete)
     if rewind.ids:
-        rewind = _since(rewind, min((span.first_beyond for span in spans.values()), default=NEVER))
+        since = min((span.first_beyond for span in spans.values()), default=NEVER)
+        rewind = msgspec.structs.replace(rewind, since=since)
         if rewind.since == NEVER:
             return rewind, taken
         taken.restarts = _restarts(spans)
@@ -112,40 +114,33 @@ def _judge(rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> tuple[Rewi
     return rewind, taken
 
 
-def _since(rewind: Rewind, time: int) -> Rewind:
-    return Rewind(
-        number=rewind.number, ids=rewind.ids, since=time, writer=rewind.writer, stop=rewind.stop, ended=rewind.ended
-    )
-
-
 class _Part(NamedTuple):
     """Some rows that a rewind concerns, and that count so far."""
 
     rows: Rows
     unit_ns: int
     writer: str
-    """Empty for the metrics file."""
+    """Empty for those that had ended when the metrics file was written."""
 
 
 class _Parts:
     """The rows that a rewind concerns, in parts of bounded size, as often as they are wanted."""
 
     def __init__(self, rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> None:
-        self._snapshot = snapshot
+        self._rewind, self._snapshot = rewind, snapshot
         self._segments = [
             (file, rewinds) for file, rewinds in snapshot.segments if rewind.concerns(file.writer, file.number)
         ]
         self._names = {name for name, _ in rewind.ids}
 
     def __iter__(self) -> Iterator[_Part]:
-        if self._snapshot.stored:
-            yield from self._stored_parts(self._snapshot.stored)
+        stored = self._snapshot.stored
+        for part in stored.coverage.rows_of() if stored else ():
+            if stored and self._rewind.concerns_part(part.writer):
+                for rows in read_counting(stored, part, self._snapshot.rewinds, self._names):
+                    yield _Part(rows, TIME_UNIT_NS, part.writer)
         for file, rewinds in self._segments:
             yield from self._segment_parts(file, rewinds)
-
-    def _stored_parts(self, stored: Stored) -> Iterator[_Part]:
-        for rows in read_counting(stored, self._snapshot.rewinds, self._names):
-            yield _Part(rows, TIME_UNIT_NS, "")
 
     def _segment_parts(self, file: SegmentFile, rewinds: tuple[Rewind, ...]) -> Iterator[_Part]:
         wanted = {*self._names, *id_names(rewinds)}

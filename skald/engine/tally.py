@@ -20,6 +20,7 @@ class Tally:
     Attributes:
         rows: how many rows were noted.
         chunks: of each chunk its rows and its oldest time.
+        parts: how many of them belong to which writer.
         newest: the newest time, None before the first row.
         ordered: whether the times of each metric never decreased.
         series: the summary of each series.
@@ -29,16 +30,23 @@ class Tally:
         """Begin with nothing, of a run with these ids."""
         self.rows = 0
         self.chunks: list[tuple[int, int]] = []
+        self.parts: dict[str, int] = {}
+        self._writer = ""
         self.newest: int | None = None
         self.ordered = True
         self.series = SeriesTally(kinds)
         self._last: Ints = np.empty(0, np.int64)  # time of the last row of each metric
+
+    def begin(self, writer: str) -> None:
+        """Say whose rows come now."""
+        self._writer = writer
 
     def add(self, chunk: Chunk) -> None:
         """Note the rows of a chunk, which has some."""
         time = chunk.time
         oldest, newest = int(time.min()), int(time.max())
         self.rows += len(chunk)
+        self.parts[self._writer] = self.parts.get(self._writer, 0) + len(chunk)
         self.chunks.append((len(chunk), oldest))
         self.newest = newest if self.newest is None else max(self.newest, newest)
         self.ordered = self._continues(chunk) and self.ordered
