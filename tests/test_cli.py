@@ -200,8 +200,40 @@ def test_show_of_several_runs_lists_them(folder: Path) -> None:
     """As JSON it is a list of objects."""
     runs = json.loads(output("show", "digits", "runs/sweep/seed0", "--format", "json", folder=folder))
 
-    assert [list(run) for run in runs] == [["run", "path", "status", "started", "duration", "rows", "tags"]] * 2
+    facts = ["run", "path", "status", "started", "duration", "rows", "tags"]
+    assert [list(run)[:7] for run in runs] == [facts] * 2
+    assert all(name.startswith("params.") for run in runs for name in list(run)[7:])
     assert {(run["run"], run["rows"]) for run in runs} == {("digits", 52), ("sweep/seed0", 52)}
+
+
+def test_show_of_a_folder_adds_metrics(folder: Path) -> None:
+    """`--metric` adds columns for the series that `--id` leaves; places hold the ids that are there."""
+    choice = ["--metric", "accuracy", "--id", "split=val"]
+    table = output("show", "runs", *choice, folder=folder)
+    runs = json.loads(output("show", "runs", *choice, "--format", "json", folder=folder))
+    rows = list(csv.DictReader(io.StringIO(output("show", "runs", *choice, "--format", "csv", folder=folder))))
+
+    assert {"accuracy.last", "accuracy.min", "accuracy.max"} <= set(table.splitlines()[0].split())
+    for run, row in zip(runs, rows, strict=True):
+        assert set(run["accuracy.max_at"]) == {"epoch", "split"}
+        assert row["accuracy.max_at"] == f"epoch={run['accuracy.max_at']['epoch']} split=val"
+        assert float(row["accuracy.max"]) == run["accuracy.max"]
+        assert row["duration"] == str(run["duration"])
+
+
+def test_show_of_a_folder_fits_the_width(tmp_path: Path) -> None:
+    """Params that differ are shown as far as there is room, and those that do not differ are left out."""
+    for number in range(2):
+        with skald.Logger(f"run{number}", tmp_path / "runs") as logger:
+            logger.log_params(lr=number / 2, same=1, **{f"param{k}": f"{number} " * 5 for k in range(20)})
+
+    narrow = output("show", "runs", folder=tmp_path, COLUMNS="100")
+    wide = output("show", "runs", folder=tmp_path, COLUMNS="1000")
+
+    assert max(map(len, narrow.splitlines())) <= 100
+    assert "lr" in narrow.split()
+    assert "same" not in wide.split()
+    assert "param19" in wide.split()
 
 
 def test_show_lists_the_other_runs_when_one_is_damaged(tmp_path: Path) -> None:
@@ -311,7 +343,8 @@ def test_a_name_is_looked_up_in_skald_dir(folder: Path, tmp_path: Path) -> None:
         (["digits", "--metric", "los"], "there is no metric 'los'; did you mean 'loss'?"),
         (["digits", "--id", "fold=1"], "there is no id 'fold': the ids are epoch, batch, split"),
         (["digits", "--id", "epoch=one"], "id 'epoch' is int in this run, got 'one'"),
-        (["runs", "--metric", "loss"], "--metric and --id choose rows of one run"),
+        (["runs", "--metric", "los"], "there is no metric 'los'; did you mean 'loss'?"),
+        (["runs", "--metric", "loss", "--id", "fold=1"], "there is no id 'fold': the ids are epoch, batch, split"),
         (["compact", "digitz"], "there is no run or folder 'digitz'"),
     ],
 )

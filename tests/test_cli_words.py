@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from pathlib import Path
 
 import pytest
 
 from skald.amounts import duration_text, size_text
 from skald.cli.format import ids_text, number_text
-from skald.cli.paths import find_runs, short_names
 
 
 @pytest.mark.parametrize(
@@ -47,18 +45,3 @@ def test_durations_and_sizes_have_units_that_suit_them() -> None:
 
     assert durations == ["0.0 s", "12.3 s", "1 min 0 s", "1 h 0 min", "2 h 5 min", "2 d 7 h"]
     assert sizes == ["0 B", "999 B", "1.0 kB", "45.1 kB", "1.0 MB", "12.3 GB"]
-
-
-def test_runs_are_found_at_every_depth_but_not_inside_runs(tmp_path: Path) -> None:
-    """A folder with a run.json is a run, and what lies in it is its own affair."""
-    for name in ("a", "deep/down/b", "a/artifacts/c", "other"):
-        (tmp_path / name).mkdir(parents=True)
-    for name in ("a", "deep/down/b", "a/artifacts/c"):
-        (tmp_path / name / "run.json").write_text("{}")
-
-    found = find_runs(tmp_path)
-
-    assert found == [tmp_path / "a", tmp_path / "deep" / "down" / "b"]
-    assert short_names(found, tmp_path) == ["a", "deep/down/b"]
-    assert short_names(found) == ["a", "deep/down/b"]
-    assert short_names(found[1:]) == ["b"]

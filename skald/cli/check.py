@@ -9,7 +9,7 @@ from typing import Any
 
 from skald.amounts import plural
 from skald.cli.format import path_text
-from skald.cli.paths import find_runs, resolve
+from skald.cli.paths import resolve, runs_in
 from skald.cli.report import report
 from skald.cli.shapes import to_csv, to_json
 from skald.errors import RunNotFoundError, SkaldError
@@ -31,7 +31,7 @@ def check_paths(paths: Sequence[str], *, mend: bool, form: str) -> bool:
         RunNotFoundError: a path is neither a run nor a folder with runs.
     """
     folders = [resolve(path) for path in paths] or [resolve(None)]
-    runs = list(dict.fromkeys(run for folder in folders for run in find_runs(folder)))
+    runs = runs_in(folders)
     if not runs:
         raise RunNotFoundError(f"there are no runs in {', '.join(map(path_text, folders))}")
     found, could_check = [], True

@@ -9,7 +9,7 @@ from pathlib import Path
 from skald import layout
 from skald.amounts import plural, size_text
 from skald.cli.format import path_text
-from skald.cli.paths import find_runs, resolve
+from skald.cli.paths import resolve, runs_in
 from skald.cli.report import report
 from skald.compacting import compact
 from skald.engine.compaction import Compaction
@@ -35,7 +35,7 @@ def _runs(folder: Path) -> Iterator[Path]:
     if layout.is_run(folder):
         yield folder
         return
-    found = find_runs(folder)
+    found = runs_in([folder])
     if not found:
         raise RunNotFoundError(f"there are no runs in {path_text(folder)}")
     for run in found:

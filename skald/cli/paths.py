@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from skald import layout
 from skald.errors import RunNotFoundError, SkaldError
+from skald.finding import find_runs
 from skald.record.info import read_info
 
 
@@ -30,15 +31,9 @@ def resolve(given: str | None) -> Path:
     raise _not_found(given)
 
 
-def find_runs(folder: Path) -> list[Path]:
-    """Return the runs in a folder, at every depth, in the order of their names; inside a run there are none."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        if layout.RUN_JSON in files:
-            found.append(Path(place))
-            folders.clear()
-        folders[:] = [name for name in folders if not name.startswith(layout.TEMPORARY_PREFIX)]
-    return sorted(found)
+def runs_in(folders: Iterable[Path]) -> list[Path]:
+    """Return the runs among and inside some folders."""
+    return list(dict.fromkeys(Path(found.folder) for folder in folders for found in find_runs(folder)))
 
 
 def newest_run(folder: Path) -> Path:
@@ -48,21 +43,12 @@ def newest_run(folder: Path) -> Path:
         RunNotFoundError: there is none that can be read.
     """
     started = {}
-    for run in find_runs(folder):
+    for run in runs_in([folder]):
         with contextlib.suppress(SkaldError):
             started[run] = read_info(run).started
     if not started:
         raise RunNotFoundError(f"there are no runs in {folder}")
     return max(started, key=lambda run: started[run])
-
-
-def short_names(runs: Sequence[Path], base: Path | None = None) -> list[str]:
-    """Return the runs' paths relative to `base`, or to the deepest folder common to all; with `/` on every system."""
-    if not runs:
-        return []
-    absolute = [run.resolve() for run in runs]
-    top = base.resolve() if base else Path(os.path.commonpath([run.parent for run in absolute]))
-    return [run.relative_to(top).as_posix() for run in absolute]
 
 
 def _default_folder() -> Path:

@@ -11,7 +11,6 @@ from skald.cli.choice import select
 from skald.cli.page import print_page
 from skald.cli.paths import resolve
 from skald.cli.runs import show_runs
-from skald.errors import InvalidInputError
 from skald.run import Run
 
 
@@ -20,7 +19,7 @@ def show_paths(paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[st
 
     Args:
         paths: as given on the command line; none: the default folder.
-        metrics: globs; only metrics that one of them matches are shown.
+        metrics: globs; of a run only metrics that one of them matches are shown; a table of runs has them added.
         ids: `NAME=VALUE`; only rows with these ids are shown.
         form: table, json or csv.
     """
@@ -28,9 +27,7 @@ def show_paths(paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[st
     if len(folders) == 1 and layout.is_run(folders[0]):
         _show_run(Run(folders[0]), metrics, ids, form)
         return
-    if metrics or ids:
-        raise InvalidInputError("--metric and --id choose rows of one run, got a folder or several runs")
-    show_runs(folders, form)
+    show_runs(folders, metrics=metrics, ids=ids, form=form)
 
 
 def _show_run(run: Run, metrics: Sequence[str], ids: Sequence[str], form: str) -> None:
