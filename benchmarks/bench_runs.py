@@ -69,10 +69,6 @@ def alone(benchmark: Benchmark, runs: Path) -> None:
         for _ in range(benchmark.size(5, 1))
     ]
     benchmark.report(f"last loss of {count:,} runs, a process of its own", taken, "s")
-    command = [sys.executable, "-c", "from skald.cli import main; main()", "show", str(runs)]
-    shown = [seconds(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)) for _ in taken]
-    goal = Goal(most=1.5) if count == 1000 else None
-    benchmark.report(f"skald show of {count:,} runs", shown, "s", goal=goal)
 
 
 def write_run(runs: Path, number: int, points: int) -> skald.Run:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from skald.cli.sparkline import curves, draw
+from skald.cli.sparkline import INFINITY, curves, draw
+from skald.cli.sparkline import NAN as NAN_SIGN
 from skald.summary import summarize
 
 NAN, INF = math.nan, math.inf
@@ -98,3 +99,21 @@ def test_sparklines_of_no_series_are_none() -> None:
     rows = pl.LazyFrame(schema={"metric": pl.String, "value": pl.Float64})
 
     assert curves(rows, summarize(rows, span=True), []) == []
+
+
+def test_curve_of_millions_of_rows_is_that_of_a_sample_and_hides_no_nan() -> None:
+    """Metrics that take turns are sampled alike; a single NaN, an infinity and a short series are there whole."""
+    size = 3_000_000
+    values = pl.int_range(size, eager=True).cast(pl.Float64)
+    values[size - 2], values[size // 2] = float("nan"), float("inf")
+    names = pl.Series(["a", "b"] * (size // 2))
+    short = pl.LazyFrame({"metric": ["short"] * 3, "value": [1.0, 2.0, 3.0]})
+    rows = pl.concat([pl.LazyFrame({"metric": names, "value": values}), short])
+    summary = summarize(rows, span=True)
+
+    first, second, third = curves(rows, summary, [])
+
+    assert draw(first, 4) == f"▁▃{INFINITY}{NAN_SIGN}"
+    assert draw(second, 4) == "▁▃▆█"
+    assert draw(third, 4) == "▁▄█"
+    assert first.rows.sum() < size / 2 > second.rows.sum()

@@ -8,10 +8,12 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
+from skald.engine.count import count_rows
 from skald.errors import InvalidInputError
-from skald.schema import BIN_LOW, METRIC, Id, Kind, series_ids
+from skald.run import Run
+from skald.schema import METRIC, Id, Kind, series_ids
 from skald.selection import check_ids, close_matches, has_ids, id_kinds, metric_names
-from skald.summary import summarize
+from skald.summary import read_summary, summarize
 
 _BOOLS: Final = {"true": True, "false": False, "1": True, "0": False}
 
@@ -25,22 +27,22 @@ class Selection(NamedTuple):
     total_rows: int
 
 
-def select(frame: pl.LazyFrame, metrics: Sequence[str], ids: Sequence[str]) -> Selection:
+def select(run: Run, metrics: Sequence[str], ids: Sequence[str]) -> Selection:
     """Return the rows of metrics that match a glob and have the ids, with their summary (its span included).
 
     Raises:
         InvalidInputError: no metric matches, an id does not exist, a value is not of its kind.
     """
+    frame = run.metrics
     kinds = id_kinds(frame.collect_schema())
     by = series_ids(kinds)
     where = parse_ids(ids, kinds)
-    names = _matching(metric_names(frame), metrics) if metrics else None
+    names = _matching(run.metric_names, metrics) if metrics else None
     rows = frame if names is None else frame.filter(pl.col(METRIC).is_in(names))
     rows = rows.filter(has_ids(where, kinds)) if where else rows
-    summary = summarize(rows, span=True)
-    are_all = not metrics and not ids and BIN_LOW not in kinds
-    total = int(summary["count"].sum()) if are_all else frame.select(pl.len()).collect(engine="streaming").item()
-    return Selection(rows, by, summary, total)
+    # the summary in the file tells the places of rows among all
+    summary = summarize(rows, span=True) if metrics or ids else read_summary(run.path, span=True)
+    return Selection(rows, by, summary, sum(count_rows(run.path)))
 
 
 def parse_ids(given: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, Id]:

@@ -31,7 +31,7 @@ def show_paths(paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[st
 
 
 def _show_run(run: Run, metrics: Sequence[str], ids: Sequence[str], form: str) -> None:
-    selection = select(run.metrics, metrics, ids)
+    selection = select(run, metrics, ids)
     if form == "table":
         print_page(run, selection)
         return

@@ -1,7 +1,8 @@
 """Sparklines: the course of a series in a few characters.
 
-A series is cut into buckets of neighbouring rows, all series in one pass over the rows, and each character
-is the mean of the rows that it stands for. A character whose rows hold NaN or an infinity says so instead.
+A series is cut into buckets of neighbouring rows, all series in one pass over the rows, and each character is the mean
+of the rows that it stands for; of millions of rows it is that of an even sample. A character whose rows hold NaN or an
+infinity says so instead, however many rows there are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ FEWEST_BUCKETS, MOST_BUCKETS = 80, 1000
 
 They are cut by position in the table, so a series that was logged in bursts needs more of them than characters.
 """
+
+MOST_ROWS: Final = 1_000_000
+"""Of more rows only about so many go into the means: those of ten millions would take a second."""
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 ASCII_BLOCKS: Final = "_.-~=+*#"
@@ -67,6 +71,7 @@ def curves(rows: pl.LazyFrame, summary: pl.DataFrame, by: Sequence[str]) -> list
     found = (
         rows.with_row_index(f"{_OWN}row")
         .filter(in_series(id_kinds(rows.collect_schema())))
+        .filter(_sampled(summary, buckets))
         .select(METRIC, *by, VALUE, row.cast(pl.Int64))
         .join(spans, on=[METRIC, *by], nulls_equal=True)
         .group_by(series, pl.when(count <= buckets).then(row).otherwise(cut).alias(f"{_OWN}bucket"))
@@ -80,6 +85,17 @@ def curves(rows: pl.LazyFrame, summary: pl.DataFrame, by: Sequence[str]) -> list
         .sort(series, f"{_OWN}bucket")
     )
     return _split(found, len(summary))
+
+
+def _sampled(summary: pl.DataFrame, buckets: int) -> pl.Expr:
+    """Return which rows count: of millions a sample, but all of short series, and all that are no numbers."""
+    step = summary["count"].sum() // MOST_ROWS + 1
+    if step == 1:
+        return pl.lit(value=True)
+    short = summary.filter(pl.col("count") <= buckets * step)[METRIC].unique()
+    # NOTE: not each n-th row: where metrics take turns that would be all of one and none of another
+    is_chosen = pl.col(f"{_OWN}row").hash() % step == 0
+    return is_chosen | ~pl.col(VALUE).is_finite() | pl.col(METRIC).is_in(short.implode())
 
 
 def _split(found: pl.DataFrame, series: int) -> list[Curve]:
