@@ -55,7 +55,7 @@ class Logger(Messages, ArtifactCalls):
         metrics_format: Literal["parquet", "csv"] | None = None,
         mode: Literal["new", "resume", "auto", "join", "overwrite", "disabled"] | None = None,
         errors: Errors = "raise",
-        capture: bool = True,
+        capture: Literal[True, False, "fd"] = True,
         system: bool = False,
         tags: str | Iterable[str] = (),
         notes: str = "",
@@ -72,7 +72,7 @@ class Logger(Messages, ArtifactCalls):
                 "join" writes beside other processes, "overwrite" deletes the run first, "disabled" keeps nothing.
             errors: what a call with bad input does: "raise", or "warn": it is refused, counted and warned of.
             capture: inside the context manager what is printed to stdout and stderr also goes to console.log;
-                False: nothing.
+                "fd": also what C code and child processes print (not on Windows); False: nothing.
             system: log system metrics, as `log_system()` does.
             tags: words to find the run by.
             notes: what it is about.
@@ -84,7 +84,7 @@ class Logger(Messages, ArtifactCalls):
         """
         _check_choice("errors", errors, ("raise", "warn"))
         _check_choice("system", system, (True, False))
-        _check_choice("capture", capture, (True, False))
+        _check_choice("capture", capture, (True, False, "fd") if os.name == "posix" else (True, False))
         if ids is not None and not isinstance(ids, Mapping):
             raise InvalidInputError(f"ids must be a mapping of names to values, got {type(ids).__name__}")
         constant = plain_ids(ids or {})
@@ -304,7 +304,7 @@ class Logger(Messages, ArtifactCalls):
     def __enter__(self) -> Self:
         """Return the logger; what is printed from now on is in console.log."""
         if self._capture:
-            self._session.capture.start()
+            self._session.capture.start(deep=self._capture == "fd")
         return self
 
     def __exit__(

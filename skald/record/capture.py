@@ -28,11 +28,18 @@ class Capture:
         self._transcript = Transcript(file, unfinished)
         self._started = False
 
-    def start(self) -> None:
-        """Begin; a run without a file, or one that is captured already, stays as it is."""
+    def start(self, *, deep: bool = False) -> None:
+        """Begin; a run without a file, or one that is captured already, stays as it is.
+
+        Args:
+            deep: also what C code and child processes print.
+
+        Raises:
+            OSError: there are no descriptors left, or no process can be started.
+        """
         if self._file.is_open and self._file.source is None:
+            tee(self._transcript, deep=deep)
             self._started, self._file.source = True, self
-            tee(self._transcript)
 
     def catch_up(self) -> None:
         """Write what has been printed so far."""

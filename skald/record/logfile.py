@@ -61,7 +61,7 @@ class LogFile:
         path = self._path
         if path is None:
             return
-        data = ("\n" if self._torn else "").encode() + text.encode(errors="backslashreplace")
+        data = (f"\n{text}" if self._torn else text).encode(errors="backslashreplace")
         try:
             self._write(path, data)
         except OSError as error:

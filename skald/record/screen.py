@@ -13,6 +13,7 @@ HEIGHT: Final = 100
 """How many lines can still change: what is further up has left the screen."""
 LONGEST_LINE: Final = 1 << 20
 """Characters after which a line that has no end is let go in pieces."""
+_FEW_COLORS: Final = 12
 _LONGEST_CODE: Final = 1 << 12
 _ALTERNATE: Final = frozenset({"?47", "?1047", "?1049"})
 
@@ -66,8 +67,8 @@ class Screen:
         if self._code:
             text, self._code = self._code + text, ""
         if "\x1b" in text:
-            text = self._without_cut_code(_COLOR.sub("", text))
-        if "\r\n" in text:
+            text = self._without_cut_code(_without_colors(text))
+        if "\r" in text:
             text = text.replace("\r\n", "\n")
         if "\x1b" in text or "\b" in text or "\a" in text or "\0" in text:
             for token in _TOKEN.finditer(text):
@@ -218,3 +219,13 @@ def _overlaid(texts: list[str]) -> str:
     for text in texts:
         seen = text + seen[len(text) :]
     return seen
+
+
+def _without_colors(text: str) -> str:
+    """Leave the codes of colours out: mostly a few of them, again and again, which `replace` finds quickest."""
+    for _ in range(_FEW_COLORS):
+        code = _COLOR.search(text)
+        if code is None:
+            return text
+        text = text.replace(code[0], "")
+    return _COLOR.sub("", text)

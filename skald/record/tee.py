@@ -20,29 +20,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import CodeType, FrameType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.logfile import LogFile
 from skald.record.transcript import Transcript
 
+if TYPE_CHECKING:
+    from skald.record.descriptors import Descriptors
+
 PERIOD_SECS: Final = 0.05
-BURST_WRITES: Final = 1000
-"""How often in a row the file is written at once; then as often in a second."""
+BURST_TEXTS: Final = 4000
+"""How many texts in a row are written at once, then so many in a second; `print` writes two."""
 PATIENCE_SECS: Final = 1.0
 """How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
-CALM_WRITES: Final = 50
-"""So few writes in a period are written at once again."""
+CALM_TEXTS: Final = 100
+"""When so few come in a period they are written at once again."""
 MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
+BATCH: Final = 1024
 
 MARK: Final = "skald"
 """The key of loguru's record under which a message says which file has it."""
 
 _ABSENT: Final = object()
-_USUAL: Final = 2
-"""Stdout and stderr: where there are more streams, one may stand behind another."""
 _MOST_BETWEEN: Final = 10
 _lock = threading.RLock()
+_descriptors: Descriptors | None = None
+_deep: Final[list[Transcript]] = []
+"""The transcripts that get what is written to the descriptors."""
 _tees: Final[list[Tee]] = []
 _our_code: Final[set[CodeType]] = set()
 _speaking: Final[dict[int, str]] = {}
@@ -63,13 +68,26 @@ class Tee:
         self.transcripts: list[Transcript] = []
         self.pending: list[str] = []
         self.hasty = False
-        """Whether texts are only left in the list; never where one stream may stand behind another."""
+        """Whether texts are only left in the list; never of a stream that may stand behind another."""
+        self.is_behind = False
+        """Whether it is not the one in `sys`: what is written there may come here too."""
+        self.diverted: Callable[[Any], int] | None = None
+        """What writes bytes in place of the stream's buffer."""
         self._restorers = [_replace(stream, "write", self._writer(stream.write))]
         if callable(getattr(stream, "flush", None)):
             self._restorers.append(_replace(stream, "flush", self._flusher(stream.flush)))
         if type(stream) is io.TextIOWrapper and hasattr(stream.buffer, "__dict__"):
             writer = self._bytes_writer(stream.buffer.write, stream.encoding)
             self._restorers.append(_replace(stream.buffer, "write", writer))
+
+    def divert(self, descriptors: Descriptors | None) -> None:
+        """Have bytes marked for the relay as Python's own, or no more."""
+        try:
+            self.stream.flush()
+            number = self.stream.fileno()
+        except (OSError, ValueError, AttributeError):  # closed, or without a descriptor
+            number = -1
+        self.diverted = descriptors.writer(number) if descriptors else None
 
     def restore(self) -> None:
         """Leave the stream as it was found; what others have put over it since passes everything on."""
@@ -109,7 +127,7 @@ class Tee:
         decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
 
         def write(data: Any, /) -> Any:
-            written = original(data)
+            written = (self.diverted or original)(data)
             if sys._getframe(1).f_code not in _our_code:  # else the stream writes out texts, which are taken already
                 self._take(decoder.decode(bytes(data)))
             return written
@@ -117,7 +135,7 @@ class Tee:
         return write
 
     def _take(self, text: str) -> None:
-        if not self.transcripts or (len(_tees) > _USUAL and _is_behind_another()):
+        if not self.transcripts or (self.is_behind and _is_behind_another()):
             return
         speaker = _speaker() if _speaking else None
         if speaker is not None:
@@ -125,6 +143,7 @@ class Tee:
             with _lock:
                 self._feed(str(text), besides=speaker)
             return
+        _settle(line=True)
         self.pending.append(text)
         if "\n" in text or len(self.pending) > MOST_PENDING:
             _catch_up()
@@ -133,11 +152,13 @@ class Tee:
         """Give the transcripts what is pending; return how many texts that was."""
         texts = self.pending[:]
         del self.pending[: len(texts)]
-        if set(map(type, texts)) <= {str}:
-            self._feed("".join(texts))
-        else:
-            for text in texts:
-                self._feed(str(text), besides=_origin(text))
+        for start in range(0, len(texts), BATCH):  # NOTE: at once they would be slower, by the page faults of copies
+            batch = texts[start : start + BATCH]
+            if set(map(type, batch)) <= {str}:
+                self._feed("".join(batch))
+            else:
+                for text in batch:
+                    self._feed(str(text), besides=_origin(text))
         return len(texts)
 
     def _feed(self, text: str, *, besides: str | None = None) -> None:
@@ -150,19 +171,19 @@ class _Pace:
     """How often the file is written: at once, or by a thread while much is printed."""
 
     def __init__(self) -> None:
-        self._left = float(BURST_WRITES)
+        self._left = float(BURST_TEXTS)
         self._refilled = time.monotonic()
         self._thread: threading.Thread | None = None
         self._stopped = threading.Event()
         self.draining = 0
         """The thread that is at it."""
 
-    def spend(self) -> None:
-        """Count a write; after too many start the thread."""
+    def spend(self, texts: int) -> None:
+        """Count texts that were written at once; after too many start the thread."""
         now = time.monotonic()
-        self._left = min(BURST_WRITES, self._left + (now - self._refilled) * BURST_WRITES) - 1
+        self._left = min(BURST_TEXTS, self._left + (now - self._refilled) * BURST_TEXTS) - texts
         self._refilled = now
-        if self._left < 0 and self._thread is None and len(_tees) <= _USUAL:
+        if self._left < 0 and self._thread is None:
             thread = threading.Thread(target=self._follow, name="skald-console", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter is ending, or there are no more threads
                 thread.start()
@@ -172,7 +193,7 @@ class _Pace:
     def _follow(self) -> None:
         while not self._stopped.wait(PERIOD_SECS):
             with _lock:
-                if _drain() <= CALM_WRITES:
+                if _drain() <= CALM_TEXTS:
                     break
         with _lock:
             _set_hasty(hasty=False)
@@ -190,10 +211,26 @@ class _Pace:
 _pace = _Pace()
 
 
-def tee(transcript: Transcript) -> None:
-    """Have a transcript get what is written to stdout and stderr from now on."""
-    global _pace  # noqa: PLW0603 a thread of its own for each time that there is something to follow
+def tee(transcript: Transcript, *, deep: bool = False) -> None:
+    """Have a transcript get what is written to stdout and stderr from now on.
+
+    Args:
+        transcript: gets it.
+        deep: also what is written to the descriptors below, by C code and child processes.
+
+    Raises:
+        OSError: there are no descriptors left, or no process can be started.
+    """
+    global _pace, _descriptors  # noqa: PLW0603 the process has one of each
+    _settle()
     with _lock:
+        if deep and _descriptors is None:
+            from skald.record.descriptors import Descriptors
+
+            _flush()
+            _descriptors = Descriptors(_feed_descriptor)
+        if deep:
+            _deep.append(transcript)
         if not _tees:
             _pace = _Pace()
         _drain()
@@ -201,12 +238,22 @@ def tee(transcript: Transcript) -> None:
         for name in ("stdout", "stderr"):
             for stream in _streams(name):
                 _tee_of(stream, name).transcripts.append(transcript)
+        for each in _tees:
+            each.is_behind = each.stream is not getattr(sys, each.name)
+        if deep and len(_deep) == 1:
+            for each in _tees:
+                each.divert(_descriptors)
 
 
 def untee(transcript: Transcript) -> None:
     """Write what is pending; streams that nobody listens to any more are left as they were found."""
+    _settle()
+    if _deep == [transcript]:
+        _end_descriptors()
     with _lock:
         _drain()
+        if transcript in _deep:
+            _deep.remove(transcript)
         for each in list(_tees):
             if transcript in each.transcripts:
                 each.transcripts.remove(transcript)
@@ -221,6 +268,7 @@ def untee(transcript: Transcript) -> None:
 
 def finish(transcript: Transcript, *, for_good: bool = False) -> None:
     """Write all that a transcript has, also lines that are not finished; for good: and use no other file."""
+    _settle()
     with _lock:
         _drain()
         if for_good:
@@ -231,6 +279,7 @@ def finish(transcript: Transcript, *, for_good: bool = False) -> None:
 
 def catch_up() -> None:
     """Write what has been printed so far, all lines that are finished."""
+    _settle(line=True)
     with _lock:
         if _pace.draining != threading.get_ident():
             _drain()
@@ -262,8 +311,7 @@ def _catch_up() -> None:
     with _lock:
         if _pace.draining == threading.get_ident():  # a signal handler prints, or the word that the disk is full
             return
-        _drain()
-        _pace.spend()
+        _pace.spend(_drain())
 
 
 def _drain() -> int:
@@ -280,13 +328,44 @@ def _drain() -> int:
     return texts
 
 
+def _feed_descriptor(name: str, text: str) -> None:
+    """Print what was written to a descriptor; called by the thread that follows the relay."""
+    with _lock:
+        for transcript in _deep:
+            transcript.feed(name, text)
+            transcript.show()
+
+
+def _settle(*, line: bool = False) -> None:
+    if _descriptors is not None:
+        _descriptors.settle(line=line)
+
+
+def _flush() -> None:
+    """Let the streams write out what they hold, before their descriptors lead elsewhere."""
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
+            stream.flush()  # type: ignore[union-attr]
+
+
+def _end_descriptors() -> None:
+    """Put the descriptors back; the lock is free, as the thread that is waited for needs it."""
+    global _descriptors
+    ended, _descriptors = _descriptors, None
+    _flush()
+    for each in _tees:
+        each.divert(None)
+    if ended is not None:
+        ended.stop()
+
+
 def _transcripts() -> list[Transcript]:
     return list(dict.fromkeys(transcript for each in _tees for transcript in each.transcripts))
 
 
 def _set_hasty(*, hasty: bool) -> None:
     for each in _tees:
-        each.hasty = hasty
+        each.hasty = hasty and not each.is_behind
 
 
 def _streams(name: str) -> list[Any]:
@@ -300,6 +379,8 @@ def _tee_of(stream: Any, name: str) -> Tee:
         if each.stream is stream:
             return each
     _tees.append(Tee(stream, name))
+    if _descriptors is not None:
+        _tees[-1].divert(_descriptors)
     return _tees[-1]
 
 

@@ -1,0 +1,105 @@
+"""What does printing cost when it is captured, against plain redirection to a file?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Literal
+
+from measure import Goal, alternate, begin, folder, fresh
+from tqdm import tqdm
+
+import skald
+
+SMALL, LONG = "epoch 3 loss 0.2513", "x" * 500
+COLORED = "\x1b[32mINFO\x1b[0m epoch 3 loss 0.2513"
+CHILD = "a line of a child"
+
+
+def main() -> None:
+    """Print the same in turns, captured and not, in a process whose output goes into a file."""
+    benchmark = begin(__doc__)
+    os.environ.pop("PYTHONUNBUFFERED", None)
+    lines, rounds = benchmark.size(1_000_000, 3000), benchmark.size(11, 2)
+    with folder() as runs:
+        for name, (ours, theirs) in fresh(compare, runs, lines, rounds).items():
+            goal = None if CHILD in name else Goal(of="ratio", most=2)
+            benchmark.report(f"{name}, captured", ours, "µs a line", against=theirs, goal=goal)
+            benchmark.report(f"{name}, to a file only", theirs, "µs a line")
+
+
+def compare(runs: Path, lines: int, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+    """Return, for each way to print, the µs a line of each round, with a run around it and without."""
+    output = os.open(runs / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    programs: dict[str, tuple[Callable[[int], None], int, Literal[True, "fd"]]] = {
+        f"print of {len(SMALL)} characters": (partial(print_lines, SMALL), lines, True),
+        f"print of {len(LONG)} characters": (partial(print_lines, LONG), lines // 2, True),
+        "print in colours": (partial(print_lines, COLORED), lines, True),
+        "print with flush": (print_flushed, lines // 10, True),
+        "print over the same line": (print_bar, lines, True),
+        "a step of tqdm": (run_bar, lines * 4, True),
+        f'print of {len(SMALL)} characters, capture="fd"': (partial(print_lines, SMALL), lines, "fd"),
+        f'{CHILD}, capture="fd"': (run_child, lines, "fd"),
+    }
+    names = (f"run{number}" for number in count())
+
+    def captured(program: Callable[[int], None], size: int, capture: Literal[True, "fd"]) -> None:
+        with skald.Logger(next(names), runs, capture=capture):
+            program(size)
+        sys.stdout.flush()
+
+    def plain(program: Callable[[int], None], size: int) -> None:
+        program(size)
+        sys.stdout.flush()
+
+    found = {}
+    for name, (program, size, capture) in programs.items():
+        taken = alternate(
+            {"captured": partial(captured, program, size, capture), "plain": partial(plain, program, size)},
+            rounds=rounds,
+        )
+        found[name] = tuple([second / size * 1e6 for second in taken[which]] for which in ("captured", "plain"))
+    return found  # type: ignore[return-value]
+
+
+def print_lines(text: str, lines: int) -> None:
+    """Print a line again and again."""
+    for _ in range(lines):
+        print(text)
+
+
+def print_flushed(lines: int) -> None:
+    """Print as a careful program does."""
+    for _ in range(lines):
+        print(SMALL, flush=True)
+
+
+def print_bar(lines: int) -> None:
+    """Print over the same line."""
+    for number in range(lines):
+        print(number, end="\r")
+
+
+def run_bar(steps: int) -> None:
+    """Go through a loop with a bar; its own lock would be one between processes, and outlive this one."""
+    tqdm.set_lock(threading.RLock())
+    for _ in tqdm(range(steps)):
+        pass
+
+
+def run_child(lines: int) -> None:
+    """Have a child process print."""
+    program = f"for _ in range({lines}): print({SMALL!r})"
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+if __name__ == "__main__":
+    main()

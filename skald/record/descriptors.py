@@ -1,0 +1,283 @@
+"""Capture at the level of file descriptors: what C code and child processes print.
+
+Descriptors 1 and 2 lead to a relay (see its module), by a pipe, or by a terminal of its own where they were one, so
+that programs see a terminal where there was one. Python's own streams mark what they write, as the tees have it
+already: what Python prints is in the log as without this, also after a SIGKILL.
+
+Invariant: once it has stopped, the descriptors are what they were, and all that was written has been passed on.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import fcntl
+import mmap
+import os
+import pty
+import select
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+import tty
+from collections.abc import Callable
+from typing import Any, Final
+
+from skald.record import relay
+from skald.record.relay import END, HEADER, OTHER, OWN
+
+CLOSE_SECS: Final = 10.0
+"""How long to wait at the end for a terminal that takes nothing."""
+START_SECS: Final = 10.0
+SETTLE_SECS: Final = 0.5
+"""How long the beginning and the end of a block wait for what children have printed before."""
+LINE_SECS: Final = 0.005
+"""How long a line of Python waits for it; beside a child that prints all the time one in twenty does."""
+REAP_SECS: Final = 0.2
+POLL_SECS: Final = 0.0005
+_CHUNK: Final = 1 << 16
+_FIRST_FREE: Final = 3
+_relays: Final[list[subprocess.Popen[bytes]]] = []
+"""Those that have outlived their run, as a child of it did."""
+_FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
+"""What goes into a pipe in one piece."""
+
+
+Feed = Callable[[str, str], None]
+
+
+class _Channel:
+    """A way to one target; stdout and stderr share it where they had the same."""
+
+    def __init__(self, descriptors: list[int]) -> None:
+        self.descriptors = descriptors
+        self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else _pipe()
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.is_open = False
+
+    def redirect(self) -> None:
+        """Lead the descriptors to the relay."""
+        for descriptor in self.descriptors:
+            os.dup2(self.write, descriptor)
+        self.is_open = True
+
+    def restore(self) -> None:
+        """Lead them where they led before."""
+        if self.is_open:
+            self.is_open = False
+            for descriptor in self.descriptors:
+                os.dup2(self.saved, descriptor)
+
+    def rescue(self) -> None:
+        """Pass on what a relay that was killed has left."""
+        while _has_bytes(self.source):
+            _write(self.saved, relay.MARK.sub(b"", os.read(self.source, _CHUNK)))
+
+    def has_bytes(self) -> bool:
+        """Tell whether something waits for the relay."""
+        return self.is_open and _has_bytes(self.source)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.restore()
+        for number in (self.saved, self.source, self.write):
+            os.close(number)
+
+
+class Descriptors:
+    """Descriptors 1 and 2, led to a relay."""
+
+    def __init__(self, feed: Feed) -> None:
+        """Redirect them.
+
+        Args:
+            feed: gets the name of a stream, and what C code or a child printed there, from a thread.
+
+        Raises:
+            OSError: there are no descriptors left, or no process can be started.
+        """
+        self._feed = feed
+        self._pid = os.getpid()
+        self._busy = self._stopping = False
+        self._channels = _channels()
+        self._back, self._in_hand, self._process = _start_relay(self._channels)
+        for channel in self._channels:
+            channel.redirect()
+        self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
+        self._thread.start()
+        self._settle_again = 0.0
+        self._wait(lambda: self._in_hand[0] != 0, START_SECS)  # until the relay runs
+
+    def writer(self, descriptor: int) -> Callable[[Any], int] | None:
+        """Return what writes to a descriptor and needs no copy; None for one that is not redirected."""
+        channel = next((channel for channel in self._channels if descriptor in channel.descriptors), None)
+        if channel is None:
+            return None
+
+        def write(data: Any) -> int:
+            view = memoryview(data).cast("B")
+            for start in range(0, len(view), _FRAME_BYTES):
+                piece = bytes(view[start : start + _FRAME_BYTES])
+                try:
+                    _write(descriptor, b"".join((OWN, piece, OTHER)) if channel.is_open else piece)
+                except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
+                    self._wait(lambda: channel.is_open, CLOSE_SECS)
+                    _write(descriptor, piece)
+            return len(view)
+
+        return write
+
+    def settle(self, *, line: bool = False) -> None:
+        """Wait a moment until what was written has been read, so that lines stand in their order.
+
+        Args:
+            line: it is for one line of many.
+        """
+        if os.getpid() != self._pid or threading.current_thread() is self._thread:
+            return
+        if line and time.monotonic() < self._settle_again:
+            return
+        if not self._wait(self._has_more, LINE_SECS if line else SETTLE_SECS):
+            self._settle_again = time.monotonic() + 20 * LINE_SECS
+
+    def stop(self) -> None:
+        """Put the descriptors back, and wait until all is passed on; of a child that writes on, that goes on."""
+        if os.getpid() != self._pid:  # a forked child, whose parent has the relay
+            return
+        self._stopping = True
+        for channel in self._channels:
+            channel.restore()
+            with contextlib.suppress(OSError):  # the relay is gone
+                os.write(channel.write, END)
+        self._thread.join(CLOSE_SECS)
+        if not self._thread.is_alive():  # else the terminal takes nothing, and the relay goes on without us
+            os.close(self._back)
+        for channel in self._channels:
+            channel.close()
+        _reap(self._process)
+
+    def _has_more(self) -> bool:
+        """Tell whether something is under way: looked for in the order in which it goes, so that none slips by."""
+        waits = any(channel.has_bytes() for channel in self._channels) or self._in_hand[0]
+        return bool(waits or _has_bytes(self._back) or self._busy)
+
+    def _wait(self, condition: Callable[[], bool], timeout_secs: float) -> bool:
+        """Wait as long as a condition holds and there is a relay; return whether it is over in time."""
+        deadline = time.monotonic() + timeout_secs
+        while (holds := condition() and self._thread.is_alive()) and time.monotonic() < deadline:
+            time.sleep(POLL_SECS)
+        return not holds
+
+    def _follow(self) -> None:
+        """Feed what the relay sends back, until it ends; then what is printed goes where it went before."""
+        received = b""
+        while True:
+            select.select([self._back], [], [])
+            self._busy = True  # NOTE: before the read, so that bytes are in the pipe or here for those who wait
+            data = os.read(self._back, _CHUNK)
+            received = self._feed_frames(received + data)
+            self._busy = False
+            if not data:
+                break
+        for channel in self._channels if not self._stopping else ():  # the relay was killed
+            channel.restore()
+            channel.rescue()
+
+    def _feed_frames(self, data: bytes) -> bytes:
+        """Feed whole frames; return the rest."""
+        start = 0
+        while len(data) - start >= HEADER.size:
+            number, size = HEADER.unpack_from(data, start)
+            end = start + HEADER.size + size
+            if end > len(data):
+                break
+            channel = self._channels[number]
+            if not size:
+                channel.restore()  # its target has gone, which the next who writes is told
+            self._feed(f"descriptor {channel.descriptors[0]}", channel.decoder.decode(data[start + HEADER.size : end]))
+            start = end
+        return data[start:]
+
+
+def _channels() -> list[_Channel]:
+    """Make a way for each target that descriptors 1 and 2 have; one that is closed has none."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for descriptor, stream in ((1, sys.__stdout__), (2, sys.__stderr__)):
+        if stream is None:  # NOTE: it was closed when Python started: its number may be any file's now
+            continue
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            found.setdefault((status.st_dev, status.st_ino, status.st_rdev), []).append(descriptor)
+    return [_Channel(descriptors) for descriptors in found.values()]
+
+
+def _terminal_like(terminal: int) -> tuple[int, int]:
+    """Return the ends of a terminal of the same size; the one behind it turns line ends into what it needs."""
+    source, write = map(_high, pty.openpty())
+    tty.setraw(write)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(write, termios.TIOCSWINSZ, fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8)))
+    return source, write
+
+
+def _pipe() -> tuple[int, int]:
+    source, write = os.pipe()
+    return _high(source), _high(write)
+
+
+def _high(descriptor: int) -> int:
+    """Return a descriptor that is none of the first three, which the relay has for itself."""
+    if descriptor >= _FIRST_FREE:
+        return descriptor
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    os.close(descriptor)
+    return moved
+
+
+def _start_relay(channels: list[_Channel]) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:
+    """Start the program; return where copies come from, and what tells whether it has something in hand."""
+    back, copies = _pipe()
+    pairs = [f"{channel.source},{channel.saved}" for channel in channels]
+    with tempfile.TemporaryFile() as state:
+        state.truncate(1)
+        shared = [copies, _high(os.dup(state.fileno()))]
+        in_hand = mmap.mmap(state.fileno(), 1)
+    in_hand[0] = 1
+    passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
+    command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), *pairs]
+    nowhere = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(command, pass_fds=passed, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+    except OSError:
+        os.close(back)
+        for channel in channels:
+            channel.close()
+        raise
+    finally:
+        for number in shared:
+            os.close(number)
+    return back, in_hand, process
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Take note of the relay's end; where a child writes on it lives on, until that child ends."""
+    _relays.append(process)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(REAP_SECS)
+    _relays[:] = [each for each in _relays if each.poll() is None]
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _has_bytes(descriptor: int) -> bool:
+    try:
+        return any(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
+    except OSError:  # the relay has just ended
+        return False

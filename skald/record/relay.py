@@ -1,0 +1,169 @@
+"""The relay of `capture="fd"`: a program that passes a process's output on to where it went before, and a copy back.
+
+A process of its own, because a thread would not do: C code that holds Python's lock and fills the pipe would wait for
+ever for a thread that needs that lock; and what was written before a SIGKILL, or is written by a child that outlives
+the run, must still reach the terminal. It is run by its path, imports nothing of Skald, and ends with the last writer.
+
+Arguments: a descriptor to send copies to, one of a file whose first byte is 1 while the relay has something in hand
+that it has not sent, then `SOURCE,TARGET` for each channel. A copy is sent as a frame: the
+number of the channel and of its bytes (two unsigned ints), then the bytes. Copies wait in memory while nobody reads.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import re
+import select
+import signal
+import struct
+import sys
+import termios
+from typing import Final
+
+HEADER: Final = struct.Struct("=II")
+OWN: Final = b"\x1b_Skald+\x1b\\"
+"""Begins what needs no copy: what Python prints is in the log already."""
+OTHER: Final = b"\x1b_Skald-\x1b\\"
+"""Ends it."""
+END: Final = b"\x1b_Skald.\x1b\\"
+"""No more copies are wanted: once all channels said so and everything is passed on, the copies end."""
+
+MARK: Final = re.compile(rb"(\x1b_Skald[+.-]\x1b\\)")
+_CHUNK: Final = 1 << 16
+
+
+class Channel:
+    """A descriptor that is read, and the one that gets what is read."""
+
+    def __init__(self, number: int, source: int, target: int) -> None:
+        self.number, self.source, self.target = number, source, target
+        self._rest = b""
+        self._own = False
+        self.ended = False
+        self._is_terminal = os.isatty(source)
+
+    def read(self) -> tuple[bytes, bytes] | None:
+        """Return what is to be shown, and what of it is to be copied; None at the end."""
+        try:
+            data = os.read(self.source, _CHUNK)
+        except OSError:  # so a terminal says that its last writer is gone
+            data = b""
+        if not data:
+            return None
+        data, self._rest = _cut(self._rest + data)
+        shown, copied = [], []
+        for part in MARK.split(data):
+            if part in (OWN, OTHER):
+                self._own = part == OWN
+            elif part == END:
+                self.ended = True
+            else:
+                shown.append(part)
+                if not self._own and not self.ended:
+                    copied.append(part)
+        return b"".join(shown), b"".join(copied)
+
+    def show(self, data: bytes) -> bool:
+        """Pass something on; return whether anybody is there."""
+        if self._is_terminal:
+            self._take_size()
+        try:
+            while data:
+                data = data[os.write(self.target, data) :]
+        except BlockingIOError:
+            select.select([], [self.target], [])
+            return self.show(data)
+        except OSError:
+            return False
+        return True
+
+    def _take_size(self) -> None:
+        """Give a terminal the size of the one behind it."""
+        size = bytes(8)
+        try:
+            size = fcntl.ioctl(self.target, termios.TIOCGWINSZ, size)
+            if size != fcntl.ioctl(self.source, termios.TIOCGWINSZ, size):
+                fcntl.ioctl(self.source, termios.TIOCSWINSZ, size)
+        except OSError:  # the terminal is gone, which its next write tells
+            return
+
+
+class Copies:
+    """The way back, which never makes a writer wait."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor: int | None = descriptor
+        self.waiting = bytearray()
+
+    def add(self, number: int, data: bytes) -> None:
+        """Have a copy sent; an empty one says that the channel has ended."""
+        if self.descriptor is not None:
+            self.waiting += HEADER.pack(number, len(data)) + data
+
+    def send(self) -> None:
+        """Send what the reader has room for."""
+        try:
+            while self.waiting and self.descriptor is not None:
+                del self.waiting[: os.write(self.descriptor, self.waiting[:_CHUNK])]
+        except BlockingIOError:
+            return
+        except OSError:  # the process is gone
+            self.close()
+
+    def close(self) -> None:
+        """Send no more."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+        self.descriptor = None
+        self.waiting.clear()
+
+
+def relay(copies: Copies, channels: list[Channel], in_hand: mmap.mmap | bytearray) -> None:
+    """Pass on until the last writer is gone."""
+    in_hand[0] = 0
+    open_channels = {channel.source: channel for channel in channels}
+    while open_channels or copies.waiting:
+        wanted = [copies.descriptor] if copies.waiting and copies.descriptor is not None else []
+        for source in select.select(list(open_channels), wanted, [])[0]:
+            channel = open_channels[source]
+            in_hand[0] = 1
+            read = channel.read()
+            if read is not None and read[1]:
+                copies.add(channel.number, read[1])
+                copies.send()
+            in_hand[0] = bool(copies.waiting)
+            if read is None or not channel.show(read[0]):
+                channel.ended = True
+                copies.add(channel.number, b"")
+                del open_channels[source]
+                os.close(source)  # whoever writes on is told, as by the target
+        copies.send()
+        in_hand[0] = bool(copies.waiting)
+        if all(channel.ended for channel in channels) and not copies.waiting:
+            copies.close()
+
+
+def _cut(data: bytes) -> tuple[bytes, bytes]:
+    """Split off what may be the beginning of a mark."""
+    start = data.rfind(b"\x1b", max(0, len(data) - len(OWN) + 1))
+    for place in (start, data.rfind(b"\x1b", max(0, len(data) - len(OWN) + 1), max(start, 0))):
+        rest = data[place:] if place >= 0 else b""
+        if rest and any(mark.startswith(rest) for mark in (OWN, OTHER, END)) and len(rest) > 1:
+            return data[:place], rest
+    return data, b""
+
+
+def main() -> None:
+    """Run as a program. Signals that mean the process whose output it is are not for the relay."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGPIPE"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    back, state, *pairs = sys.argv[1:]
+    channels = [Channel(number, *map(int, pair.split(","))) for number, pair in enumerate(pairs)]
+    relay(Copies(int(back)), channels, mmap.mmap(int(state), 1))
+
+
+if __name__ == "__main__":
+    main()

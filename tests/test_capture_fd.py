@@ -1,0 +1,356 @@
+"""`capture="fd"`: what C code and child processes print is in console.log too, and the terminal stays as it was."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+import skald
+from skald.record import relay
+
+START = """
+import ctypes, os, psutil, signal, subprocess, sys, threading, time
+import skald
+libc = ctypes.CDLL(None)
+def sh(command):
+    subprocess.run(["sh", "-c", command], check=True)
+"""
+
+
+def command_of(program: str) -> list[str]:
+    """Return how a program is run."""
+    return [sys.executable, "-c", START + textwrap.dedent(program)]
+
+
+def run_program(folder: Path, program: str, *, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run a program that opens `skald.Logger("run", capture="fd")`, its output in pipes."""
+    result = subprocess.run(
+        command_of(program), cwd=folder, capture_output=True, text=True, check=False, timeout=60
+    )  # fmt: skip
+    assert result.returncode == code, result.stderr
+    return result
+
+
+def run_in_terminal(folder: Path, program: str) -> str:
+    """Run a program in a terminal of 33 columns, and return what that shows."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 33, 0, 0))
+    process = subprocess.Popen(command_of(program), cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    shown = b""
+    while data := _read(ours):
+        shown += data
+    os.close(ours)
+    assert process.wait(60) == 0, shown
+    return shown.decode()
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 1 << 16)
+    except OSError:  # the last writer is gone
+        return b""
+
+
+def lines_of(folder: Path) -> list[str]:
+    """Return the lines of console.log, without the times of messages."""
+    text = (folder / "runs" / "run" / "console.log").read_text(encoding="utf-8")
+    return [re.sub(r"^[\d-]+ [\d:.]+ \| ", "", line) for line in text.splitlines()]
+
+
+def test_output_of_c_code_and_children_is_in_the_log_in_its_order(tmp_path: Path) -> None:
+    """Beside what Python prints and Skald's messages, each once; and all of it where it went before."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd", ids={"epoch": 1}) as logger:
+            print("python 1")
+            sh("echo child; echo child error >&2")
+            print("python 2")
+            libc.puts(b"from C")
+            libc.fflush(None)
+            print("python 3")
+            os.write(1, b"raw\\n")
+            logger.info("message")
+            os.write(2, b"raw error\\n")
+            sys.stdout.buffer.write(b"bytes\\n")
+        sh("echo outside")
+        print("outside")
+        """,
+    )
+
+    expected = ["python 1", "child", "child error", "python 2", "from C", "python 3", "raw", "raw error", "bytes"]
+    lines = lines_of(tmp_path)
+    assert lines.pop(7) == "INFO | epoch=1 | message"
+    assert sorted(lines[1:3]) == ["child", "child error"]
+    assert [lines[0], *sorted(lines[1:3]), *lines[3:]] == expected
+    shown = [line for line in expected if "error" not in line]
+    assert sorted(result.stdout.splitlines()) == sorted([*shown, "outside", "outside"])
+    errors = [line for line in result.stderr.splitlines() if "message" not in line]
+    assert errors == ["child error", "raw error"]
+    assert "\x1b" not in result.stdout + result.stderr
+
+
+def test_capture_without_descriptors_leaves_children_alone(tmp_path: Path) -> None:
+    """`capture=True` is about Python's streams."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run"):
+            sh("echo child")
+            print("python")
+        """,
+    )
+
+    assert lines_of(tmp_path) == ["python"]
+    assert sorted(result.stdout.split()) == ["child", "python"]
+
+
+def test_terminal_is_one_for_the_program_and_its_children(tmp_path: Path) -> None:
+    """`isatty`, its size, and line ends are as before; without a terminal there is none inside either."""
+    program = """
+        def look():
+            print(sys.stdout.isatty(), os.isatty(2), os.get_terminal_size().columns if os.isatty(1) else 0, flush=True)
+            sh("test -t 1 && echo tty || echo none")
+        look()
+        with skald.Logger("run", capture="fd"):
+            look()
+        look()
+        """
+
+    (tmp_path / "a").mkdir()
+    shown = run_in_terminal(tmp_path / "a", program)
+    piped = run_program(tmp_path, program)
+
+    assert shown == "True True 33\r\ntty\r\n" * 3
+    assert piped.stdout == "False False 0\nnone\n" * 3
+    assert lines_of(tmp_path / "a") == ["True True 33", "tty"]
+    assert lines_of(tmp_path) == ["False False 0", "none"]
+
+
+def test_descriptors_and_streams_are_left_as_they_were_found(tmp_path: Path) -> None:
+    """The same files behind 1 and 2, no descriptor, thread or process more, and streams with methods of their own."""
+    result = run_program(
+        tmp_path,
+        """
+        def look():
+            files = [os.fstat(number)[:3] for number in (0, 1, 2)]
+            return files, sorted(os.listdir("/proc/self/fd")), threading.active_count()
+        before = look()
+        for number in range(3):
+            with skald.Logger(f"run{number}", capture="fd"):
+                sh("echo child")
+        assert look() == before, (look(), before)
+        assert not {"write", "flush"} & vars(sys.stdout).keys()
+        try:
+            os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            print("no child")
+        """,
+    )
+
+    assert result.stdout.splitlines() == ["child"] * 3 + ["no child"]
+
+
+def test_child_that_outlives_the_run_does_not_hang_it(tmp_path: Path) -> None:
+    """The block ends at once; what the child prints then still reaches where it went, and no log."""
+    result = run_program(
+        tmp_path,
+        """
+        read, write = os.pipe()
+        with skald.Logger("run", capture="fd"):
+            child = subprocess.Popen(["sh", "-c", f"echo first; read line <&{read}; echo late"], pass_fds=[read])
+            print("block")
+        print("ended", child.poll(), flush=True)
+        os.write(write, b"go\\n")
+        """,
+    )
+
+    assert sorted(lines_of(tmp_path)) == ["block", "first"]
+    assert result.stdout.splitlines()[-2:] == ["ended None", "late"]
+
+
+def test_killed_process_loses_nothing_in_the_terminal(tmp_path: Path) -> None:
+    """The relay passes on what was written; what Python printed is in the log, as it is without descriptors."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            for number in range(100):
+                print("python", number, flush=True)
+                os.write(1, b"raw\\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        code=-signal.SIGKILL,
+    )
+
+    assert [line for line in lines_of(tmp_path) if line != "raw"] == [f"python {number}" for number in range(100)]
+    assert result.stdout.splitlines() == [line for n in range(100) for line in (f"python {n}", "raw")]
+
+
+def test_c_code_that_holds_the_lock_of_python_is_not_held_up(tmp_path: Path) -> None:
+    """More than a pipe takes is written with no other thread able to run, and all of it is in the log."""
+    run_program(
+        tmp_path,
+        """
+        holding = ctypes.PyDLL(None)
+        with skald.Logger("run", capture="fd"):
+            for _ in range(3000):
+                holding.write(1, b"x" * 99 + b"\\n", 100)
+        """,
+    )
+
+    assert lines_of(tmp_path) == ["x" * 99] * 3000
+
+
+def test_forked_child_is_in_the_log(tmp_path: Path) -> None:
+    """What it prints and what its own children print, once; its end leaves the parent's capture alone."""
+    result = run_program(
+        tmp_path,
+        """
+        logger = skald.Logger("run", capture="fd")
+        with logger:
+            print("half", end="")
+            sys.stdout.flush()
+            pid = os.fork()
+            if pid == 0:
+                print("child")
+                sh("echo grandchild")
+                logger.close()
+                sys.stdout.flush()
+                os._exit(0)
+            os.waitpid(pid, 0)
+            print(" and half")
+            os.write(1, b"parent\\n")
+        """,
+    )
+
+    assert sorted(lines_of(tmp_path)) == ["child", "grandchild", "half and half", "parent"]
+    assert result.stdout.count("child") == 2
+
+
+def test_nested_runs_share_the_descriptors(tmp_path: Path) -> None:
+    """Each has what was printed inside its block, in whichever order they end."""
+    run_program(
+        tmp_path,
+        """
+        outer, inner = (skald.Logger(name, capture="fd") for name in ("run", "inner"))
+        with outer:
+            sh("echo 1")
+            inner.__enter__()
+            sh("echo 2")
+            outer.close()
+            sh("echo 3")
+        inner.close()
+        sh("echo 4")
+        """,
+    )
+
+    assert lines_of(tmp_path) == ["1", "2"]
+    assert skald.Run(tmp_path / "runs" / "inner").console == "2\n3\n"
+
+
+def test_relay_that_is_killed_takes_nothing_down(tmp_path: Path) -> None:
+    """What is printed goes where it went before, from then on with no copy of what children print."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd") as logger:
+            print("before", flush=True)
+            sh("echo child")
+            logger.info("message")
+            (relay,) = psutil.Process().children()
+            relay.kill()
+            print("after", flush=True)
+            sh("echo child after")
+        print("outside")
+        """,
+    )
+
+    assert lines_of(tmp_path)[:2] == ["before", "child"]
+    assert lines_of(tmp_path)[2:] == ["INFO | message", "after"]
+    assert result.stdout.splitlines() == ["before", "child", "after", "child after", "outside"]
+
+
+def test_reader_that_goes_away_is_told_as_ever(tmp_path: Path) -> None:
+    """`python train.py | head`: the program gets BrokenPipeError where it did before, and does not hang."""
+    program = """
+        try:
+            with skald.Logger("run", capture="fd"):
+                while True:
+                    print("x" * 1000, flush=True)
+        except BrokenPipeError:
+            os._exit(7)
+        """
+    process = subprocess.Popen(command_of(program), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert process.wait(60) == 7
+
+
+def test_closed_descriptor_is_left_out(tmp_path: Path) -> None:
+    """A daemon without stdout still has its stderr captured."""
+    program = """
+        with skald.Logger("run", capture="fd"):
+            sh("echo error >&2")
+        """
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *command_of(program)]
+
+    result = subprocess.run(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+
+    assert (result.returncode, result.stderr) == (0, "error\n")
+    assert lines_of(tmp_path) == ["error"]
+
+
+def test_progress_of_a_child_leaves_its_final_state(tmp_path: Path) -> None:
+    """A bar that a child draws is one line, and Python's lines stand beside it."""
+    run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            sh(r"for i in 1 2 3 4; do printf '\\r%s0%%' $i; done; echo")
+            print("python")
+        """,
+    )
+
+    assert lines_of(tmp_path) == ["40%", "python"]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_relay_passes_everything_on_in_any_pieces(size: int) -> None:
+    """Marks may be cut anywhere; what is not one of them, other codes too, stays as it is."""
+    text = b"a\x1b[31m" + relay.OWN + b"own\x1b_other\x1b\\" + relay.OTHER + b"b\x1b" + relay.END + b"after\x1b"
+    (source, feed), (shown, target), (back, copies) = os.pipe(), os.pipe(), os.pipe()
+    thread = threading.Thread(
+        target=relay.relay, args=(relay.Copies(copies), [relay.Channel(0, source, target)], bytearray(1))
+    )
+    thread.start()
+    for start in range(0, len(text), size):
+        os.write(feed, text[start : start + size])
+    os.close(feed)
+    thread.join(30)
+    os.close(target)
+
+    copied, frames = os.read(back, 1 << 16), b""
+    while copied:
+        _, length = relay.HEADER.unpack_from(copied)
+        frames += copied[relay.HEADER.size : relay.HEADER.size + length]
+        copied = copied[relay.HEADER.size + length :]
+    assert os.read(shown, 1 << 16) == b"a\x1b[31mown\x1b_other\x1b\\b\x1bafter\x1b"
+    assert frames == b"a\x1b[31mb\x1b"
+    for descriptor in (shown, back):
+        os.close(descriptor)
