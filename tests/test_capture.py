@@ -24,6 +24,8 @@ import pytest
 import skald
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
+LAST_WORD = re.compile(rf"{STAMP} \| SUCCESS \| skald: run .*\n")
+"""What each run says when it ends."""
 
 
 class Found:
@@ -36,7 +38,7 @@ class Found:
     @property
     def lines(self) -> list[str]:
         """The lines of console.log itself, without times."""
-        text = (self.run.path / "console.log").read_text(encoding="utf-8")
+        text = log_of(self.run.path)
         return [re.sub(rf"^{STAMP} \| ", "", line) for line in text.splitlines()]
 
 
@@ -112,8 +114,13 @@ def text_of(stream: io.TextIOWrapper) -> str:
 
 
 def log_of(run: Path) -> str:
-    """Return console.log."""
-    return (run / "console.log").read_text(encoding="utf-8")
+    """Return console.log, but for the last word of each session."""
+    return LAST_WORD.sub("", (run / "console.log").read_text(encoding="utf-8"))
+
+
+def console_of(run: skald.Run) -> str:
+    """Return the console, but for the last word of each session."""
+    return LAST_WORD.sub("", run.console)
 
 
 @on_plain_streams
@@ -157,7 +164,7 @@ def test_capture_takes_nothing_outside_of_the_context_manager(tmp_path: Path, st
     print("out")
     logger.close()
 
-    assert not (tmp_path / "run" / "console.log").exists()
+    assert log_of(tmp_path / "run") == ""
     assert "write" not in vars(streams["stdout"])
 
 
@@ -227,11 +234,15 @@ def test_message_of_loguru_stands_there_after_one_of_ours(tmp_path: Path) -> Non
         loguru.logger.info("theirs")
         logger.log_metric("", 1)
         loguru.logger.info("theirs again")
+        with logger.catch():
+            raise KeyError
+        loguru.logger.info("theirs at last")
     """
     lines = run_program(tmp_path, program).lines
 
     assert lines[:2] == ["INFO | ours", "theirs"]
     assert "theirs again" in lines
+    assert lines[-1] == "theirs at last"
 
 
 def test_messages_and_prints_stand_in_order(tmp_path: Path) -> None:
@@ -322,7 +333,7 @@ def test_unfinished_line_can_be_read_while_it_is_printed(tmp_path: Path) -> None
         print("\r100%", flush=True)
 
     assert (half, file) == ("first\n 50%\n", "first\n")
-    assert logger.run.console == log_of(tmp_path / "run") == "first\n100%\n"
+    assert console_of(logger.run) == log_of(tmp_path / "run") == "first\n100%\n"
 
 
 def test_printed_lines_are_in_the_file_after_a_kill(tmp_path: Path) -> None:
@@ -432,7 +443,8 @@ def test_traceback_tells_where_a_run_was_stopped(error: BaseException, told: int
 @on_plain_streams
 def test_nested_loggers_have_what_was_printed_in_their_blocks(tmp_path: Path, streams: dict[str, Any]) -> None:
     """In any order of closing; a message of one is for the other what the terminal shows."""
-    loguru.logger.add(streams["stderr"], format="shown {message}")
+    messages = {"format": "shown {message}", "filter": lambda record: record["level"].name == "INFO"}
+    loguru.logger.add(streams["stderr"], **messages)  # type: ignore[call-overload]
     outer, inner = skald.Logger("outer", tmp_path), skald.Logger("inner", tmp_path)
 
     with outer:
@@ -614,7 +626,8 @@ def test_capture_works_in_a_notebook(tmp_path: Path) -> None:
             shown.append(message["content"]["text"])
 
     program = """
-import sys, skald
+import sys, loguru, skald
+loguru.logger.remove()
 def methods():
     return [vars(stream).get(name) for stream in (sys.stdout, sys.__stdout__) for name in ("write", "flush")]
 before = methods()
@@ -800,7 +813,7 @@ def test_joined_process_has_its_own_console(tmp_path: Path) -> None:
     assert len(names) == 2
     assert re.fullmatch(r"console\.[\w-]+\.log", names[0])
     assert log_of(tmp_path / "run") == "first\nagain\n"
-    assert re.sub(STAMP, "TIME", first.run.console) == (
+    assert re.sub(STAMP, "TIME", console_of(first.run)) == (
         f"first\nagain\n==> {names[0]} <==\nTIME | INFO | joined\n"
     )  # fmt: skip
     assert resumed.run.console == first.run.console

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
 from skald.record.logfile import LogFile
-from skald.record.tee import MARK, hush, one_message
+from skald.record.tee import MARK, hush, one_message, unhush
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -110,6 +110,7 @@ class Console:
             self._take(record, raw=options.raw)
 
         def finish(error: BaseException) -> None:
+            unhush()
             if id(error) not in taken:
                 self._make(str(level), options._replace(exception=error), kwargs.get("message", "caught an error:"))
             taken.discard(id(error))

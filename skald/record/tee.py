@@ -292,6 +292,11 @@ def hush(file: LogFile) -> None:
     _speaking[threading.get_ident()] = file.name
 
 
+def unhush() -> None:
+    """Take what this thread writes from now on: the message has been shown."""
+    _speaking.pop(threading.get_ident(), None)
+
+
 @contextlib.contextmanager
 def one_message() -> Iterator[None]:
     """Let `hush` hold for one message: the next one of this thread may be the user's."""
