@@ -18,7 +18,9 @@ from skald.selection import check_ids, id_kinds
 
 _BATCH_ROWS: Final = 500_000
 _OWN: Final = "\x01"  # no id can be named so
-_ROW, _X, _NUMBER, _SMOOTH = f"{_OWN}row", f"{_OWN}at", f"{_OWN}number", f"{_OWN}smooth"
+_ROW, _NUMBER, _SMOOTH = f"{_OWN}row", f"{_OWN}number", f"{_OWN}smooth"
+X: Final = f"{_OWN}at"
+"""The column of the x of a row."""
 COLUMN, X_MEAN, COUNT, NAN, LOW, HIGH, MEAN = (
     f"{_OWN}{name}" for name in ("column", "x", "count", "nan", "low", "high", "mean")
 )
@@ -134,7 +136,7 @@ def axis_span(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, *, is_log:
     """
     low, high = _outermost(surveyed, axis)
     if low is None or high is None or not math.isfinite(low) or not math.isfinite(high) or (is_log and low <= 0):
-        x = pl.col(_X)
+        x = pl.col(X)
         where = x.is_finite() & (x > 0) if is_log else x.is_finite()
         kept = _with_x(rows, surveyed, axis).filter(where)
         low, high = kept.select(x.min().alias(LOW), x.max().alias(HIGH)).collect(engine="streaming").row(0)
@@ -171,17 +173,25 @@ def cut(
     """
     by = series_columns(surveyed)
     varying = [name for name in by if surveyed[name].n_unique() > 1]
-    value = pl.when(pl.col(VALUE).is_finite()).then(pl.col(VALUE))
-    table = _with_x(rows, surveyed, axis).select(*varying, _X, value.alias(_NUMBER))
-    smooth = pl.col(_NUMBER)
+    number = pl.col(_NUMBER)
+    table = rows.with_columns(pl.when(pl.col(VALUE).is_finite()).then(pl.col(VALUE)).alias(_NUMBER))
     if smoothing:
-        smooth = _over(smooth.ewm_mean(alpha=1 - smoothing, adjust=True, ignore_nulls=True), varying)
-        table = table.with_columns(pl.when(pl.col(_NUMBER).is_not_null()).then(smooth).alias(_SMOOTH))
-    table = table.filter(pl.col(_X).is_between(*span)).with_columns(_column(span, columns, is_log=is_log))
+        smooth = _over(number.ewm_mean(alpha=1 - smoothing, adjust=True, ignore_nulls=True), varying)
+        table = table.with_columns(pl.when(number.is_not_null()).then(smooth).alias(_SMOOTH))
+    table = place(table, surveyed, axis, span, columns, is_log=is_log)
+    table = table.select(*varying, COLUMN, X, _NUMBER, *([_SMOOTH] if smoothing else []))
     sums = _each_batch(table, [*varying, COLUMN], _sums(_SMOOTH if smoothing else _NUMBER))
     found = _grouped(sums, [*varying, COLUMN], _TOTALS)
     found = found.with_columns(_constant(surveyed[name]) for name in by if name not in varying)
     return _in_order(found, surveyed, by)
+
+
+def place(
+    rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, span: Span, columns: int, *, is_log: bool = False
+) -> pl.LazyFrame:
+    """Return the rows inside a span with their X and the COLUMN into which they fall; arguments as of `cut`."""
+    placed = _with_x(rows, surveyed, axis).filter(pl.col(X).is_between(*span))
+    return placed.with_columns(_column(span, columns, is_log=is_log))
 
 
 def band(curves: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -278,18 +288,18 @@ def seconds(time: pl.Expr) -> pl.Expr:
 def _with_x(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis) -> pl.LazyFrame:
     """Return the rows with their x."""
     if axis.kind == "id":
-        return rows.with_columns(pl.col(axis.label).cast(pl.Float64).alias(_X))
+        return rows.with_columns(pl.col(axis.label).cast(pl.Float64).alias(X))
     if axis.kind == "position":
         varying = [name for name in series_columns(surveyed) if surveyed[name].n_unique() > 1]
-        return rows.with_columns(_over(pl.int_range(pl.len()), varying).cast(pl.Float64).alias(_X))
+        return rows.with_columns(_over(pl.int_range(pl.len()), varying).cast(pl.Float64).alias(X))
     if axis.kind == "time":
-        return rows.with_columns(seconds(pl.col(TIME)).alias(_X))
+        return rows.with_columns(seconds(pl.col(TIME)).alias(X))
     start = seconds(_field(TIME, "low").min())
     if RUN not in surveyed.columns:
-        return rows.with_columns((seconds(pl.col(TIME)) - surveyed.select(start).item()).alias(_X))
+        return rows.with_columns((seconds(pl.col(TIME)) - surveyed.select(start).item()).alias(X))
     starts = surveyed.group_by(RUN).agg(start.alias(_ROW)).lazy()
     joined = rows.join(starts, on=RUN, how="left", maintain_order="left")
-    return joined.with_columns((seconds(pl.col(TIME)) - pl.col(_ROW)).alias(_X))
+    return joined.with_columns((seconds(pl.col(TIME)) - pl.col(_ROW)).alias(X))
 
 
 def _column(span: Span, columns: int, *, is_log: bool) -> pl.Expr:
@@ -297,7 +307,7 @@ def _column(span: Span, columns: int, *, is_log: bool) -> pl.Expr:
     low, high = (math.log10(end) for end in span) if is_log else span
     if low == high:
         return pl.lit(0, pl.Int32).alias(COLUMN)
-    x = pl.col(_X).log(10) if is_log else pl.col(_X)
+    x = pl.col(X).log(10) if is_log else pl.col(X)
     part = (x / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference may be beyond a float
     return (part * columns).floor().clip(0, columns - 1).cast(pl.Int32).alias(COLUMN)
 
@@ -306,7 +316,7 @@ def _sums(number: str) -> list[pl.Expr]:
     """Return what a batch says of a column of a curve."""
     return [
         pl.len().cast(pl.Int64).alias(COUNT),
-        _mean(_X).alias(X_MEAN),
+        _mean(X).alias(X_MEAN),
         pl.col(_NUMBER).null_count().cast(pl.Int64).alias(NAN),
         pl.col(_NUMBER).min().alias(LOW),
         pl.col(_NUMBER).max().alias(HIGH),

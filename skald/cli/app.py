@@ -141,6 +141,37 @@ def tail(
         tail_console(run, lines=lines, follow=follow)
 
 
+@app.command(epilog="Example: [dim]skald plot runs -m loss --id split=val --band seed --log -o loss.svg[/dim]")
+def plot(
+    paths: PathsArgument = None,
+    *,
+    metric: Annotated[list[str], typer.Option("--metric", "-m", metavar="GLOB", help="The metrics, a picture each.")],
+    x: Annotated[str | None, typer.Option("-x", metavar="ID|time|relative", help="What is drawn over.")] = None,
+    id_: IdOption = None,
+    color: Annotated[str | None, typer.Option(metavar="NAME", help="Colour by run, or a param or an id.")] = None,
+    band: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Draw mean and deviation over run, or a param or an id.")
+    ] = None,
+    smooth: Annotated[float, typer.Option(min=0, max=1, help="Smooth as TensorBoard does: from 0 to below 1.")] = 0.0,
+    log: Annotated[bool, typer.Option("--log", help="Logarithmic values.")] = False,
+    log_x: Annotated[bool, typer.Option("--log-x", help="Logarithmic x.")] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FILE", help="A .png, .svg or .html instead.")
+    ] = None,
+    width: Annotated[int | None, typer.Option(min=1, max=10_000, help="In characters; of a file in pixels.")] = None,
+    height: Annotated[int | None, typer.Option(min=1, max=10_000, help="In lines; of a file in pixels.")] = None,
+) -> None:
+    """Draw metrics over an id or the time: in the terminal, or into a file."""
+    if smooth == 1:
+        raise typer.BadParameter("1 would keep the first value for ever; give less", param_hint="--smooth")
+    from skald.cli.picture import Wish
+    from skald.cli.plot import plot_paths
+
+    log_axes = "x" * log_x + "y" * log
+    wish = Wish(metric, id_ or [], x=x, smoothing=smooth, log=log_axes, band=band, color=color)
+    plot_paths(paths or [], wish, output=output, width=width, height=height)
+
+
 @app.command(epilog="Example: [dim]skald export runs -o rows.parquet --id split=val[/dim]")
 def export(
     paths: PathsArgument = None,

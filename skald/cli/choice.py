@@ -63,6 +63,18 @@ def _parse_id(name: str, text: str, kind: Kind) -> Id:
         raise InvalidInputError(f"id {name!r} is {kind} in this run, got {text!r}") from None
 
 
+def matching_metrics(frame: pl.LazyFrame, globs: Sequence[str]) -> list[str]:
+    """Return the metrics of a table that one of the globs matches; exact names are looked up without reading all rows.
+
+    Raises:
+        InvalidInputError: no metric matches.
+    """
+    exact = list(dict.fromkeys(globs))
+    if all(frame.filter(pl.col(METRIC) == name).head(1).collect(engine="streaming").height for name in exact):
+        return exact
+    return _matching(metric_names(frame), globs)
+
+
 def _matching(names: Sequence[str], globs: Sequence[str]) -> list[str]:
     """Return the names that match; an exact name stands for itself, whatever else it matches as a glob."""
     found: set[str] = set()

@@ -1,0 +1,100 @@
+"""Ticks of an axis: where they stand, and what is written there."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Final, NamedTuple
+
+_MANTISSAS: Final = (1.0, 2.0, 5.0, 10.0)
+_SCALES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SCALED_FROM: Final = 1e4
+_SMALL: Final = 1e-3
+_DECIMALS: Final = 9
+
+_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
+_CLOCK: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
+"""Seconds between two ticks of the clock, up to half a day; above that there are days."""
+
+
+class Tick(NamedTuple):
+    """A place on an axis, and its label."""
+
+    place: float
+    label: str
+
+
+def number_ticks(low: float, high: float, most: int) -> list[Tick]:
+    """Return at most `most` round numbers between two, 1, 2 or 5 times a power of ten apart."""
+    if not low < high:
+        return [Tick(low, _plain(low))]
+    step = _step(low, high, most)
+    places = _multiples(low, high, step)
+    return [Tick(place, label) for place, label in zip(places, _labels(places, step), strict=True)]
+
+
+def log_ticks(low: float, high: float, most: int) -> list[Tick]:
+    """Return powers of ten between two positive numbers, with 2 and 5 between them where there is room."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    found: list[float] = []
+    for mantissas in ((1, 2, 5), (1, 3), (1,)):
+        found = [mantissa * 10.0**power for power in range(first, last + 1) for mantissa in mantissas]
+        found = [place for place in found if low <= place <= high]
+        if len(found) <= most:
+            break
+    if len(found) > most:
+        apart = math.ceil(len(found) / most)
+        found = [place for place in found if round(math.log10(place)) % apart == 0]
+    if len(found) < 2:  # noqa: PLR2004  one tick tells no scale
+        return number_ticks(low, high, most)
+    return [Tick(place, _plain(place)) for place in found]
+
+
+def clock_ticks(low: float, high: float, most: int) -> list[Tick]:
+    """Return times of the local clock between two, given in seconds since 1970."""
+    seconds = next((step for step in _CLOCK if (high - low) / step <= most), None)
+    offset = dt.datetime.fromtimestamp(low, dt.UTC).astimezone().utcoffset()
+    shift = offset.total_seconds() if offset else 0.0
+    step = float(seconds) if seconds else _DAY * math.ceil((high - low) / _DAY / most)
+    places = [place - shift for place in _multiples(low + shift, high + shift, step)] or [low]
+    form = "%H:%M:%S" if step < _MINUTE else "%H:%M" if step < _DAY and high - low < _DAY else "%m-%d %H:%M"
+    form = "%Y-%m-%d" if step >= _DAY else form
+    return [Tick(place, dt.datetime.fromtimestamp(place, dt.UTC).astimezone().strftime(form)) for place in places]
+
+
+def duration_unit(span: float) -> tuple[float, str]:
+    """Return the unit in which so many seconds are told: how many seconds it is, and its name."""
+    for size, name in ((_DAY, "days"), (_HOUR, "hours"), (_MINUTE, "minutes")):
+        if span >= 2 * size:
+            return size, name
+    return 1.0, "seconds"
+
+
+def _step(low: float, high: float, most: int) -> float:
+    rough = (high / most - low / most) or math.ulp(high)
+    power = 10.0 ** math.floor(math.log10(rough))
+    steps = (mantissa * power for mantissa in (*_MANTISSAS, 20.0))
+    return next(step for step in steps if len(_multiples(low, high, step)) <= most or step > 10 * power)
+
+
+def _multiples(low: float, high: float, step: float) -> list[float]:
+    slack = 1e-9
+    first, last = math.ceil(low / step - slack), math.floor(high / step + slack)
+    return [number * step for number in range(first, last + 1)]
+
+
+def _labels(places: list[float], step: float) -> list[str]:
+    """Return labels of one form, with as many decimals as tell them apart."""
+    largest = max(map(abs, places), default=0.0)
+    scale, suffix = next(((size, sign) for size, sign in _SCALES if largest >= max(size, _SCALED_FROM)), (1.0, ""))
+    decimals = max(0, -math.floor(math.log10(step / scale) + 1e-9))
+    if largest < _SMALL or largest >= 1000 * _SCALES[0][0] or decimals > _DECIMALS:
+        return [_plain(place) for place in places]
+    return [f"{place / scale:.{decimals}f}{suffix}" if round(place / step) else "0" for place in places]
+
+
+def _plain(place: float) -> str:
+    for size, sign in _SCALES:
+        if max(size, _SCALED_FROM) <= abs(place) < 1000 * size:
+            return f"{place / size:g}{sign}"
+    return f"{place:.12g}".replace("e-0", "e-").replace("e+0", "e")
