@@ -22,6 +22,7 @@ import loguru
 import pytest
 
 import skald
+from skald.record.transcript import Unfinished
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
 LAST_WORD = re.compile(rf"{STAMP} \| SUCCESS \| skald: run .*\n")
@@ -354,6 +355,24 @@ def test_printed_lines_are_in_the_file_after_a_kill(tmp_path: Path) -> None:
     assert found.run.console.splitlines()[300:] == [" 50%"]
 
 
+def test_printed_lines_are_in_the_file_after_a_kill_with_nothing_flushed(tmp_path: Path) -> None:
+    """A line is there when `print` returns, though the stream itself may still hold it back."""
+    found = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run"):
+            for number in range(300):
+                print("line", number)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        code=-signal.SIGKILL,
+        PYTHONUNBUFFERED="",
+    )
+
+    assert found.out == b""
+    assert found.lines == [f"line {number}" for number in range(300)]
+
+
 def test_unfinished_line_of_a_killed_process_is_appended_by_who_comes_next(tmp_path: Path) -> None:
     """By compaction or by the process that resumes, once; its own lines are below it."""
     program = """
@@ -371,6 +390,30 @@ def test_unfinished_line_of_a_killed_process_is_appended_by_who_comes_next(tmp_p
     assert found.lines == ["half", "half"]
     assert found.run.console == "half\nhalf\n"
     assert not (found.run.path / "segments").exists()
+
+
+@on_plain_streams
+def test_unfinished_line_of_a_living_process_is_left_to_it(tmp_path: Path) -> None:
+    """Who compacts the run meanwhile appends nothing, and the line is whole when its writer ends it."""
+    with skald.Logger("run", tmp_path) as logger:
+        print("half", end="", flush=True)
+        skald.compact(tmp_path / "run")
+        meanwhile = logger.run.console
+        print(" and half")
+
+    assert meanwhile == "half\n"
+    assert log_of(tmp_path / "run") == "half and half\n"
+
+
+@pytest.mark.parametrize(
+    ("console", "missing"),
+    [(b"half\n", "half\n"), (b"half\nhalf\n", ""), (b"half\nchild\nhalf\n", ""), (b"half\nchild\n", "half\n")],
+)
+def test_unfinished_line_is_missing_unless_it_was_appended_since(console: bytes, missing: str) -> None:
+    """A process that was killed after it ended the line, or who died appending it, doubles nothing."""
+    unfinished = Unfinished.decoded(Unfinished(len(b"half\n"), "half\n").encoded())
+
+    assert unfinished.missing_from(console) == missing
 
 
 def test_fast_output_is_in_the_file_soon(tmp_path: Path) -> None:
