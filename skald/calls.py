@@ -52,6 +52,10 @@ class Calls:
         """Return one of the functions to hand out, `log_metric` or `log_metrics`."""
         return self._functions[name].function
 
+    def ids(self) -> dict[str, Id]:
+        """Return the ids that a call would get now."""
+        return self.scope.merged({})
+
     def switch(self) -> None:
         """Give the functions the code for the ids that the logger has now; the session's lock is held."""
         for function in self._functions.values():

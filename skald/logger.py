@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from skald.artifact_calls import ArtifactCalls
 from skald.calls import Calls
+from skald.copies import Copyable
 from skald.ending import Word, ending
 from skald.engine.batch import Batch
-from skald.errors import InvalidInputError, LoggerClosedError
+from skald.errors import InvalidInputError
 from skald.histogram import histogram_batches
 from skald.opening import Description, check_mode
 from skald.progress import track
@@ -37,7 +38,7 @@ Errors = Literal["raise", "warn"]
 SYSTEM_SECS: Final = 5.0
 
 
-class Logger(Messages, ArtifactCalls):
+class Logger(Copyable, Messages, ArtifactCalls):
     """Logs one run: metrics with any ids, params, messages and files.
 
     Example:
@@ -90,19 +91,11 @@ class Logger(Messages, ArtifactCalls):
         constant = plain_ids(ids or {})
         description = Description.of(metrics_format, tags, notes)
         session = start_session(run_name, dir, check_mode(mode), description, errors=errors)
-        self._capture = capture
         session.constant = constant
-        self._hand_out(Calls(session, constant, None, type(self)))
-        self._console = Console(session.file, self._ids_now)
+        calls = Calls(session, constant, None, type(self))
+        self._open(calls, Console(session.file, calls.ids), capture)
         if system:
             session.log_system(SYSTEM_SECS)
-
-    def _hand_out(self, calls: Calls) -> None:
-        """Take up the functions that loops call: as attributes they shadow the methods that document them."""
-        self._calls, self._session = calls, calls.session
-        self.__dict__["set_ids"] = calls.set_ids
-        self.__dict__["log_metric"] = calls.function("log_metric")
-        self.__dict__["log_metrics"] = self.__dict__["log"] = calls.function("log_metrics")
 
     # --- logging ---
 
@@ -118,7 +111,7 @@ class Logger(Messages, ArtifactCalls):
             InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
             LoggerClosedError: the logger is closed.
         """
-        self._calls.log_metric(name, value, ids)
+        self._calls.function("log_metric")(name, value, **ids)
 
     def log_metrics(self, metrics: Mapping[str, Any], /, **ids: Any) -> None:
         """Log several metrics with the same ids and time.
@@ -131,7 +124,7 @@ class Logger(Messages, ArtifactCalls):
             InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
             LoggerClosedError: the logger is closed.
         """
-        self._calls.log_metrics(metrics, ids)
+        self._calls.function("log_metrics")(metrics, **ids)
 
     log = log_metrics
 
@@ -191,8 +184,7 @@ class Logger(Messages, ArtifactCalls):
             self._update_params(merge(given, plain(params)))
 
     def _update_params(self, mapping: Mapping[str, Any]) -> None:
-        if self._session.closed:
-            raise LoggerClosedError(f"the logger of {self._session} is closed, so no params can be logged")
+        self._session.writer()  # raises where the session is closed, and joins where it has no writer
         self._session.params.update(mapping)
 
     def log_system(self, *, every: float = SYSTEM_SECS) -> None:
@@ -213,7 +205,7 @@ class Logger(Messages, ArtifactCalls):
     @property
     def ids(self) -> dict[str, Id]:
         """The ids that a call would get now."""
-        return self._ids_now()
+        return self._origin.ids if self._origin else self._calls.ids()
 
     def bind(self, /, **ids: Any) -> Self:
         """Return a logger on the same run with more constant ids.
@@ -224,9 +216,8 @@ class Logger(Messages, ArtifactCalls):
         bound = type(self).__new__(type(self))
         given = calls.checked(ids)
         with self._session.lock:
-            bound._hand_out(Calls(self._session, {**calls.scope.constant, **given}, calls, type(self)))
-        bound._console = self._console.derive(bound._ids_now)
-        bound._capture = self._capture
+            more = Calls(self._session, {**calls.scope.constant, **given}, calls, type(self))
+        bound._open(more, self._console.derive(more.ids), self._capture)
         return bound
 
     def set_ids(self, /, **ids: Any) -> None:
@@ -254,9 +245,6 @@ class Logger(Messages, ArtifactCalls):
             description: what the bar says; default: the id.
         """
         return track(self._calls, iterable, id, total=total, description=description)
-
-    def _ids_now(self) -> dict[str, Id]:
-        return self._calls.scope.merged({})
 
     # --- life ---
 
@@ -286,7 +274,7 @@ class Logger(Messages, ArtifactCalls):
         """The run that is being written, to be read."""
         from skald.run import Run
 
-        return Run(self._session.folder())
+        return Run((self._origin and self._origin.run) or self._session.folder())
 
     def sync(self) -> None:
         """Wait until the disk itself, not only the kernel, has everything that was logged."""
@@ -299,7 +287,10 @@ class Logger(Messages, ArtifactCalls):
             status: "finished", "stopped" or "failed".
         """
         _check_choice("status", status, ("finished", "stopped", "failed"))
-        self._session.close(status)
+        if self._origin:
+            self._origin = self._origin._replace(closed=True)
+        else:
+            self._session.close(status)
 
     def __enter__(self) -> Self:
         """Return the logger; what is printed from now on is in console.log."""
@@ -318,14 +309,6 @@ class Logger(Messages, ArtifactCalls):
             self._session.close(*left)
         finally:
             self._session.capture.stop()
-
-    def __copy__(self) -> Self:
-        """Return the logger itself: there is one writer."""
-        return self
-
-    def __deepcopy__(self, memo: object) -> Self:
-        """Return the logger itself: there is one writer."""
-        return self
 
     def __repr__(self) -> str:
         """Return one line: the run's name, status, rows and path, and the logger's ids."""
@@ -346,8 +329,8 @@ class Logger(Messages, ArtifactCalls):
     def _facts(self) -> Facts:
         from skald.portrait import Facts, facts_of
 
-        session = self._session
-        return facts_of(session.run) if session.run else Facts(session.name, "disabled", None, Path())
+        recording = self._origin or self._session
+        return facts_of(recording.run) if recording.run else Facts(recording.name, "disabled", None, Path())
 
     def _ids_text(self) -> str:
         return f"ids {self.ids}" if self.ids else ""

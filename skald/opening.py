@@ -56,6 +56,8 @@ class Description(NamedTuple):
     tags: tuple[str, ...] = ()
     notes: str = ""
     environment: Mapping[str, Any] = {}
+    daemon: bool = False
+    """Of a session: whether it is one that the parent of its process ends."""
 
     @classmethod
     def of(cls, metrics_format: Any, tags: Any, notes: Any) -> Description:
@@ -124,8 +126,14 @@ def open_unnamed(folder: Path, mode: Mode, description: Description) -> Opened:
             continue  # another process took the name at the same moment
 
 
-def open_run(run: Path, mode: Mode, description: Description) -> Opened:
+def open_run(run: Path, mode: Mode, description: Description, *, before: str | None = None) -> Opened:
     """Make or continue a run, as the mode says, and claim a writer's folder in it.
+
+    Args:
+        run: the run's folder.
+        mode: what to do with a run that is there.
+        description: of a run that is new.
+        before: the writer that this process had in the run before, whose place in run.json it takes again.
 
     Raises:
         RunExistsError: the run is there, or somebody is writing it, and the mode forbids that.
@@ -143,7 +151,7 @@ def open_run(run: Path, mode: Mode, description: Description) -> Opened:
             _check_free(run, mode)
         run.mkdir(parents=True, exist_ok=True)
         with run_lock(run):
-            return _open_locked(run, mode, description)
+            return _open_locked(run, mode, description, before)
     except SkaldError:
         raise
     except FileExistsError as error:
@@ -166,7 +174,7 @@ def _remove_scratch(folder: Path, claim: Claim, pid: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
+def _open_locked(run: Path, mode: Mode, description: Description, before: str | None) -> Opened:
     there = is_run(run)
     if mode in ("new", "overwrite") and there:
         raise _exists(run)
@@ -182,9 +190,9 @@ def _open_locked(run: Path, mode: Mode, description: Description) -> Opened:
     was_finished = there and not others and info.status == "finished"
     ended = _writers(run).difference(alive) if there else frozenset[str]()
     claim = Claim(run)
-    _begin(info, claim, description, joined=bool(others))
-    (run / ARTIFACTS).mkdir(exist_ok=True)
+    _begin(info, claim, description, joined=bool(others), before=before)
     write_info(run, info)
+    (run / ARTIFACTS).mkdir(exist_ok=True)  # NOTE: after run.json: what is there before is taken for another's folder
     return Opened(run, claim, info.metrics_format, joined=bool(others), was_finished=was_finished, ended=ended)
 
 
@@ -198,16 +206,21 @@ def _writers(run: Path) -> frozenset[str]:
         return writer_names(run)
 
 
-def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: bool) -> None:
+def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: bool, before: str | None = None) -> None:
     """Enter this process among those that write the run."""
     if not joined:
-        replace_environment(info, description.environment)
+        if description.environment:
+            replace_environment(info, description.environment)
         info.exception = None
     info.tags = list(dict.fromkeys((*info.tags, *description.tags)))
     info.notes = description.notes or info.notes
-    now = dt.datetime.now(dt.UTC)
-    session = SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now, joined=joined)
-    info.sessions.append(session)
+    session = next((session for session in info.sessions if joined and session.writer == before), None)
+    if session is None:
+        now = dt.datetime.now(dt.UTC)
+        session = SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now, joined=joined)
+        info.sessions.append(session)
+        session.daemon = joined and description.daemon
+    session.writer, session.status, session.ended = claim.name, "running", None
     info.status, info.ended = "running", None
 
 

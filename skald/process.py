@@ -70,6 +70,12 @@ def end_with_child(session: Session) -> None:
         util.Finalize(None, lambda: _close(session, _ending_of_child()), exitpriority=0)
 
 
+def is_daemon() -> bool:
+    """Tell whether this is a child of multiprocessing that its parent ends, as the workers of a pool are."""
+    processes = sys.modules.get("multiprocessing.process")
+    return processes is not None and bool(processes.current_process().daemon)
+
+
 def _after_fork() -> None:
     for session in list(_sessions.values()):
         session.after_fork()

@@ -83,6 +83,10 @@ class Scope:
         """Return what was set of an id here, None where nothing was."""
         return (self._layer[name], self._serial[name]) if name in self._layer else None
 
+    def all_said(self) -> Ids:
+        """Return what was set of all ids, here and on the loggers that this one was bound from."""
+        return {name: value for name, (value, _) in self._all_said().items()}
+
     def restore(self, name: str, said: Said | None) -> None:
         """Let an id be again what `said` told of it."""
         layer, serial = dict(self._layer), dict(self._serial)
@@ -110,7 +114,7 @@ class Scope:
                 child._refresh()
 
     def _merge(self) -> dict[str, Id]:
-        merged = {**self._constant, **{name: value for name, (value, _) in self._all_said().items()}}
+        merged = {**self._constant, **self.all_said()}
         return {name: value for name, value in merged.items() if value is not None}
 
     def _all_said(self) -> dict[str, Said]:

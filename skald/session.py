@@ -28,7 +28,7 @@ from skald.engine.lock import is_held_here
 from skald.engine.pending import Pending
 from skald.engine.storage import check_variable
 from skald.engine.writer import Writer
-from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
+from skald.errors import InvalidInputError, LoggerClosedError, RunNotFoundError, SkaldError, StorageError
 from skald.inflight import InFlight
 from skald.lastword import last_word
 from skald.latebar import late_bar
@@ -39,6 +39,7 @@ from skald.layout import (
     check_run_name,
     console_name,
     default_run_name,
+    is_run,
     runs_dir,
     system_lock_name,
 )
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from skald.system.sampler import Sampler
 
 MOST_WARNED: Final = 20
+_OWN_MODULES: Final = ("skald", "contextlib", "weakref")
+"""Whose frames are not the caller's."""
 _VARIABLE: Final = re.compile(r"'[^']*'|\d+")
 """What differs between messages of one kind."""
 
@@ -114,7 +117,7 @@ class Session:
         process.enter(self)
 
     def writer(self) -> Writer:
-        """Return the writer of this process; a forked child gets its own at its first call.
+        """Return the writer of this process; a forked child, and one that rested, get another at the next call.
 
         Raises:
             LoggerClosedError: the session is closed.
@@ -126,13 +129,13 @@ class Session:
         with self.lock:
             if self.closed:
                 raise LoggerClosedError(f"the logger of {self} is closed")
-            if self._writer is None:
+            if self._writer is None and self.forked:
                 writer = Writer(self._claim_in_child(), self.namespace)
                 if self._writer is None:  # else a signal handler made one meanwhile
                     self.artifacts = Artifacts(self.run, writer.claim, joined=True)
                     self._writer = writer
                     process.end_with_child(self)
-            return self._writer
+            return self._writer or self._join_again()
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[Artifacts]:
@@ -153,6 +156,22 @@ class Session:
                 return Claim(self.run, forked=True)
         except OSError as error:
             raise StorageError(error.errno, f"the run's folder is gone: {self.run}") from error
+
+    def _join_again(self) -> Writer:
+        """Begin another writer after a rest."""
+        if self.run is None:
+            self._writer = Writer(None, self.namespace)
+            return self._writer
+        if not is_run(self.run):
+            raise RunNotFoundError(f"the run of this copy of a logger is not there: {self.run}")
+        opened = open_run(self.run, "join", Description(daemon=process.is_daemon()), before=self._writer_name)
+        writer = Writer(opened.claim, self.namespace)
+        self._writer, self._writer_name, self.ended = writer, opened.claim.name, opened.ended
+        self.artifacts = Artifacts(self.run, opened.claim, joined=True)
+        self.capture = Capture(self.file, opened.claim.folder / Path(self.file.name).name)
+        if opened.was_finished:
+            self.warn_finished()
+        return writer
 
     def __str__(self) -> str:
         """Return the run's name."""
@@ -240,6 +259,10 @@ class Session:
         """Warn in the terminal, as from the line that called Skald, and in console.log."""
         self.say("WARNING", text)
 
+    def warn_finished(self) -> None:
+        """Warn of a run that was finished before it was joined."""
+        self.warn(f"run {self} had finished before it was joined; what is logged now goes on with it")
+
     def say(self, level: str, text: str) -> None:
         """Say something in the terminal, as from the line that called Skald, and in console.log."""
         say(self.file, level, f"skald: {text}", depth=_own_frames())
@@ -280,15 +303,31 @@ class Session:
                 self.closed = True
             self._in_flight.wait()
             self.namespace.empty()
-            self._end(Ending(status, exception))
+            if self._writer:
+                self._end(self._writer, Ending(status, exception))
             self.file.close()
             self._ended = True
             process.leave(self)
 
-    def _end(self, ending: Ending) -> None:
-        writer, run = self._writer, self.run
-        if writer is None:
-            return
+    def rest(self) -> None:
+        """Close the writer of a logger that nobody holds any more, as at the end of the run; a call begins another."""
+        with self._ending:
+            writer = self._writer
+            if self.closed or writer is None or self._system:
+                return
+            self.pending.finish()
+            with self.lock:
+                self._writer = None
+            self._in_flight.wait()
+            self.namespace.empty()
+            try:
+                self._end(writer, Ending())
+            except BaseException:
+                self._writer, self.closed = writer, True  # it is tried again when the interpreter ends
+                raise
+
+    def _end(self, writer: Writer, ending: Ending) -> None:
+        run = self.run
         fault = writer.seal()
         if run is not None and not run.is_dir():
             self.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
@@ -370,7 +409,7 @@ def start_session(
         given, kept = description.metrics_format, opened.metrics_format
         session.warn(f"run {session} goes on with metrics_format={kept!r}, as it began, and not {given!r}")
     if mode == "join" and opened.was_finished:
-        session.warn(f"run {session} had finished before it was joined; what is logged now goes on with it")
+        session.warn_finished()
     return session
 
 
@@ -403,6 +442,10 @@ def _rows_wait(rows: int, fault: OSError) -> StorageError:
 def _own_frames() -> int:
     """Return how many frames of Skald are above the caller, its generated functions among them."""
     depth, frame = 0, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in ("skald", "contextlib"):
+    while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in (
+        "skald",
+        "contextlib",
+        "weakref",
+    ):
         depth, frame = depth + 1, frame.f_back
     return depth

@@ -35,6 +35,8 @@ class Session(msgspec.Struct, kw_only=True):
     status: Status = "running"
     joined: bool = False
     """Whether another process was writing the run as this one came: a run is begun or resumed by those that did not."""
+    daemon: bool = False
+    """Whether it is a copy of a logger in a daemon process, as workers of a pool are: its parent ends it like that."""
     exception: str | None = None
     refused: dict[str, int] = {}
     """How many calls were refused, by kind of error."""
@@ -124,7 +126,7 @@ def settle(info: RunInfo, *, writing: Collection[str]) -> None:
     """
     for session in info.sessions:
         if session.status == "running" and session.writer not in writing:
-            session.status = "crashed"
+            session.status = "finished" if session.daemon else "crashed"
     ended = [session for session in last_sessions(info) if session.status != "running"]
     last = sorted(ended, key=lambda session: _WORST_FIRST.index(session.status))
     info.exception = next((session.exception for session in last if session.exception), None)
