@@ -119,6 +119,20 @@ def compare(
     compare_paths(paths or [], metrics=metric or [], ids=id_ or [], form=format_.value)
 
 
+@app.command(epilog='Example: [dim]skald query runs "select run, min(value) from metrics group by run"[/dim]')
+def query(
+    words: Annotated[list[str], typer.Argument(metavar="[PATH]... SQL", help="Runs or folders, and last the SQL.")],
+    *,
+    test: Annotated[bool, typer.Option("--test", help="Fail unless the first value of the result is true.")] = False,
+    format_: FormatOption = Format.TABLE,
+) -> None:
+    """Ask in SQL, over the tables metrics (all rows) and runs (a row a run)."""
+    from skald.cli.query import query_paths
+
+    if not query_paths(words, form=format_.value, test=test):
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: [dim]skald tail digits -f --metrics --id split=val[/dim]")
 def tail(
     run: Annotated[str | None, typer.Argument(metavar="RUN", help="The run; default: the newest.")] = None,

@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 
 def report(error: Exception) -> None:
-    """Print what failed, with the remedy where the error knows one."""
-    parts = [str(error) or type(error).__name__, *getattr(error, "__notes__", ())]
+    """Print what failed, with the remedy where the error knows one; notes that are indented stand below as they are."""
+    notes = getattr(error, "__notes__", ())
+    parts = [str(error) or type(error).__name__, *(note for note in notes if not note.startswith(" "))]
     line = "; ".join(" ".join(part.split()) for part in parts)
-    print(f"skald: {line}", file=sys.stderr)  # noqa: T201  the command line talks to people
+    below = [note for note in notes if note.startswith(" ")]
+    print("\n".join([f"skald: {line}", *below]), file=sys.stderr)  # noqa: T201  the command line talks to people
 
 
 def readable_params(run: Run) -> dict[str, Any]:

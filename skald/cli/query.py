@@ -1,0 +1,110 @@
+"""`skald query`: SQL over the tables `metrics` and `runs`."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+from rich.text import Text
+
+from skald.amounts import duration_text
+from skald.cli import terminal
+from skald.cli.format import MISSING, ids_text, local_time, number_text, param_text
+from skald.cli.paths import resolve
+from skald.cli.shapes import to_csv, to_json
+from skald.errors import InvalidInputError
+from skald.overview import runs
+from skald.scanning import scan
+
+MOST_ROWS: Final = 1000
+"""Rows of a table for people; JSON and CSV have them all."""
+_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
+_QUOTED: Final = re.compile(r"""["'`]([^"'`]+)["'`]""")
+
+
+def query_paths(words: Sequence[str], *, form: str, test: bool) -> bool:
+    """Print the result of a query; tell whether a test passed: whether the first value of the result is true.
+
+    Args:
+        words: paths of runs and folders, and last the SQL.
+        form: table, json or csv.
+        test: whether it is a test.
+
+    Raises:
+        InvalidInputError: the SQL is wrong; the message shows where.
+    """
+    *paths, sql = words
+    if not paths and " " not in sql.strip():
+        raise InvalidInputError(f"expected SQL as the last argument, got {sql!r}")
+    folders = [resolve(path) for path in paths] or [resolve(None)]
+    found = _answer(folders[0] if len(folders) == 1 else folders, sql)
+    if form == "json":
+        sys.stdout.write(to_json(found.to_dicts()))
+    elif form == "csv":
+        sys.stdout.write(to_csv(found.columns, found.iter_rows()))
+    else:
+        _print_table(found)
+    return not test or (found.height > 0 and found.item(0, 0) is True)
+
+
+def _answer(source: Any, sql: str) -> pl.DataFrame:
+    tables: dict[str, Any] = {"metrics": scan(source)}
+    if re.search(r"\bruns\b", sql, re.IGNORECASE):  # NOTE: it is looked up for each run, so only where it is asked for
+        tables["runs"] = runs(source)
+    try:
+        answer = pl.SQLContext(tables).execute(sql, eager=False)
+        return answer.collect(engine="streaming")
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise _explained(str(error), sql) from None
+
+
+def _explained(message: str, sql: str) -> InvalidInputError:
+    """Return what polars says, short, and below it the line of the SQL with a mark at the place."""
+    said = _PLACE.sub("", message.partition("\n\n")[0]).removeprefix("sql parser error: ")
+    place = _PLACE.search(message)
+    row, column = (int(place[1]) - 1, int(place[2]) - 1) if place else _find(message, sql)
+    error = InvalidInputError(f"in the SQL: {said}")
+    lines = sql.splitlines()
+    if 0 <= row < len(lines):
+        error.add_note(f"  {lines[row]}\n  {' ' * min(column, len(lines[row]))}^")
+    return error
+
+
+def _find(message: str, sql: str) -> tuple[int, int]:
+    """Return where in the SQL the first name stands that the message quotes; a row of -1 where none does."""
+    for name in _QUOTED.findall(message):
+        place = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql)
+        if place:
+            before = sql[: place.start()]
+            return before.count("\n"), len(before) - before.rfind("\n") - 1
+    return -1, 0
+
+
+def _print_table(found: pl.DataFrame) -> None:
+    shown = found.head(MOST_ROWS)
+    columns = [
+        terminal.Column(name, [Text(_cell_text(value)) for value in shown[name].to_list()], right=dtype.is_numeric())
+        for name, dtype in shown.schema.items()
+    ]
+    terminal.stdout().print(terminal.table(columns))
+    if found.height > MOST_ROWS:
+        sys.stdout.write(f"... {found.height - MOST_ROWS:,} more rows: --format csv or json has them all\n")
+
+
+def _cell_text(value: Any) -> str:
+    """Return any value of a table on one line."""
+    if value is None:
+        return MISSING
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dt.datetime):
+        return local_time(value)
+    if isinstance(value, dt.timedelta):
+        return duration_text(value)
+    if isinstance(value, Mapping):
+        return ids_text(value)
+    return number_text(value) if isinstance(value, (int, float)) else param_text(value)

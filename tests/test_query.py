@@ -1,0 +1,94 @@
+"""`skald query`: SQL over the rows and the table of runs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from commands import output, start
+
+import skald
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Return a folder with two runs."""
+    for name, best in (("a", 0.9), ("b", 0.7)):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_params({"lr": best / 10})
+            for epoch, value in enumerate((0.1, best, float("nan"))):
+                logger.log_metric("accuracy", value, epoch=epoch, split="val")
+    return tmp_path
+
+
+def test_query_answers_over_the_rows(runs: Path) -> None:
+    """As a table for people."""
+    sql = "select run, max(value) as best from metrics where metric = 'accuracy' group by run order by run"
+
+    lines = output("query", "runs", sql, folder=runs).splitlines()
+
+    assert [line.split() for line in lines] == [["run", "best"], ["a", "0.9"], ["b", "0.7"]]
+
+
+def test_query_joins_rows_and_runs(runs: Path) -> None:
+    """By the name of the run, which is the same in both tables."""
+    sql = """select runs."params.lr" as lr, count(*) as n from metrics join runs on metrics.run = runs.run
+             where runs.status = 'finished' group by lr order by lr"""
+
+    found = json.loads(output("query", sql, "--format", "json", folder=runs))
+
+    assert [(round(row["lr"], 9), row["n"]) for row in found] == [(0.07, 3), (0.09, 3)]
+
+
+def test_query_of_one_run(runs: Path) -> None:
+    """A run is a folder of one."""
+    assert output("query", "a", "select count(*) from metrics", "--format", "csv", folder=runs).splitlines()[1] == "3"
+
+
+def test_query_prints_csv_and_json(runs: Path) -> None:
+    """NaN is a string in JSON."""
+    sql = "select epoch, value from metrics where run = 'a' order by epoch"
+
+    rows = list(csv.reader(io.StringIO(output("query", sql, "--format", "csv", folder=runs))))
+    objects = json.loads(output("query", sql, "--format", "json", folder=runs))
+
+    assert rows == [["epoch", "value"], ["0", "0.1"], ["1", "0.9"], ["2", "NaN"]]
+    assert objects[2] == {"epoch": 2, "value": "NaN"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
+        ("select max(value) > 0.8 from metrics where value < 2", 0),
+        ("select max(value) > 0.95 from metrics where value < 2", 1),
+    ],
+)
+def test_query_test_fails_unless_the_first_value_is_true(runs: Path, sql: str, code: int) -> None:
+    """For a step of continuous integration."""
+    assert start("query", "runs", sql, "--test", folder=runs).code == code
+
+
+@pytest.mark.parametrize("sql", ["select run from metrics where run = 'c'", "select 1"])
+def test_query_test_fails_where_there_is_no_truth(runs: Path, sql: str) -> None:
+    """No row, or a value that is no bool."""
+    assert start("query", "runs", sql, "--test", folder=runs).code == 1
+
+
+@pytest.mark.parametrize(
+    ("sql", "mark"),
+    [
+        ("select run fro metrics", 15),
+        ("select epok from metrics", 7),
+        ("select * from metrix", 14),
+    ],
+)
+def test_query_errors_point_at_the_sql(runs: Path, sql: str, mark: int) -> None:
+    """The line, and a mark below the place."""
+    done = start("query", "runs", sql, folder=runs)
+
+    assert done.code == 1
+    assert "Traceback" not in done.stderr
+    assert f"  {sql}\n  {' ' * mark}^" in done.stderr
