@@ -250,6 +250,7 @@ def test_show_leaves_histograms_out(logger: skald.Logger) -> None:
     """The table of series has no row and no curve of a histogram; the rows are counted."""
     for epoch in range(3):
         logger.log_histogram("weights", FLOATS, epoch=epoch)
+        logger.log_histogram("loss", FLOATS, bins=2, epoch=epoch)
         logger.log_metric("loss", float(epoch), epoch=epoch)
     logger.close()
 
@@ -258,4 +259,4 @@ def test_show_leaves_histograms_out(logger: skald.Logger) -> None:
     assert "loss" in shown
     assert "▁▅█" in shown
     assert "weights" not in shown
-    assert "195 rows" in shown
+    assert "201 rows" in shown
