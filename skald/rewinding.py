@@ -37,9 +37,9 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
 
     kinds = writer.registry.kinds | read_kinds(session.run)
     bound = fit_bound(bound, kinds)
-    session.pending.finish()
     stop = writer.cut()
-    session.pending.finish()  # of calls that other threads have made before the cut
+    session.pending.finish()
+    writer.flush()
     taken = take_back(session.run, bound, Scope(writer.claim.name, stop, tuple(sorted(session.ended))))
     session.say("INFO", told(bound, taken))
     warning = warning_of(bound, taken, kinds)

@@ -292,30 +292,30 @@ def test_rows_stay_in_log_order_when_ranks_are_compacted_while_they_write(tmp_pa
     """Of rows that two ranks logged in turns, wherever they stand now, the older comes first."""
     with skald.Logger("run", tmp_path, mode="join") as first, skald.Logger("run", tmp_path, mode="join") as second:
         for turn in range(4):
-            log_column((first, second)[turn % 2], "loss", range(10_000 * turn, 10_000 * (turn + 1)))
+            log_column((first, second)[turn % 2], "loss", range(20_000 * turn, 20_000 * (turn + 1)))
         skald.compact(tmp_path / "run")
         for turn in range(4, 6):
-            log_column((first, second)[turn % 2], "loss", range(10_000 * turn, 10_000 * (turn + 1)))
+            log_column((first, second)[turn % 2], "loss", range(20_000 * turn, 20_000 * (turn + 1)))
 
-        assert values(first) == [*range(60_000)]
+        assert values(first) == [*range(120_000)]
         found = first.run.summary().select("first", "last", "count").rows()
-        assert found == [(0.0, 59_999.0, 60_000)]
+        assert found == [(0.0, 119_999.0, 120_000)]
         skald.compact(tmp_path / "run")
-        assert values(first) == [*range(60_000)]
-        some = first.run.metrics.filter(pl.col("step") > 59_990).select("value").collect()
-        assert some["value"].to_list() == [*range(59_991, 60_000)]
-    assert values(tmp_path / "run") == [*range(60_000)]
-    assert pl.read_parquet(tmp_path / "run" / "metrics.parquet")["value"].to_list() == [*range(60_000)]
+        assert values(first) == [*range(120_000)]
+        some = first.run.metrics.filter(pl.col("step") > 119_990).select("value").collect()
+        assert some["value"].to_list() == [*range(119_991, 120_000)]
+    assert values(tmp_path / "run") == [*range(120_000)]
+    assert pl.read_parquet(tmp_path / "run" / "metrics.parquet")["value"].to_list() == [*range(120_000)]
 
 
 def test_rows_of_a_writer_that_ended_long_before_are_taken_back_from_a_shared_file(tmp_path: Path) -> None:
     """Its folder was compacted away while another process wrote, before this logger was opened."""
     with skald.Logger("run", tmp_path, mode="join") as living:
-        log_column(living, "kept", range(10_000))
+        log_column(living, "kept", range(20_000))
         program(WRITE, "gone", folder=tmp_path)
         skald.compact(tmp_path / "run")
         with skald.Logger("run", tmp_path, mode="join") as logger:
             logger.rewind()
 
             assert values(logger) == []
-            assert values(logger, "kept") == [*range(10_000)]
+            assert values(logger, "kept") == [*range(20_000)]

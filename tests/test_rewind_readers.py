@@ -50,7 +50,8 @@ def views(run: Path) -> list[Any]:
     wide = found.wide("loss").collect()
     one = found.metrics.filter(pl.col("metric") == "loss", pl.col("step") > 1).select("value").head(2).collect()
     back = found.rewound.sort("metric", "time").collect()
-    assert sum(count_rows(run)) == table.height
+    assert sum(count_rows(run)) == table.height == skald.scan(run).collect().height
+    assert skald.runs(run.parent)["rows"].to_list() == [table.height]
     return [table.rows(), summary.rows(), shown, wide.rows(), one.rows(), sorted(found.metric_names), back.rows()]
 
 
@@ -164,6 +165,7 @@ def test_rewind_alone_is_compacted(tmp_path: Path) -> None:
         logger.log_batch({"loss": [1, 2, 3]}, step=[1, 2, 3])
     with skald.Logger("run", tmp_path, mode="resume") as logger:
         logger.rewind(step=1)
+        assert logger.run.summary()["count"].to_list() == [1]
 
     assert pl.read_parquet(tmp_path / "run" / "metrics.parquet")["value"].to_list() == [1]
     assert rewound(tmp_path / "run") == [2, 3]
@@ -233,6 +235,19 @@ def test_threads_that_log_meanwhile_lose_nothing(tmp_path: Path) -> None:
     run = skald.Run(tmp_path / "run")
     table = pl.concat([run.metrics.collect(), run.rewound.collect()])
     assert sorted(table.select("thread", "step").rows()) == [*itertools.product(range(2), range(3000))]
+
+
+def test_staged_rows_of_a_device_are_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the device produces while the rewind waits for it goes to the file first."""
+    monkeypatch.setenv("SKALD_STORAGE", "staged")
+    with skald.Logger("run", tmp_path) as logger:
+        value = Lazy(1)
+        logger.log_metric("loss", value, step=1)
+        threading.Timer(0.1, produce, [value]).start()
+        logger.rewind(step=0)
+        logger.sync()
+
+        assert values(logger) == []
 
 
 def test_staged_rows_are_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,3 +223,29 @@ def test_missing_rewound_file_is_told(tmp_path: Path) -> None:
     assert scan_metrics(run).collect().height == 7
     with pytest.warns(UserWarning, match=r"rewound-1\.parquet is gone"):
         assert scan_rewound(run).collect().is_empty()
+
+
+def test_rewound_file_that_no_metrics_file_names_is_removed(tmp_path: Path) -> None:
+    """A compaction that died before its commit left it: its rows are still elsewhere."""
+    run = tmp_path / "run"
+    crashed(run)
+    (run / "rewound-7.parquet").touch()
+
+    compact(run)
+
+    assert not (run / "rewound-7.parquet").exists()
+
+
+def test_rewind_holds_when_run_json_was_made_up_anew(tmp_path: Path) -> None:
+    """The metrics file knows how many rewinds it reflects: the next one is a later one."""
+    run = tmp_path / "run"
+    crashed(run)
+    back(run, 3)
+    compact(run)
+    (run / RUN_JSON).write_text("{}")
+    (run / SEGMENTS).mkdir()
+
+    take_back(run, (("step", 1),), Scope("y", 0, ENDED))
+
+    steps = [found[1] for found in state(run)[0] if found[0] == "loss"]
+    assert steps == [0, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,9 @@ from handmade import row, segment, write_ids
 
 from skald.engine.compaction import compact
 from skald.engine.extraction import read_segment
+from skald.engine.rewind import Rewind
 from skald.engine.snapshot import SegmentFile, join_kinds, segment_files, take_snapshot
+from skald.engine.standing import add_rewind
 from skald.layout import RUN_JSON
 
 
@@ -108,3 +110,21 @@ def test_kinds_are_joined_in_order_of_first_appearance(run: Path) -> None:
 
     assert list(kinds.items()) == [("a", "int"), ("b", "float"), ("c", "str"), ("d", "bool")]
     assert disagreed == ["c"]
+
+
+def test_snapshot_begins_anew_when_a_rewind_comes_while_it_is_taken(run: Path) -> None:
+    """Rows logged after a rewind may be in a segment copied last: then what it took back must be known."""
+    rewind = Rewind(number=0, ids=(), since=0, writer="b", stop=0, ended=("a",))
+    known: list[int] = []
+    (run / RUN_JSON).write_text("{}")
+
+    def copy(_: SegmentFile, rewinds: Sequence[Rewind]) -> int:
+        if not known:
+            add_rewind(run, rewind, applied=0)
+        known.append(len(rewinds))
+        return len(rewinds)
+
+    snapshot = take_snapshot(run, copy)
+
+    assert [rewinds for _, rewinds in snapshot.segments] == [1, 1]
+    assert known == [0, 0, 1, 1]

@@ -198,12 +198,9 @@ class Writer:
     def cut(self) -> int:
         """Seal all active segments; return a number between those of the rows logged so far and of all that follow.
 
-        When it returns the rows logged so far are in the files, but for reserved ones whose value is not there yet.
-
         Raises:
             InvalidInputError: the call interrupted a log call, which has its row half stored.
             LoggerClosedError: the writer is closed.
-            StorageError: the disk takes nothing.
         """
         if self._is_nested():
             raise InvalidInputError("a signal handler cannot rewind while it interrupts a log call")
@@ -213,8 +210,16 @@ class Writer:
         for stream in (*self._streams.values(), *self._mixed):
             stream.segment = None
             self._activate(stream)
-        self._flush()
         return next(self._numbers)
+
+    def flush(self) -> None:
+        """Put the rows that wait in memory into the files.
+
+        Raises:
+            StorageError: the disk takes nothing.
+        """
+        with self.lock:
+            self._flush()
 
     def seal(self) -> OSError | None:
         """Let no call append any more; return the fault that keeps rows from the disk, if there is one.
