@@ -35,10 +35,10 @@ from skald.errors import (
     StorageError,
     ValueTypeError,
 )
-from skald.logger import Logger
 
 if TYPE_CHECKING:
     from skald.compacting import compact
+    from skald.logger import Logger
     from skald.overview import runs
     from skald.run import Run
     from skald.scanning import scan
@@ -67,12 +67,20 @@ __all__ = [
 ]
 
 
-_LAZY = {"Run": "run", "compact": "compacting", "runs": "overview", "scan": "scanning", "wide": "widening"}
-"""What reads runs, and where it is: loaded at its first use, as logging needs none of it."""
+_LAZY = {
+    "Logger": "logger",
+    "Run": "run",
+    "compact": "compacting",
+    "runs": "overview",
+    "scan": "scanning",
+    "wide": "widening",
+}
+"""Where each name is, loaded at its first use: logging needs nothing that reads runs, and the command line no Arrow."""
 
 
 def __getattr__(name: str) -> Any:
-    """Load what reads runs."""
+    """Load a name at its first use."""
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return found

@@ -15,7 +15,6 @@ import polars as pl
 
 from skald.card import Card
 from skald.cardcache import read_cards
-from skald.engine.arrays import text_lists
 from skald.engine.columns import TIME_TYPE
 from skald.engine.reader import scan_metrics
 from skald.errors import InvalidInputError, SkaldError
@@ -175,7 +174,15 @@ def _facts(cards: Sequence[tuple[Found, Card]]) -> pl.DataFrame:
             pl.Series("started", [card.started for _, card in cards], TIME_TYPE),
             pl.Series("duration", [card.duration for _, card in cards], pl.Duration("us")),
             pl.Series("rows", [card.rows for _, card in cards], pl.Int64),
-            pl.Series("tags", text_lists([card.tags for _, card in cards]), pl.List(pl.String)),
+            _tags([card.tags for _, card in cards]),
             *param_columns(params, param_names(params, ["*"])),
         ]
     )
+
+
+def _tags(tags: Sequence[Sequence[str]]) -> pl.Series:
+    """Return lists of tags as a column; NOTE: polars makes lists of Python's one by one, and few of these differ."""
+    numbers: dict[tuple[str, ...], int] = {}
+    places = [numbers.setdefault(tuple(one), len(numbers)) for one in tags]
+    different = pl.Series("tags", [list(one) for one in numbers], pl.List(pl.String))
+    return different.gather(pl.Series(places, dtype=pl.UInt32))

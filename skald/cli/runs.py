@@ -76,7 +76,7 @@ def _print_table(table: pl.DataFrame) -> None:
     for column in (*_metric_columns(table), *_param_columns(table)):
         if terminal.total_width([one for one in (*columns, column) if not one.is_empty]) <= console.width:
             columns.append(column)
-    console.print(terminal.table(columns))
+    console.print(terminal.flat_table(columns, console), end="")
 
 
 def _own_columns(table: pl.DataFrame) -> Iterable[terminal.Column]:

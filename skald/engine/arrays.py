@@ -37,14 +37,6 @@ def text_array(texts: Sequence[str]) -> Any:
     )
 
 
-def text_lists(lists: Sequence[Sequence[str]]) -> Any:
-    """Return an Arrow array of lists of strings."""
-    offsets = np.zeros(len(lists) + 1, np.int32)
-    np.cumsum([len(texts) for texts in lists], out=offsets[1:])
-    flat = text_array([text for texts in lists for text in texts])
-    return pa.ListArray.from_arrays(arrow_array(offsets, pa.int32()), flat)
-
-
 def numpy_array(array: Any, kind: type[np.generic]) -> npt.NDArray[Any]:
     """Return the numbers, or bools, of an Arrow array; where it is null they are anything."""
     data = array.buffers()[1]
