@@ -1,0 +1,104 @@
+"""Notebooks: cells run twice, kernels restarted and ended, in a real IPython kernel."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from jupyter_client.manager import KernelManager
+from logged import values
+
+import skald
+
+WAIT_SECS = 60
+
+
+class Notebook:
+    """A kernel with the cells that were run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start the kernel in a folder."""
+        self._manager = KernelManager(kernel_name="python3")
+        environment = {**os.environ, "IPYTHONDIR": str(folder / ".ipython")}
+        self._manager.start_kernel(cwd=str(folder), env=environment)
+        self._client = self._manager.client()
+        self._client.start_channels()
+        self._client.wait_for_ready(timeout=WAIT_SECS)
+
+    def run(self, cell: str) -> str:
+        """Run a cell; return what it printed, and the error that it ended with."""
+        printed: list[str] = []
+
+        def take(message: dict[str, object]) -> None:
+            content = message["content"]
+            assert isinstance(content, dict)
+            if message["msg_type"] == "stream":
+                printed.append(content["text"])
+            elif message["msg_type"] == "error":
+                printed.append(f"{content['ename']}: {content['evalue']}")
+
+        self._client.execute_interactive(cell, timeout=WAIT_SECS, output_hook=take)
+        return "".join(printed)
+
+    def restart(self) -> None:
+        """Restart the kernel, as the button does."""
+        self._manager.restart_kernel()
+        self._client.wait_for_ready(timeout=WAIT_SECS)
+
+    def end(self) -> None:
+        """Shut the kernel down."""
+        self._client.stop_channels()
+        self._manager.shutdown_kernel()
+        self._manager.cleanup_resources()
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Iterator[Notebook]:
+    """Return a notebook in `tmp_path`."""
+    notebook = Notebook(tmp_path)
+    yield notebook
+    notebook.end()
+
+
+def test_cell_run_twice_with_overwrite_begins_anew(notebook: Notebook, tmp_path: Path) -> None:
+    """The logger of the first time is closed; the run holds the rows of the second time only."""
+    cell = """
+import skald
+logger = skald.Logger("run", ".", mode="overwrite")
+for step in range(3):
+    logger.log_metric("loss", step, step=step)
+"""
+
+    said = [notebook.run(cell), notebook.run(cell), notebook.run("logger.close()")]
+
+    assert "Error" not in "".join(said)
+    assert values(tmp_path / "run") == [0, 1, 2]
+    assert skald.Run(tmp_path / "run").status == "finished"
+
+
+def test_cell_run_twice_without_a_mode_is_refused_and_the_run_stays_usable(notebook: Notebook, tmp_path: Path) -> None:
+    """The error names the modes that help, and the logger of the first time logs on."""
+    cell = 'import skald\nlogger = skald.Logger("run", ".")\nlogger.log_metric("loss", 1)'
+
+    notebook.run(cell)
+    refused = notebook.run(cell)
+    notebook.run('logger.log_metric("loss", 2)\nlogger.close()')
+
+    assert "RunExistsError: run 'run' is there already" in refused
+    assert values(tmp_path / "run") == [1, 2]
+
+
+@pytest.mark.parametrize("mode", ["auto", "resume"])
+def test_kernel_restarted_goes_on_with_the_run(notebook: Notebook, tmp_path: Path, mode: str) -> None:
+    """What was logged before is there, once, though nobody closed the logger; the end of a kernel ends the run."""
+    notebook.run('import skald\nlogger = skald.Logger("run", ".")\nlogger.log_metric("loss", 1)')
+    notebook.restart()
+
+    said = notebook.run(f'import skald\nlogger = skald.Logger("run", ".", mode="{mode}")\nlogger.log_metric("loss", 2)')
+    notebook.restart()
+
+    assert "Error" not in said
+    assert values(tmp_path / "run") == [1, 2]
+    assert skald.Run(tmp_path / "run").status == "finished"
