@@ -217,7 +217,7 @@ with skald.Logger("run", ".") as logger:
     ended = program(script, folder=tmp_path)
 
     assert ended.stdout == "plotly needs kaleido for a .png file; install it with: pip install kaleido\n", ended.stderr
-    assert "skald:" not in ended.stderr
+    assert "WARNING" not in ended.stderr
     assert not list((tmp_path / "run/artifacts").glob("*.png"))
     assert (tmp_path / "run/artifacts/a.html").exists()
 

@@ -15,8 +15,7 @@ __all__ = ["main", "run"]
 def run() -> NoReturn:
     """Run the command line as a whole process: `main`, and the end of the process with its exit code.
 
-    NOTE: the libraries' threads are not waited for: their end takes 0.1 s, and where the machine is busy one in a
-    hundred processes that had read a parquet file aborted in it, after all was done.
+    NOTE: the libraries' threads are not waited for: their end takes 0.1 s.
     """
     code: object = None
     try:

@@ -70,7 +70,7 @@ def salvage(stored: Stored, target: Path) -> int:
 
 def _readable(stored: Stored) -> Iterator[pa.Table]:
     try:
-        file = pq.ParquetFile(stored.file)
+        file = pq.ParquetFile(stored.file, pre_buffer=False)
     except _FAULTS as error:
         raise CorruptRunError(f"the footer cannot be read: {error}, in {stored.path}") from error
     for group in range(file.num_row_groups):

@@ -250,7 +250,9 @@ def read_tables(
 
 def _parquet_tables(stored: Stored, columns: Collection[str] | None, first: int, stop: int) -> Iterator[pa.Table]:
     strings = [METRIC, *(name for name, kind in stored.kinds.items() if kind == "str")]
-    file = pq.ParquetFile(stored.file, read_dictionary=strings)
+    # NOTE: with pre_buffer threads read ahead, and one in ten processes that ended soon after, on a busy machine,
+    # was aborted at its end
+    file = pq.ParquetFile(stored.file, read_dictionary=strings, pre_buffer=False)
     chosen = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
     position = 0
     for group in range(file.num_row_groups):
