@@ -182,6 +182,14 @@ def test_masking_leaves_the_option_after_a_switch() -> None:
     assert masked_command(["--auth", "x", "--lr", "1"]) == ["--auth", MASK, "--lr", "1"]
 
 
+def test_masking_leaves_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PWD is named like a password, and holds the folder that a shell is in."""
+    monkeypatch.setenv("PWD", "/home/me/project")
+    monkeypatch.setenv("DB_PWD", "correct-horse")
+
+    assert masked_command(["/home/me/project/train.py", "correct-horse"]) == ["/home/me/project/train.py", MASK]
+
+
 def test_masking_finds_tokens_inside_a_text() -> None:
     """Known forms of keys, and passwords in addresses."""
     assert masked("a ghp_0123456789abcdefghij b") == f"a {MASK} b"

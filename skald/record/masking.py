@@ -66,5 +66,6 @@ def _without_named(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _in_environment() -> set[str]:
-    """Return what the environment holds under the names of secrets."""
-    return {value for name, value in os.environ.items() if len(value) >= _LEAST_CHARACTERS and is_secret(name)}
+    """Return what the environment holds under the names of secrets; a folder is none, as the one that PWD names."""
+    found = {value for name, value in os.environ.items() if len(value) >= _LEAST_CHARACTERS and is_secret(name)}
+    return found - {os.environ.get("PWD"), os.environ.get("OLDPWD")}
