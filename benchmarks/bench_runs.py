@@ -91,8 +91,8 @@ def copies(written: list[skald.Run], runs: Path, count: int) -> Path:
         (run / "run.json").write_text(json.dumps(info | {"name": run.name}, indent=2), encoding="utf-8")
         params = (source / "params.yaml").read_text(encoding="utf-8")
         (run / "params.yaml").write_text(params.replace("seed: ", f"seed: {number}"), encoding="utf-8")
-        for file in run.iterdir():  # long ago, as the runs of a folder are
-            os.utime(file, (1.7e9, 1.7e9)) if file.name != "metrics.parquet" else None
+        for file in run.iterdir():  # long ago, as the runs of a folder are: what changed just now is not kept
+            os.utime(file, (1.7e9, 1.7e9))
     return runs
 
 
