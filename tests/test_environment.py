@@ -184,10 +184,10 @@ def test_masking_leaves_the_option_after_a_switch() -> None:
 
 def test_masking_leaves_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     """PWD is named like a password, and holds the folder that a shell is in."""
-    monkeypatch.setenv("PWD", "/home/me/project")
+    monkeypatch.setenv("PWD", "/data/project")
     monkeypatch.setenv("DB_PWD", "correct-horse")
 
-    assert masked_command(["/home/me/project/train.py", "correct-horse"]) == ["/home/me/project/train.py", MASK]
+    assert masked_command(["/data/project/train.py", "correct-horse"]) == ["/data/project/train.py", MASK]
 
 
 def test_masking_finds_tokens_inside_a_text() -> None:
