@@ -442,10 +442,6 @@ def _rows_wait(rows: int, fault: OSError) -> StorageError:
 def _own_frames() -> int:
     """Return how many frames of Skald are above the caller, its generated functions among them."""
     depth, frame = 0, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in (
-        "skald",
-        "contextlib",
-        "weakref",
-    ):
+    while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in _OWN_MODULES:
         depth, frame = depth + 1, frame.f_back
     return depth
