@@ -118,6 +118,7 @@ class Hand:
         self.ranks = [logger.bind(rank=rank) for rank in range(3)]
         self.acknowledged, self.number = acknowledged, lane * LANE + 1
         self.stop = (lane + 1) * LANE - 2 * BLOCK
+        self.has_set_ids = False
 
     def block(self, most: int = BLOCK) -> None:
         """Log the rest of the block of the next number, or only the first few calls of it."""
@@ -141,6 +142,9 @@ class Hand:
     def call(self, number: int) -> None:
         """Log one number, or those of one call, in their style."""
         style, (metric, ids) = style_of(number), expected(number)
+        if self.has_set_ids and style != "set":  # not in a `finally`: an interrupt may end that one too
+            self.logger.set_ids(epoch=None, is_best=None)
+            self.has_set_ids = False
         if style == "few":
             self.log_many({expected(n).metric: n for n in range(number, number + 4)}, **ids)
         elif style == "many":
@@ -151,11 +155,9 @@ class Hand:
         elif style == "bind":
             self.ranks[int(ids["rank"])].log_metric(metric, number, step=number)
         elif style == "set":
+            self.has_set_ids = True
             self.logger.set_ids(epoch=ids["epoch"], is_best=ids["is_best"])
-            try:
-                self.log(metric, number, step=number)
-            finally:
-                self.logger.set_ids(epoch=None, is_best=None)
+            self.log(metric, number, step=number)
         else:
             self.log(metric, float(number), **ids)
 
