@@ -14,7 +14,7 @@ Layers, each of which imports only from those above it:
     engine  engine/                                            metrics and files
     record  record/                                            the other files of a run
     api     logger, run, scan, and what they are made of       experiments
-    faces   cli/                                               people
+    faces   cli/, viewer/                                      people
 """
 
 from __future__ import annotations

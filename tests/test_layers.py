@@ -21,7 +21,7 @@ LAYERS = {
     " widening finding pushdown paramtable union cloud scanning comparison verification repair"
     " rewinding curves heatmap card cardcache seriescolumns overview inflight artifact_calls artifact_table",
     "package": "__init__",
-    "faces": "cli",
+    "faces": "cli viewer",
 }
 ROWS = {part: row for row, parts in enumerate(LAYERS.values()) for part in parts.split()}
 

@@ -1,0 +1,17 @@
+"""The terminal viewer: `skald RUN`. Textual is loaded here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def view(paths: Sequence[Path]) -> None:
+    """Show runs in the terminal until the user quits.
+
+    Args:
+        paths: a run, a folder of runs, or several of these.
+    """
+    from skald.viewer.app import ViewerApp
+
+    ViewerApp(paths).run()

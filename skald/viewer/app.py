@@ -1,0 +1,50 @@
+"""The viewer's application: which screen comes first, themes, help, and what the terminal can show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from skald.viewer.run_screen import RunScreen
+
+DARK: Final = "textual-dark"
+LIGHT: Final = "textual-light"
+
+
+class ViewerApp(App[None]):
+    """Shows a run, or a folder of runs.
+
+    Args:
+        paths: a run, a folder of runs, or several of these.
+    """
+
+    TITLE = "skald"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "quit", "Quit"),
+        Binding("question_mark", "toggle_help", "Help", key_display="?"),
+        Binding("ctrl+t", "toggle_theme", "Light/dark", show=False),
+    ]
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        super().__init__()
+        self._paths = [path.absolute() for path in paths]
+
+    def get_default_screen(self) -> Screen[None]:
+        """Return the screen of what was asked for."""
+        return RunScreen(self._paths[0])
+
+    def action_toggle_theme(self) -> None:
+        """Change between light and dark."""
+        self.theme = DARK if self.theme == LIGHT else LIGHT
+
+    def action_toggle_help(self) -> None:
+        """Show the keys, or hide them."""
+        if self.screen.query("HelpPanel"):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()

@@ -1,0 +1,69 @@
+"""The screen of one run: what it is doing, and tabs for what it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, Final, Protocol
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, TabbedContent, TabPane
+
+from skald.viewer.metrics_pane import MetricsPane
+
+LIVE_SECS: Final = 0.5
+
+
+class Live(Protocol):
+    """A pane that follows a run."""
+
+    def refresh_live(self) -> None:
+        """Look for what is new, in a thread of its own; called on the event loop while the pane is visible."""
+
+
+PANES: Final[dict[str, Callable[[Path], Widget]]] = {
+    "metrics": lambda run: MetricsPane({run.name: run}),
+}
+"""What is in the tabs, in their order."""
+
+
+class RunScreen(Screen[None]):
+    """One run, live.
+
+    Args:
+        run: the run's folder.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(str(number), f"show_tab('{name}')", name.capitalize(), show=False)
+        for number, name in enumerate(PANES, 1)
+    ]
+
+    def __init__(self, run: Path) -> None:
+        super().__init__()
+        self._run = run
+
+    def compose(self) -> ComposeResult:
+        """Lay out the header, the tabs and the keys."""
+        with TabbedContent():
+            for name, make in PANES.items():
+                with TabPane(name, id=f"tab-{name}"):
+                    yield make(self._run)
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Begin to follow the run."""
+        self.set_interval(LIVE_SECS, self._refresh_live)
+
+    def action_show_tab(self, name: str) -> None:
+        """Show a tab."""
+        self.query_one(TabbedContent).active = f"tab-{name}"
+
+    def _refresh_live(self) -> None:
+        pane = self.query_one(TabbedContent).active_pane
+        for child in pane.children if pane else ():
+            if hasattr(child, "refresh_live"):
+                child.refresh_live()
