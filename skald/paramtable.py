@@ -43,14 +43,44 @@ def param_names(runs: Sequence[Mapping[str, Any]], globs: Sequence[str]) -> list
     Raises:
         InvalidInputError: there are runs, and none of them has a param of that name.
     """
-    existing = dict.fromkeys(name for run in runs for name in run)
+    existing = list(dict.fromkeys(name for run in runs for name in run))
+    return chosen_names(existing, globs) if runs else []
+
+
+def chosen_names(existing: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """Return the names that one of the globs matches, in their order; an exact name stands for itself alone.
+
+    Raises:
+        InvalidInputError: none has such a name.
+    """
     chosen: set[str] = set()
-    for glob in globs:
+    for given in globs:
+        glob = given if given in existing else given.removeprefix(PARAMS_PREFIX)
         found = {glob} if glob in existing else {name for name in existing if fnmatchcase(name, glob)}
-        if runs and not found and glob != "*":
+        if not found and glob != "*":
             raise InvalidInputError(f"there is no param {glob!r}{close_matches(glob, existing)}")
         chosen |= found
     return [name for name in existing if name in chosen]
+
+
+def chosen_params(params: Mapping[str, Any], globs: Sequence[str]) -> dict[str, Any]:
+    """Return nested params without those leaves whose dotted names no glob matches; all where none is given.
+
+    Raises:
+        InvalidInputError: there is no such param.
+    """
+    return _kept(params, set(chosen_names([*dotted(params)], globs)), "") if globs else dict(params)
+
+
+def _kept(params: Mapping[str, Any], names: set[str], prefix: str) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping) and value:
+            inner = _kept(value, names, f"{prefix}{name}.")
+            kept |= {name: inner} if inner else {}
+        elif f"{prefix}{name}" in names:
+            kept[name] = value
+    return kept
 
 
 def param_columns(runs: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[pl.Series]:

@@ -77,21 +77,41 @@ MetricOption = Annotated[
 IdOption = Annotated[
     list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.", callback=_check_pairs)
 ]
+WhereOption = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="Only runs of which this holds: \"lr < 1e-3 and status = 'finished'\"."),
+]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
 
 
-@app.command(epilog='Example: [dim]skald show digits --metric "loss*" --id split=val[/dim]')
+@app.command(
+    epilog='Examples: [dim]skald show digits --metric "loss*" --id split=val[/dim]\n\n'
+    '[dim]skald show runs --where "lr < 1e-3" --sort accuracy.max --desc --last 20[/dim]'
+)
 def show(
     paths: PathsArgument = None,
     *,
     metric: MetricOption = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="GLOB", help="Only params named so.")
+    ] = None,
     id_: IdOption = None,
+    where: WhereOption = None,
+    sort: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Order runs by a column, a param or a metric: accuracy.max.")
+    ] = None,
+    desc: Annotated[bool, typer.Option("--desc", help="The largest first.")] = False,
+    last: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Only the N runs that were started last.")
+    ] = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Show a run: status, params, and its metrics with their extremes; several runs as a table of runs."""
+    """Show a run: status, params, and its metrics with their extremes; several runs as a table, newest first."""
+    from skald.cli.runchoice import RunWish
     from skald.cli.show import show_paths
 
-    show_paths(paths or [], metrics=metric or [], ids=id_ or [], form=format_.value)
+    wish = RunWish(metric or [], param or [], id_ or [], where=where, sort=sort, descending=desc, last=last)
+    show_paths(paths or [], wish, form=format_.value)
 
 
 @app.command(epilog="Example: [dim]skald compact runs[/dim]")

@@ -16,7 +16,6 @@ from skald.amounts import duration_text, plural, size_text
 from skald.cli import terminal
 from skald.cli.choice import Selection
 from skald.cli.format import local_time, number_text, param_text, path_text
-from skald.cli.report import readable_params
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
@@ -41,16 +40,15 @@ _TEXT_WIDTH: Final = 100
 _GAP: Final = "   "
 
 
-def print_page(run: Run, selection: Selection) -> None:
-    """Print a run: header, params, and a row for each series of the selection."""
+def print_page(run: Run, selection: Selection, params: Mapping[str, Any]) -> None:
+    """Print a run: header, those params, and a row for each series of the selection."""
     console = terminal.stdout()
     # NOTE: a pipe has no width, and text that has no columns must be wrapped somewhere
     width = console.width if console.width < terminal.WIDE else _TEXT_WIDTH
     console.print(_header(run, selection, width))
-    params = dotted(readable_params(run))
     if params:
         console.print()
-        console.print(_params(params, width))
+        console.print(_params(dotted(params), width))
     artifacts = read_artifacts(run.path)
     if artifacts:
         console.print()

@@ -16,14 +16,13 @@ from skald.cli import terminal
 from skald.cli.format import MISSING, ids_text, local_time, number_text, param_text
 from skald.cli.paths import resolve
 from skald.cli.shapes import to_csv, to_json
+from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
 from skald.overview import runs
 from skald.scanning import scan
 
 MOST_ROWS: Final = 1000
 """Rows of a table for people; JSON and CSV have them all."""
-_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
-_QUOTED: Final = re.compile(r"""["'`]([^"'`]+)["'`]""")
 
 
 def query_paths(words: Sequence[str], *, form: str, test: bool) -> bool:
@@ -55,33 +54,7 @@ def _answer(source: Any, sql: str) -> pl.DataFrame:
     tables: dict[str, Any] = {"metrics": scan(source)}
     if re.search(r"\bruns\b", sql, re.IGNORECASE):  # NOTE: it is looked up for each run, so only where it is asked for
         tables["runs"] = runs(source)
-    try:
-        answer = pl.SQLContext(tables).execute(sql, eager=False)
-        return answer.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise _explained(str(error), sql) from None
-
-
-def _explained(message: str, sql: str) -> InvalidInputError:
-    """Return what polars says, short, and below it the line of the SQL with a mark at the place."""
-    said = _PLACE.sub("", message.partition("\n\n")[0]).removeprefix("sql parser error: ")
-    place = _PLACE.search(message)
-    row, column = (int(place[1]) - 1, int(place[2]) - 1) if place else _find(message, sql)
-    error = InvalidInputError(f"in the SQL: {said}")
-    lines = sql.splitlines()
-    if 0 <= row < len(lines):
-        error.add_note(f"  {lines[row]}\n  {' ' * min(column, len(lines[row]))}^")
-    return error
-
-
-def _find(message: str, sql: str) -> tuple[int, int]:
-    """Return where in the SQL the first name stands that the message quotes; a row of -1 where none does."""
-    for name in _QUOTED.findall(message):
-        place = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql)
-        if place:
-            before = sql[: place.start()]
-            return before.count("\n"), len(before) - before.rfind("\n") - 1
-    return -1, 0
+    return answered(lambda: pl.SQLContext(tables).execute(sql, eager=False).collect(engine="streaming"), sql)
 
 
 def _print_table(found: pl.DataFrame) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 import polars as pl
 
 from skald.cli.format import ids_text, json_value
-from skald.cli.report import readable_params
 from skald.run import Run
 from skald.schema import METRIC
 
 _ORDER = ("count", "nan", "first", "last", "min", "min_at", "max", "max_at", "mean", "nan_at")
 
 
-def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int) -> str:
+def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int, params: Mapping[str, Any]) -> str:
     """Return a run with its series as a JSON object.
 
     Args:
@@ -26,6 +25,7 @@ def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int) -> s
         summary: a row a series, whose ids in `by` are its columns after `metric`.
         by: the ids that tell series apart.
         rows: how many rows the run has.
+        params: those of its params that are shown.
     """
     return to_json(
         {
@@ -33,7 +33,7 @@ def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int) -> s
             **facts(run),
             "rows": rows,
             "tags": run.tags,
-            "params": readable_params(run),
+            "params": params,
             "metrics": [_series(row, by) for row in _rows(summary, by)],
         }
     )

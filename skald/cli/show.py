@@ -10,32 +10,35 @@ from skald.cli import shapes
 from skald.cli.choice import select
 from skald.cli.page import print_page
 from skald.cli.paths import resolve
+from skald.cli.report import readable_params
+from skald.cli.runchoice import RunWish
 from skald.cli.runs import show_runs
+from skald.paramtable import chosen_params
 from skald.run import Run
 
 
-def show_paths(paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[str], form: str) -> None:
-    """Print one run, or a list of several.
+def show_paths(paths: Sequence[str], wish: RunWish, *, form: str) -> None:
+    """Print one run, or a table of several.
 
     Args:
         paths: as given on the command line; none: the default folder.
-        metrics: globs; of a run only metrics that one of them matches are shown; a table of runs has them added.
-        ids: `NAME=VALUE`; only rows with these ids are shown.
+        wish: what to show; where it orders or chooses runs, one run too is shown as a table.
         form: table, json or csv.
     """
     folders = [resolve(path) for path in paths] or [resolve(None)]
-    if len(folders) == 1 and layout.is_run(folders[0]):
-        _show_run(Run(folders[0]), metrics, ids, form)
-        return
-    show_runs(folders, metrics=metrics, ids=ids, form=form)
+    if len(folders) == 1 and layout.is_run(folders[0]) and not wish.is_about_runs:
+        _show_run(Run(folders[0]), wish, form)
+    else:
+        show_runs(folders, wish, form=form)
 
 
-def _show_run(run: Run, metrics: Sequence[str], ids: Sequence[str], form: str) -> None:
-    selection = select(run, metrics, ids)
+def _show_run(run: Run, wish: RunWish, form: str) -> None:
+    selection = select(run, wish.metrics, wish.ids)
+    params = chosen_params(readable_params(run), wish.params)
     if form == "table":
-        print_page(run, selection)
+        print_page(run, selection, params)
         return
-    text = shapes.run_json(run, selection.summary, selection.by, selection.total_rows)
+    text = shapes.run_json(run, selection.summary, selection.by, selection.total_rows, params)
     if form == "csv":
         text = shapes.summary_csv(selection.summary, selection.by)
     sys.stdout.write(text)

@@ -1,0 +1,193 @@
+"""Which runs a table of runs holds, and in which order: `--where`, `--sort`, `--desc` and `--last`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import polars as pl
+
+from skald.cli.choice import parse_ids
+from skald.cli.sqlerror import answered
+from skald.errors import InvalidInputError
+from skald.overview import runs
+from skald.scanning import scan
+from skald.schema import PARAMS_PREFIX
+from skald.selection import close_matches, id_kinds
+
+STATISTICS: Final = ("last", "min", "max")
+"""The numbers of a metric that a table of runs shows."""
+_LIKE_METRIC: Final = re.compile(r"(?P<metric>.+?)(?P<key>\{.*\})?\.(?:last|min|max)(?:_at(?:\..*)?)?$", re.DOTALL)
+_STRING: Final = re.compile(r"'(?:[^']|'')*'")
+_NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*(?:\.\w+)*)')
+_ROW: Final = "__row"
+
+
+class RunWish(NamedTuple):
+    """What is asked of a table of runs.
+
+    Attributes:
+        metrics: globs of metrics to add.
+        params: globs of params to show.
+        ids: `NAME=VALUE`: which series of the metrics.
+        where: a condition in SQL over the columns; a param may be written without `params.`.
+        sort: a column; a param without `params.`, or a metric, which is its last value.
+        descending: whether the largest comes first.
+        last: only so many runs, those that were started last.
+    """
+
+    metrics: Sequence[str] = ()
+    params: Sequence[str] = ()
+    ids: Sequence[str] = ()
+    where: str | None = None
+    sort: str | None = None
+    descending: bool = False
+    last: int | None = None
+
+    @property
+    def is_about_runs(self) -> bool:
+        """Whether it asks for what only a table of runs has."""
+        return not (self.where is None and self.sort is None and self.last is None)
+
+
+class Chosen(NamedTuple):
+    """A table of runs, and the column that it is sorted by."""
+
+    table: pl.DataFrame
+    sorted_by: str
+
+
+def choose_runs(source: Path | Sequence[Path], wish: RunWish) -> Chosen:
+    """Return the table of the runs that are wished for; those that cannot be read cost a warning.
+
+    Raises:
+        InvalidInputError: there is no such metric, id or column, or the SQL is wrong.
+    """
+    facts = runs(source)
+    if facts.is_empty():
+        return Chosen(facts, "started")
+    metrics = list(dict.fromkeys([*wish.metrics, *_metrics_meant(wish, facts.columns)]))
+    table = facts
+    if metrics:
+        ids = parse_ids(wish.ids, id_kinds(scan(source).collect_schema())) if wish.ids else {}
+        table = _with_metrics(source, metrics, ids, wish.sort, facts.columns)
+    elif wish.ids:
+        raise InvalidInputError(f"--id chooses series of metrics: name one with --metric too, got {wish.ids[0]}")
+    found = table if wish.where is None else _matching(table, wish.where)
+    found = found.sort("started", descending=True, maintain_order=True).slice(0, wish.last)
+    if wish.sort is None:
+        return Chosen(found, "started")
+    column = _column(wish.sort, found.columns)
+    return Chosen(_sorted(found, column, descending=wish.descending), column)
+
+
+def _with_metrics(
+    source: Path | Sequence[Path], metrics: Sequence[str], ids: Mapping[str, Any], sort: str | None, columns: list[str]
+) -> pl.DataFrame:
+    try:
+        return runs(source, metrics=metrics, **ids)
+    except InvalidInputError as error:
+        if sort is not None and str(error) == f"there is no metric {_metric(sort)!r}":  # nor a near one
+            raise _no_column(sort, columns) from None
+        raise
+
+
+def _metrics_meant(wish: RunWish, columns: Sequence[str]) -> list[str]:
+    """Return the metrics that the order and the condition speak of."""
+    found = []
+    if wish.sort is not None and not _of_runs(wish.sort, columns):
+        found.append(_metric(wish.sort))
+    for quoted, plain in _NAME.findall(_STRING.sub("", wish.where or "")):
+        name = quoted.replace('""', '"') or plain
+        place = _LIKE_METRIC.match(name)
+        if place and not _of_runs(name, columns):
+            found.append(place["metric"])
+    return found
+
+
+def _metric(name: str) -> str:
+    """Return the metric of which a column tells."""
+    place = _LIKE_METRIC.match(name)
+    return place["metric"] if place else name
+
+
+def _of_runs(name: str, columns: Sequence[str]) -> bool:
+    return name in columns or f"{PARAMS_PREFIX}{name}" in columns
+
+
+def _column(name: str, columns: Sequence[str]) -> str:
+    """Return the column that is meant: a column itself, a param, the last value of a metric, or that of one series."""
+    for one in (name, f"{PARAMS_PREFIX}{name}", f"{name}.last"):
+        if one in columns:
+            return one
+    metric, _, statistic = name.rpartition(".")
+    metric, statistic = (metric, statistic) if statistic in STATISTICS else (name, "last")
+    several = [one for one in columns if one.startswith(f"{metric}{{") and one.endswith(f"}}.{statistic}")]
+    if several:
+        error = InvalidInputError(f"--sort {name} means {len(several)} columns: {', '.join(several)}")
+        error.add_note("hint: name one of them, or choose a series with --id NAME=VALUE")
+        raise error
+    raise _no_column(name, columns)
+
+
+def _no_column(name: str, columns: Sequence[str]) -> InvalidInputError:
+    plain = list(dict.fromkeys(one.removeprefix(PARAMS_PREFIX) for one in columns))
+    near = close_matches(name, plain) or f"; the columns are {', '.join(plain)}"
+    return InvalidInputError(f"there is no column and no metric {name!r}{near}")
+
+
+def _sorted(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFrame:
+    """Return a table in order; NaN, and runs that have no value, come last in either."""
+    dtype = table[column].dtype
+    if dtype.is_nested() and dtype != pl.List(pl.String):
+        raise InvalidInputError(f"{column} holds places, which have no order: sort by {column.removesuffix('_at')}")
+    key = pl.col(column).list.join(" ") if dtype == pl.List(pl.String) else pl.col(column)
+    key = key.fill_nan(None) if dtype.is_float() else key
+    return table.sort(key, descending=descending, nulls_last=True, maintain_order=True)
+
+
+def _matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
+    """Return the rows of which a condition in SQL holds.
+
+    NOTE: names with dots are what SQL calls fields of structs, so that they need no quotes.
+    """
+    named = table.select(pl.int_range(pl.len()).alias(_ROW), *_short_names(table.columns), pl.all())
+    sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
+    rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, line=2)
+    return table[rows[_ROW]]
+
+
+def _short_names(columns: Sequence[str]) -> list[pl.Expr]:
+    """Return further names of columns: params without their prefix, and what has dots as structs; none taken twice."""
+    params = {name.removeprefix(PARAMS_PREFIX): name for name in columns if name.startswith(PARAMS_PREFIX)}
+    plain = {short: name for short, name in params.items() if short not in columns}
+    tree: dict[str, Any] = {}
+    for name in columns:
+        _grow(tree, name.split("."), name)
+    heads = set(tree)
+    for short, name in plain.items():
+        head = short.partition(".")[0]
+        if "." in short and head not in heads | set(plain):
+            _grow(tree, short.split("."), name)
+    taken = {*columns, *plain}
+    structs = [_struct(node).alias(head) for head, node in tree.items() if head not in taken and isinstance(node, dict)]
+    return [*(pl.col(name).alias(short) for short, name in plain.items()), *structs]
+
+
+def _grow(tree: dict[str, Any], path: Sequence[str], column: str) -> None:
+    """Hang a column into a tree; where a name is a leaf and a branch, the first to come stays."""
+    *branches, leaf = path
+    node: Any = tree
+    for branch in branches:
+        node = node.setdefault(branch, {})
+        if not isinstance(node, dict):
+            return
+    node.setdefault(leaf, column)
+
+
+def _struct(tree: Mapping[str, Any]) -> pl.Expr:
+    return pl.struct(
+        (_struct(node) if isinstance(node, dict) else pl.col(node)).alias(name) for name, node in tree.items()
+    )

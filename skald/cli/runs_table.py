@@ -1,0 +1,153 @@
+"""A table of runs as people read it: as many columns as fit, those in which the runs differ first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+import polars as pl
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from skald.amounts import duration_text, plural
+from skald.cli import terminal
+from skald.cli.format import number_text, param_text
+from skald.cli.page import STYLES
+from skald.cli.runchoice import STATISTICS
+from skald.schema import PARAMS_PREFIX, RUN
+
+_FACTS: Final = ("status", "started", "duration", "rows", "tags")
+_NARROWEST: Final = 20
+"""A name is not cut below so many characters for the sake of other columns."""
+_WIDEST_PARAM: Final = 40
+_FEW: Final = 4
+"""So many params come before times and rows, where there is not room for all."""
+
+
+def print_table(table: pl.DataFrame, *, sorted_by: str | None, params: Sequence[str]) -> None:
+    """Print a table of runs, and below it the params that are the same in all of them.
+
+    Args:
+        table: as `skald.runs` returns it.
+        sorted_by: the column that it was asked to be sorted by.
+        params: columns that were asked for by name: they are shown though the runs do not differ in them.
+    """
+    console = terminal.stdout()
+    if table.is_empty():
+        console.print("no run meets the condition", style="dim")
+        return
+    differing = {name for name in _shown(table) if table.height == 1 or table[name].n_unique() > 1}
+    asked = [name for name in (sorted_by, *params) if name in _shown(table)]
+    order = _by_importance(table, differing, asked)
+    columns = _fitting(table, order, console.width)
+    placed = [columns[name] for name in _by_place(table, differing) if name in columns]
+    console.print(terminal.flat_table(placed, console), end="")
+    if console.is_terminal:  # what reads a pipe finds a header and runs
+        _print_rest(table, order, columns, differing | set(asked), console)
+
+
+def _shown(table: pl.DataFrame) -> list[str]:
+    """Return the columns that people are shown: all but paths, and the ids of extremes."""
+    return [name for name in table.columns if _is_statistic(name) or _is_param(name) or name in {RUN, *_FACTS}]
+
+
+def _is_param(name: str) -> bool:
+    return name.startswith(PARAMS_PREFIX)
+
+
+def _is_statistic(name: str) -> bool:
+    return not _is_param(name) and name.rpartition(".")[2] in STATISTICS
+
+
+def _by_importance(table: pl.DataFrame, differing: set[str], asked: Sequence[str]) -> list[str]:
+    """Return the columns in the order in which they get room: what was asked for, what differs, the rest."""
+    statistics = sorted(filter(_is_statistic, _shown(table)), key=lambda name: not name.endswith(".last"))
+    params = [name for name in _shown(table) if _is_param(name) and name in differing]
+    facts = [name for name in _FACTS if name in differing]
+    some = [*params[:_FEW], *facts, *params[_FEW:]]
+    return list(dict.fromkeys([RUN, *asked[:1], "status", *statistics, *asked, *some, *_FACTS]))
+
+
+def _by_place(table: pl.DataFrame, differing: set[str]) -> list[str]:
+    """Return the columns in the order in which they stand: the status, what differs, what is the same."""
+    statistics = [name for name in _shown(table) if _is_statistic(name)]
+    params = [name for name in _shown(table) if _is_param(name)]
+    usual = [*_FACTS[1:], *statistics, *params]
+    return [RUN, "status", *sorted(usual, key=lambda name: name not in differing and not _is_statistic(name))]
+
+
+def _fitting(table: pl.DataFrame, order: Sequence[str], width: int) -> dict[str, terminal.Column]:
+    """Return as many columns as fit, the first in any case; names of runs are cut before all else is left out."""
+    columns: dict[str, terminal.Column] = {}
+    used = 0
+    for name in order:
+        if columns and used + terminal.GAP >= width:
+            break
+        column = _column(table, name)
+        if column.is_empty:
+            continue
+        taken = min(column.width, max(width // 2, _NARROWEST)) if name == RUN else column.width + terminal.GAP
+        if not columns or used + taken <= width:
+            columns[name] = column
+            used += taken
+    return columns
+
+
+def _column(table: pl.DataFrame, name: str) -> terminal.Column:
+    values = table[name].to_list()
+    if _is_param(name):
+        cells = [Text("" if value is None else _param(value), style="dim") for value in values]
+        return terminal.Column(_label(name), cells)
+    if _is_statistic(name):
+        return terminal.Column(name, [_number(value) for value in values], right=True)
+    return terminal.Column(name, [_CELLS[name](value) for value in values], right=name in {"duration", "rows"})
+
+
+def _label(name: str) -> str:
+    """Return a param's name without its prefix, unless another column is called so."""
+    short = name.removeprefix(PARAMS_PREFIX)
+    return name if short in {RUN, *_FACTS} else short
+
+
+def _param(value: Any) -> str:
+    text = number_text(value) if isinstance(value, float) else param_text(value)
+    return text if len(text) <= _WIDEST_PARAM else f"{text[: _WIDEST_PARAM - 1]}…"
+
+
+def _number(value: float | None) -> Text:
+    return Text("" if value is None else number_text(value), style="bold red" if value != value else "")  # noqa: PLR0124
+
+
+_CELLS: Final[Mapping[str, Callable[[Any], Text]]] = {
+    RUN: Text,
+    "status": lambda status: Text(status, style=STYLES[status]),
+    "started": lambda moment: Text(moment.astimezone().strftime("%Y-%m-%d %H:%M")),
+    "duration": lambda duration: Text(duration_text(duration)),
+    "rows": lambda rows: Text(f"{rows:,}"),
+    "tags": lambda tags: Text(" ".join(tags), style="magenta"),
+}
+
+
+def _print_rest(
+    table: pl.DataFrame, order: Sequence[str], shown: Collection[str], wanted: Collection[str], console: Console
+) -> None:
+    """Say on one line which params are the same in all runs, and on another how many columns had no room."""
+    same = [name for name in _shown(table) if _is_param(name) and name not in order]
+    if same:
+        pairs = [f"{_label(name)}={_param(table[name][0])}" for name in same]
+        console.print(Text(_line("in all: ", pairs, console.width), style="dim"), soft_wrap=True)
+    missing = [name for name in order if name in wanted and name not in shown]
+    if missing:
+        text = f"{plural(len(missing), 'column')} had no room: --format csv has all"
+        console.print(Text(text, style="dim"), soft_wrap=True)
+
+
+def _line(head: str, parts: Sequence[str], width: int) -> str:
+    """Return as many parts as fit a line, and how many more there are."""
+    for count in range(len(parts), -1, -1):
+        more = f"and {len(parts) - count:,} more" if count < len(parts) else ""
+        line = head + "  ".join([*parts[:count], *([more] if more else [])])
+        if cell_len(line) <= width:
+            return line
+    return ""

@@ -1,0 +1,77 @@
+"""What polars says of SQL that is wrong, made short, with a mark at the place."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
+
+import polars as pl
+
+from skald.errors import InvalidInputError
+from skald.schema import PARAMS_PREFIX
+
+_PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
+_QUOTED: Final = re.compile(r"""["'`]([^"'`]+)["'`]""")
+_UNKNOWN: Final = re.compile(r"unable to find column \"(.+?)\"; valid columns: \[(.*)\]", re.DOTALL)
+_NO_FIELD: Final = pl.exceptions.StructFieldNotFoundError
+
+T = TypeVar("T")
+
+
+def answered(ask: Callable[[], T], sql: str, *, line: int = 1) -> T:
+    """Return what polars answers.
+
+    Args:
+        ask: asks it.
+        sql: what a person wrote.
+        line: the line of the SQL given to polars on which that begins.
+
+    Raises:
+        InvalidInputError: the SQL is wrong; the message shows where.
+    """
+    try:
+        return ask()
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise _explained(error, sql, line) from None
+
+
+def _explained(error: BaseException, sql: str, line: int) -> InvalidInputError:
+    """Return what polars says, short, and below it the line of the SQL with a mark at the place."""
+    message = str(error)
+    place = _PLACE.search(message)
+    names = [message.partition("\n")[0]] if isinstance(error, _NO_FIELD) else _QUOTED.findall(message)
+    row, column = (int(place[1]) - line, int(place[2]) - 1) if place else _find(names, sql)
+    lines = sql.splitlines() or [""]
+    said = _shortened(error, message)
+    if place and row >= len(lines):  # what was put around it is no business of theirs
+        row, column, said = len(lines) - 1, len(lines[-1]), re.sub("found: .*", "found: its end", said)
+    explained = InvalidInputError(f"in the SQL: {said}")
+    if 0 <= row < len(lines):
+        explained.add_note(f"  {lines[row]}\n  {' ' * min(column, len(lines[row]))}^")
+    return explained
+
+
+def _shortened(error: BaseException, message: str) -> str:
+    unknown = _UNKNOWN.search(message)
+    said = _PLACE.sub("", message.partition("\n\n")[0]).removeprefix("sql parser error: ")
+    if isinstance(error, _NO_FIELD):
+        return f"there is no column that ends in .{said}"
+    if not unknown:
+        return said
+    columns = list(dict.fromkeys(one.strip('"').removeprefix(PARAMS_PREFIX) for one in unknown[2].split(", ")))
+    name, columns = unknown[1], [one for one in columns if not one.startswith("_")]
+    near = difflib.get_close_matches(name, columns, n=3)
+    meant = f"did you mean {' or '.join(near)}?" if near else f"the columns are {', '.join(columns)}"
+    return f"there is no column {name!r}; {meant}"
+
+
+def _find(names: Sequence[str], sql: str) -> tuple[int, int]:
+    """Return where in the SQL the first of some names stands; a row of -1 where none does."""
+    for name in names:
+        place = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql)
+        if place:
+            before = sql[: place.start()]
+            return before.count("\n"), len(before) - before.rfind("\n") - 1
+    return -1, 0

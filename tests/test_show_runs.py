@@ -1,0 +1,288 @@
+"""`skald show` of a folder: which runs, in which order, with which columns."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from commands import output, start
+from rich.text import Text
+
+import skald
+
+SEEDS = 3
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with nine runs of three learning rates, the last of which diverged and failed."""
+    base = tmp_path_factory.mktemp("sweep")
+    for lr in (0.001, 0.01, 0.1):
+        for seed in range(SEEDS):
+            log_run(base / "runs" / f"lr={lr}", lr, seed)
+    return base
+
+
+def log_run(runs: Path, lr: float, seed: int) -> None:
+    """Log a run whose accuracy grows with its learning rate, and whose loss is NaN where that is 0.1."""
+    logger = skald.Logger(f"seed{seed}", runs, capture=False, tags=["sweep"])
+    logger.log_params({"lr": lr, "seed": seed, "optim": {"name": "sgd", "group": "a"}, "status": "mine", "epochs": 2})
+    for epoch in range(2):
+        logger.log_metric("accuracy", lr * (10 - seed) / 2 + epoch / 100, epoch=epoch)
+        for split in ("train", "val"):
+            logger.log_metric("loss", math.nan if lr == 0.1 else lr + seed, epoch=epoch, split=split)
+    logger.close("failed" if lr == 0.1 else "finished")
+
+
+def shown(folder: Path, *options: str) -> list[str]:
+    """Return the names of the runs that are shown, in their order."""
+    return [run["run"] for run in json.loads(output("show", "runs", *options, "--format", "json", folder=folder))]
+
+
+def started() -> list[str]:
+    """Return the names of all runs, the newest first."""
+    return [f"lr={lr}/seed{seed}" for lr in (0.1, 0.01, 0.001) for seed in reversed(range(SEEDS))]
+
+
+def test_runs_come_newest_first(folder: Path) -> None:
+    """Without an order the run that was started last stands on top."""
+    assert shown(folder) == started()
+    assert shown(folder, "--desc") == started()
+
+
+def test_last_keeps_the_newest_whatever_the_order(folder: Path) -> None:
+    """`--last N` are the N runs that were started last."""
+    newest = started()[:4]
+
+    assert shown(folder, "--last", "4") == newest
+    assert set(shown(folder, "--last", "4", "--sort", "accuracy")) == set(newest)
+    assert shown(folder, "--last", "100") == started()
+
+
+def test_last_counts_the_runs_that_meet_the_condition(folder: Path) -> None:
+    """The newest of those that `--where` leaves."""
+    assert shown(folder, "--where", "lr < 0.05", "--last", "1") == ["lr=0.01/seed2"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "runs"),
+    [
+        ("lr < 0.005", 3),
+        ('"params.lr" < 0.005', 3),
+        ("params.lr < 5e-3", 3),
+        ("lr < 0.05 and status = 'finished'", 6),
+        ("status = 'mine'", 0),
+        ("params.status = 'mine'", 9),
+        ("optim.name = 'sgd'", 9),
+        ("params.optim.name = 'sgd'", 9),
+        ("\"optim.name\" = 'adam'", 0),
+        ("optim.group like 'a%' and seed in (0, 2)", 6),
+        ("rows = 6 and run like 'lr=0.1/%'", 3),
+        ("array_contains(tags, 'sweep') and started > '2020-01-01' and duration < interval '1 hour'", 9),
+        ("accuracy.max > 0.4", 3),
+        ('"accuracy.max" > 0.4', 3),
+        ("accuracy.max_at.epoch = 1", 9),
+        ("lr < 1 or\nlr > 2 -- a comment", 9),
+    ],
+)
+def test_where_is_a_condition_over_the_columns_of_runs(condition: str, runs: int, folder: Path) -> None:
+    """A param stands with or without `params.` and quotes, but for one that is called as a column; metrics too."""
+    assert len(shown(folder, "--where", condition)) == runs
+
+
+def test_where_takes_the_series_that_an_id_chooses(folder: Path) -> None:
+    """With `--id split=val` the loss is that of one series."""
+    assert len(shown(folder, "--where", "loss.max < 0.5", "--id", "split=val")) == 2
+    assert len(shown(folder, "--where", '"loss{split=val}.max" < 0.5')) == 2
+
+
+def test_where_that_nothing_meets_is_no_failure(folder: Path) -> None:
+    """An empty list, a header, or a word for people."""
+    options = ["show", "runs", "--where", "lr = 7"]
+
+    assert json.loads(output(*options, "--format", "json", folder=folder)) == []
+    assert output(*options, "--format", "csv", folder=folder).startswith("run,path,status")
+    assert "no run meets the condition" in output(*options, folder=folder)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("lr <", "in the SQL: Expected: an expression, found: its end\n  lr <\n      ^"),
+        ("lrr < 1", "in the SQL: there is no column 'lrr'; did you mean lr?\n  lrr < 1\n  ^"),
+        ("lr < 1 and\n  seeed = 1", "in the SQL: there is no column 'seeed'; did you mean seed?\n    seeed = 1\n    ^"),
+        ("optim.nam = 'a'", "in the SQL: there is no column that ends in .nam\n  optim.nam = 'a'\n        ^"),
+        ("acuracy.max > 1", "there is no metric 'acuracy'; did you mean 'accuracy'?\n"),
+        ("duration", "in the SQL: filter predicate must be of type `Boolean`"),
+        ("lr < 1 order by lr", "in the SQL: Expected: ), found: order\n  lr < 1 order by lr\n         ^"),
+    ],
+)
+def test_where_that_is_wrong_points_at_the_place(condition: str, message: str, folder: Path) -> None:
+    """What is wrong, and below it the line with a mark."""
+    done = start("show", "runs", "--where", condition, folder=folder)
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"skald: {message}")
+    assert "__" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("column", "first", "last"),
+    [
+        ("lr", "lr=0.001", "lr=0.1"),
+        ("params.lr", "lr=0.001", "lr=0.1"),
+        ("started", "lr=0.001/seed0", "lr=0.1/seed2"),
+        ("accuracy.max", "lr=0.001/seed2", "lr=0.1/seed0"),
+        ("accuracy", "lr=0.001/seed2", "lr=0.1/seed0"),
+        ("status", "lr=0.1", "lr=0.0"),
+        ("run", "lr=0.001/seed0", "lr=0.1/seed2"),
+        ("tags", "lr=0.1/seed2", "lr=0.001/seed0"),
+    ],
+)
+def test_sort_orders_by_a_column_a_param_or_a_metric(column: str, first: str, last: str, folder: Path) -> None:
+    """Ascending, and with `--desc` the largest first."""
+    order = shown(folder, "--sort", column)
+    reverse = shown(folder, "--sort", column, "--desc")
+
+    assert order[0].startswith(first)
+    assert order[-1].startswith(last)
+    if column != "tags":  # which are all the same
+        assert reverse[0].startswith(last)
+
+
+def test_sort_puts_runs_without_a_value_last(folder: Path) -> None:
+    """NaN is the end of the table in either order, never its top."""
+    choice = ["--sort", "loss.last", "--id", "split=val"]
+
+    assert {name[:6] for name in shown(folder, *choice)[-3:]} == {"lr=0.1"}
+    assert {name[:6] for name in shown(folder, *choice, "--desc")[-3:]} == {"lr=0.1"}
+
+
+def test_sort_adds_the_metric_to_the_table(folder: Path) -> None:
+    """It is shown though nobody asked for it with `--metric`, in every form."""
+    table = output("show", "runs", "--sort", "accuracy.max", folder=folder, COLUMNS="80")
+    rows = list(
+        csv.DictReader(io.StringIO(output("show", "runs", "--sort", "accuracy", "--format", "csv", folder=folder)))
+    )
+
+    assert "accuracy.max" in table.splitlines()[0].split()
+    assert {"accuracy.last", "accuracy.max_at"} <= set(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--sort", "loss"],
+            "--sort loss means 2 columns: loss{split=train}.last, loss{split=val}.last; hint",
+        ),
+        (["--sort", "loss.max"], "--sort loss.max means 2 columns: loss{split=train}.max, loss{split=val}.max"),
+        (["--sort", "acuracy.max"], "there is no metric 'acuracy'; did you mean 'accuracy'?"),
+        (["--sort", "startd"], "there is no column and no metric 'startd'; did you mean 'started' or 'status'?"),
+        (["--sort", "x"], "there is no column and no metric 'x'; the columns are run, path, status, started,"),
+        (["--sort", "accuracy.max_at"], "accuracy.max_at holds places, which have no order: sort by accuracy.max"),
+        (["--param", "lrr"], "there is no param 'lrr'; did you mean 'lr'?"),
+        (["--id", "split=val"], "--id chooses series of metrics: name one with --metric too, got split=val"),
+    ],
+)
+def test_show_asked_for_what_is_not_there_names_what_is(options: list[str], message: str, folder: Path) -> None:
+    """One line on stderr that says how to go on."""
+    done = start("show", "runs", *options, folder=folder)
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"skald: {message}")
+
+
+def test_a_series_may_be_named_in_the_order(folder: Path) -> None:
+    """As its column is called."""
+    assert shown(folder, "--sort", "loss{split=val}.max")[0] == "lr=0.001/seed0"
+
+
+def test_param_chooses_the_params(folder: Path) -> None:
+    """By glob, with or without `params.`, also those that do not differ."""
+    run = json.loads(
+        output("show", "runs", "--param", "optim.*", "-p", "params.lr", "--format", "json", folder=folder)
+    )[0]
+    table = output("show", "runs", "--param", "optim.*", folder=folder)
+
+    assert [name for name in run if name.startswith("params.")] == [
+        "params.lr",
+        "params.optim.name",
+        "params.optim.group",
+    ]
+    assert {"optim.name", "optim.group"} <= set(table.splitlines()[0].split())
+
+
+def test_param_chooses_the_params_of_one_run(folder: Path) -> None:
+    """On its page, and in its JSON, nested as they are."""
+    run = "runs/lr=0.1/seed0"
+    page = output("show", run, "--param", "optim.*", folder=folder)
+    shape = json.loads(output("show", run, "--param", "optim.name", "--format", "json", folder=folder))
+    done = start("show", run, "--param", "learning", folder=folder)
+
+    assert "optim.name=sgd" in page
+    assert "seed=" not in page
+    assert shape["params"] == {"optim": {"name": "sgd"}}
+    assert done.stderr.startswith("skald: there is no param 'learning'")
+
+
+def test_one_run_is_a_table_where_runs_are_ordered(folder: Path) -> None:
+    """`skald show runs/a* --sort lr` means the same when the shell finds one run."""
+    runs = json.loads(output("show", "runs/lr=0.1/seed0", "--sort", "lr", "--format", "json", folder=folder))
+
+    assert [run["run"] for run in runs] == ["seed0"]
+
+
+def on_terminal(folder: Path, *options: str, width: int = 200) -> list[str]:
+    """Return the lines that a terminal shows of the runs, without their colors."""
+    text = output("show", "runs", *options, folder=folder, COLUMNS=str(width), FORCE_COLOR="1")
+    return Text.from_ansi(text).plain.splitlines()
+
+
+def test_columns_that_differ_come_first(folder: Path) -> None:
+    """After run and status; then what is the same in all runs, whose params stand on a line below."""
+    header, *runs, below = on_terminal(folder, "--where", "lr = 0.1")
+
+    names = header.split()
+    assert names[:2] == ["run", "status"]
+    assert set(names[2:5]) >= {"seed"}
+    assert names.index("seed") < names.index("rows") < names.index("tags")
+    assert below.startswith("in all: lr=0.1  optim.name=sgd")
+    assert "params.status=mine" in below.split()
+    assert len(runs) == SEEDS
+
+
+def test_table_in_a_pipe_is_a_header_and_runs(folder: Path) -> None:
+    """Nothing stands below that another program would take for a run."""
+    lines = output("show", "runs", folder=folder).splitlines()
+
+    assert len(lines) == 10
+    assert all(line.startswith("lr=") for line in lines[1:])
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 140, 200])
+def test_table_of_runs_fits_the_width(width: int, folder: Path) -> None:
+    """No line is wider, what was asked for is there at any width, and what had no room is said."""
+    lines = on_terminal(folder, "-m", "accuracy", width=width)
+
+    assert max(map(len, lines)) <= width
+    assert {"run", "status", "accuracy.last"} <= set(lines[0].split())
+    assert ("had no room: --format csv has all" in lines[-1]) == (width < 140)
+
+
+def test_long_names_of_runs_leave_room_for_what_was_asked(tmp_path: Path) -> None:
+    """A name is cut to half of the width where it would push out all else."""
+    for number in range(2):
+        with skald.Logger("a_long_name_" * 8 + str(number), tmp_path / "runs", capture=False) as logger:
+            logger.log_params(lr=number)
+
+    header, *rows = output("show", "runs", folder=tmp_path, COLUMNS="80").splitlines()
+    pipe = output("show", "runs", folder=tmp_path)
+
+    assert "lr" in header.split()
+    assert max(map(len, rows)) <= 80
+    assert "a_long_name_" * 8 + "1" in pipe
