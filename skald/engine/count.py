@@ -11,6 +11,7 @@ from skald.engine.extraction import read_segment, read_times
 from skald.engine.feeds import read_counting
 from skald.engine.rewind import Rewind, choose, id_names
 from skald.engine.snapshot import SegmentFile, take_snapshot
+from skald.engine.stored import Stored
 from skald.errors import CorruptRunError
 
 
@@ -24,11 +25,15 @@ def count_rows(run: Path) -> tuple[int, int]:
     if snapshot.stored is None:
         return 0, sum(count for _, count in snapshot.segments)
     with snapshot.stored as stored:
-        rewinds = snapshot.rewinds
-        parts = stored.coverage.rows_of() if rewinds else ()
-        rows = sum(len(rows) for part in parts for rows in read_counting(stored, part, rewinds))
-        rows = rows if rewinds else stored.coverage.rows
-        return rows, sum(count for _, count in snapshot.segments)
+        return count_stored(stored, snapshot.rewinds), sum(count for _, count in snapshot.segments)
+
+
+def count_stored(stored: Stored, rewinds: Sequence[Rewind]) -> int:
+    """Return how many rows of a metrics file count, where these rewinds concern it."""
+    if not rewinds:
+        return stored.coverage.rows
+    parts = stored.coverage.rows_of()
+    return sum(len(rows) for part in parts for rows in read_counting(stored, part, rewinds))
 
 
 def _count(file: SegmentFile, rewinds: Sequence[Rewind]) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,8 +56,7 @@ def read_segment(
 
     def copy(layout: Layout, fetch: Fetch) -> Rows:
         part = _Part(layout, fetch, first, stop)
-        wanted = [name for name in layout.header.kinds if columns is None or name in columns]
-        return part.copy(wanted, with_values=columns is None or VALUE in columns)
+        return part.copy(_wanted(layout, columns), with_values=columns is None or VALUE in columns)
 
     return with_segment(path, copy)
 
@@ -67,25 +66,104 @@ def read_times(path: Path, *, first: int = 0, stop: int | None = None) -> Ints:
     return with_segment(path, lambda layout, fetch: np.array(_Part(layout, fetch, first, stop).column(_TIME, np.int64)))
 
 
+class Mark(NamedTuple):
+    """How far a segment was read.
+
+    Attributes:
+        first: the rows before it were read.
+        beyond: further rows that were read: a row may be committed before one that stands in front of it.
+        is_last: whether the segment was sealed by then, so that no row comes any more.
+    """
+
+    first: int
+    beyond: Ints
+    is_last: bool = False
+
+
+NOTHING: Final = Mark(0, np.zeros(0, np.int64))
+"""The mark of a segment that was not read yet."""
+
+
+def read_new(path: Path, mark: Mark, *, columns: Collection[str] | None = None) -> tuple[Rows, Mark]:
+    """Copy the rows of a segment that were committed since it was read up to a mark; return the new mark, too.
+
+    Args:
+        path: the segment's file.
+        mark: how far it was read.
+        columns: as of `read_segment`.
+
+    Raises:
+        As `read_segment`.
+    """
+
+    def copy(layout: Layout, fetch: Fetch) -> tuple[Rows, Mark]:
+        is_last = bool(fetch(np.uint8, SEALED_AT, 1)[0])  # before the times: what comes later is in none of them
+        part = _Part(layout, fetch, mark.first, None)
+        known = np.zeros(part.count, np.bool_)
+        known[mark.beyond - mark.first] = True
+
+        def choose(times: Ints) -> slice | Ints:
+            rows = _committed(np.where(known, 0, times) if len(mark.beyond) else times)
+            known[rows] = True
+            return rows
+
+        rows = part.copy(_wanted(layout, columns), with_values=columns is None or VALUE in columns, choose=choose)
+        first = int(known.argmin()) if not known.all() else len(known)
+        return rows, Mark(mark.first + first, np.flatnonzero(known[first:]) + mark.first + first, is_last)
+
+    return with_segment(path, copy)
+
+
+def read_marked(path: Path, mark: Mark, *, columns: Collection[str] | None = None) -> Rows:
+    """Copy the rows of a segment that had been read when it was read up to a mark; arguments as of `read_new`.
+
+    Raises:
+        As `read_segment`.
+    """
+
+    def copy(layout: Layout, fetch: Fetch) -> Rows:
+        stop = int(mark.beyond.max(initial=mark.first - 1)) + 1
+        part = _Part(layout, fetch, 0, stop)
+        return part.copy(
+            _wanted(layout, columns),
+            with_values=columns is None or VALUE in columns,
+            choose=lambda _: np.concatenate([np.arange(mark.first), mark.beyond]) if len(mark.beyond) else slice(stop),
+        )
+
+    return with_segment(path, copy)
+
+
+def _wanted(layout: Layout, columns: Collection[str] | None) -> list[str]:
+    return [name for name in layout.header.kinds if columns is None or name in columns]
+
+
 class _Part:
     """Some rows of an open segment."""
 
     def __init__(self, layout: Layout, fetch: Fetch, first: int, stop: int | None) -> None:
         self._layout, self._fetch, self._first = layout, fetch, first
         capacity = layout.header.capacity
-        self._count = max(0, (capacity if stop is None else min(stop, capacity)) - first)
+        self.count = max(0, (capacity if stop is None else min(stop, capacity)) - first)
 
     def column(self, number: int, kind: type[np.generic]) -> npt.NDArray[Any]:
         """Return a column, which may be live memory."""
-        return self._fetch(kind, self._layout.columns[number] + self._first * np.dtype(kind).itemsize, self._count)
+        return self._fetch(kind, self._layout.columns[number] + self._first * np.dtype(kind).itemsize, self.count)
 
-    def copy(self, wanted: Collection[str], *, with_values: bool) -> Rows:
-        """Copy rows in the order that makes them whole: times, columns, and then names."""
+    def copy(
+        self, wanted: Collection[str], *, with_values: bool, choose: Callable[[Ints], slice | Ints] | None = None
+    ) -> Rows:
+        """Copy rows in the order that makes them whole: times, columns, and then names.
+
+        Args:
+            wanted: the ids.
+            with_values: whether the values are wanted too.
+            choose: which of the rows, whose times it is given, are wanted; None: the committed ones.
+        """
         header = self._layout.header
         times: Ints = np.array(self.column(_TIME, np.int64))
         if not _IN_ORDER and not self._fetch(np.uint8, SEALED_AT, 1)[0]:
             time.sleep(_SETTLE_SECS)
-        rows = _committed(times)
+        rows = (choose or _committed)(times)
         metric: Codes = np.array(self.column(_METRIC, np.int32)[rows])
         value = np.array(self.column(_VALUE, np.float64)[rows]) if with_values else None
         present = np.array(self.column(_PRESENT, np.int64)[rows]) if header.mixed and wanted else None

@@ -83,7 +83,7 @@ def metric_names(run: Path) -> list[str]:
     names: list[str] = []
     if snapshot.stored:
         with snapshot.stored as stored:
-            names += _stored_names(stored, snapshot.rewinds)
+            names += stored_names(stored, snapshot.rewinds)
     for _, rows in snapshot.segments:
         used = np.flatnonzero(np.bincount(rows.metric))  # a tenth of the time of `unique`
         names += [rows.names[code].as_py() for code in used.tolist()]
@@ -94,7 +94,7 @@ def _names_copy(file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
     return choose(read_segment(file.path, columns=id_names(rewinds)), rewinds)
 
 
-def _stored_names(stored: Stored, rewinds: Sequence[Rewind]) -> Iterable[str]:
+def stored_names(stored: Stored, rewinds: Sequence[Rewind]) -> Iterable[str]:
     """Return the metrics that have rows that count in a metrics file."""
     if not rewinds:
         return stored.metrics
@@ -155,16 +155,16 @@ class _Source:
         """Yield the rows that there are now, as the IO sources of polars do."""
         kinds = self._kinds
         wanted = columns if columns is not None else table_schema(kinds).names()
-        query = _Query(kinds, wanted, predicate, n_rows, taken=self._taken)
+        query = Query(kinds, wanted, predicate, n_rows, taken=self._taken)
         snapshot = take_snapshot(self._run, functools.partial(_copy, query))
         try:
-            yield from _head(query, _frames(query, snapshot))
+            yield from _head(query, read_frames(query, snapshot))
         finally:
             if snapshot.stored:
                 snapshot.stored.close()
 
 
-class _Query(NamedTuple):
+class Query(NamedTuple):
     """What a collect wants."""
 
     kinds: Kinds
@@ -179,7 +179,7 @@ class _Query(NamedTuple):
         return (rows if self.predicate is None else rows.filter(self.predicate)).select(*self.columns, *keys)
 
 
-def _copy(query: _Query, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
+def _copy(query: Query, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
     """Copy what a query wants of a segment."""
     later = [name for name, kind in read_header(file.path).kinds.items() if not holds(query.kinds, name, kind)]
     stop = 0 if query.taken and not rewinds else None
@@ -187,7 +187,7 @@ def _copy(query: _Query, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
     return without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
 
 
-def _head(query: _Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+def _head(query: Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """Yield the first rows only, where no more are wanted."""
     if query.n_rows is None:
         yield from frames
@@ -200,7 +200,7 @@ def _head(query: _Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFram
             return
 
 
-def _frames(query: _Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame]:
+def read_frames(query: Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame]:
     """Yield the rows of a snapshot in log order, those that were taken back file by file."""
     stored = snapshot.stored
     if stored and query.taken:
@@ -222,7 +222,7 @@ def _frames(query: _Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame]:
         yield query.of(frames.lazy()).collect()
 
 
-def _merged(query: _Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Iterator[pl.DataFrame]:
+def _merged(query: Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Iterator[pl.DataFrame]:
     """Yield the rows of several streams by their keys; where the metrics file overlaps them, with its rows."""
     stored, segments = snapshot.stored, snapshot.segments
     keys = _keys(stored, segments)
@@ -271,7 +271,7 @@ def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield pl.concat(group)
 
 
-def _table(query: _Query, stored: Stored, rewinds: Sequence[Rewind]) -> pl.LazyFrame:
+def _table(query: Query, stored: Stored, rewinds: Sequence[Rewind]) -> pl.LazyFrame:
     """Return the wanted rows of an open metrics file, lazily; of one that is patchy with _ROW."""
     return fit(_chosen_table(stored, rewinds, taken=query.taken), stored.kinds, query.kinds)
 
@@ -303,7 +303,7 @@ def _stored_table(stored: Stored, *, with_rows: bool = False) -> pl.LazyFrame:
     return pl.scan_parquet(stored.file, row_index_name=_ROW if with_rows else None)
 
 
-def _rewound_frames(query: _Query, path: Path) -> Iterator[pl.DataFrame]:
+def _rewound_frames(query: Query, path: Path) -> Iterator[pl.DataFrame]:
     """Yield the rows of a file that a compaction put aside."""
     rewound = open_parquet(path)
     if rewound is None:
@@ -317,7 +317,7 @@ def _scan_csv(stored: Stored) -> pl.LazyFrame:
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
-        query = _Query(stored.kinds, columns if columns is not None else schema.names(), predicate, n_rows)
+        query = Query(stored.kinds, columns if columns is not None else schema.names(), predicate, n_rows)
         frames = (
             pl.DataFrame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, columns)
         )
