@@ -13,6 +13,7 @@ import sys
 import termios
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -343,6 +344,8 @@ def test_relay_passes_everything_on_in_any_pieces(size: int) -> None:
     thread.start()
     for start in range(0, len(text), size):
         os.write(feed, text[start : start + size])
+        while any(fcntl.ioctl(source, termios.FIONREAD, bytes(4))):  # each piece is read by itself
+            time.sleep(0)
     os.close(feed)
     thread.join(30)
     os.close(target)

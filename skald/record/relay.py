@@ -50,9 +50,9 @@ class Channel:
             data = os.read(self.source, _CHUNK)
         except OSError:  # so a terminal says that its last writer is gone
             data = b""
-        if not data:
+        if not data and not self._rest:
             return None
-        data, self._rest = _cut(self._rest + data)
+        data, self._rest = _cut(self._rest + data) if data else (self._rest, b"")
         shown, copied = [], []
         for part in MARK.split(data):
             if part in (OWN, OTHER):
@@ -148,11 +148,9 @@ def relay(copies: Copies, channels: list[Channel], in_hand: mmap.mmap | bytearra
 
 def _cut(data: bytes) -> tuple[bytes, bytes]:
     """Split off what may be the beginning of a mark."""
-    start = data.rfind(b"\x1b", max(0, len(data) - len(OWN) + 1))
-    for place in (start, data.rfind(b"\x1b", max(0, len(data) - len(OWN) + 1), max(start, 0))):
-        rest = data[place:] if place >= 0 else b""
-        if rest and any(mark.startswith(rest) for mark in (OWN, OTHER, END)) and len(rest) > 1:
-            return data[:place], rest
+    for size in range(min(len(OWN) - 1, len(data)), 0, -1):
+        if any(mark.startswith(data[-size:]) for mark in (OWN, OTHER, END)):
+            return data[:-size], data[-size:]
     return data, b""
 
 
