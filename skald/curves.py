@@ -47,28 +47,30 @@ class Span(NamedTuple):
     high: float
 
 
-def survey(rows: pl.LazyFrame, by: Sequence[str]) -> pl.DataFrame:
+def survey(rows: pl.LazyFrame, by: Sequence[str], before: pl.DataFrame | None = None) -> pl.DataFrame:
     """Describe the series of a table in one pass over its rows.
 
     Args:
         rows: rows of one metric, or of several.
         by: the columns that tell the series apart; for those of one metric see `series_keys`.
+        before: what was said of the rows before these, which are described together with them.
 
     Returns:
-        A row a series, in order of first appearance: the columns in `by`, the structs `value` (`count`: its rows) and
-        `time` (`low`, `high`), and for each other id that is a number a struct of `low`, `high`, `missing` (in how many
-        rows there is none), `values` (how many it takes, one after the other) and `falls` (whether it is ever smaller
-        than in the row before).
+        A row a series, in order of first appearance: the columns in `by`, the structs `value` (`count`: its rows,
+        `last`) and `time` (`low`, `high`), and for each other id that is a number a struct of `low`, `high`, `missing`
+        (in how many rows there is none), `values` (how many it takes, one after the other), `falls` (whether it is ever
+        smaller than in the row before), `first` and `last`.
     """
     numbers = [name for name in position_ids(id_kinds(rows.collect_schema())) if name not in by]
     described = [
-        pl.len().cast(pl.Int64).alias(VALUE),
+        pl.struct(pl.len().cast(pl.Int64).alias("count"), pl.col(VALUE).last().alias("last")).alias(VALUE),
         pl.struct(pl.col(TIME).min().alias("low"), pl.col(TIME).max().alias("high")).alias(TIME),
         *(_describe(pl.col(name)).alias(name) for name in numbers),
     ]
-    parts = _each_batch(rows.select(*by, *numbers, TIME), by, described)
+    parts = _each_batch(rows.select(*by, *numbers, TIME, VALUE), by, described)
+    parts = parts if before is None else pl.concat([before, parts])
     joined = [
-        pl.struct(pl.col(VALUE).sum().alias("count")).alias(VALUE),
+        pl.struct(_field(VALUE, "count").sum(), _field(VALUE, "last").last()).alias(VALUE),
         pl.struct(_field(TIME, "low").min(), _field(TIME, "high").max()).alias(TIME),
         *(_join(name).alias(name) for name in numbers),
     ]
@@ -135,6 +137,8 @@ def axis_span(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, *, is_log:
         is_log: only what is greater than 0 counts.
     """
     low, high = _outermost(surveyed, axis)
+    if axis.kind == "position" and is_log:
+        return Span(1.0, high) if high else None
     if low is None or high is None or not math.isfinite(low) or not math.isfinite(high) or (is_log and low <= 0):
         x = pl.col(X)
         where = x.is_finite() & (x > 0) if is_log else x.is_finite()
@@ -152,6 +156,7 @@ def cut(
     *,
     is_log: bool = False,
     smoothing: float = 0.0,
+    before: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Cut the curves of series into columns of equal width along x.
 
@@ -165,6 +170,7 @@ def cut(
         smoothing: from 0 to less than 1, the weight of the past in the mean of a column, as TensorBoard smooths: the
             weighted mean of a row and those before it, whose weights shrink by this factor from row to row and add
             up to 1. NaN and infinities are skipped. The minimum and maximum stay those of what was logged.
+        before: what a survey says of rows before these, behind which they stand in their series.
 
     Returns:
         A row for each column of each series in which it has rows, series in the order of the survey: the columns that
@@ -178,7 +184,7 @@ def cut(
     if smoothing:
         smooth = _over(number.ewm_mean(alpha=1 - smoothing, adjust=True, ignore_nulls=True), varying)
         table = table.with_columns(pl.when(number.is_not_null()).then(smooth).alias(_SMOOTH))
-    table = place(table, surveyed, axis, span, columns, is_log=is_log)
+    table = place(table, surveyed, axis, span, columns, is_log=is_log, before=before)
     table = table.select(*varying, COLUMN, X, _NUMBER, *([_SMOOTH] if smoothing else []))
     sums = _each_batch(table, [*varying, COLUMN], _sums(_SMOOTH if smoothing else _NUMBER))
     found = _grouped(sums, [*varying, COLUMN], _TOTALS)
@@ -187,11 +193,61 @@ def cut(
 
 
 def place(
-    rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, span: Span, columns: int, *, is_log: bool = False
+    rows: pl.LazyFrame,
+    surveyed: pl.DataFrame,
+    axis: Axis,
+    span: Span,
+    columns: int,
+    *,
+    is_log: bool = False,
+    before: pl.DataFrame | None = None,
 ) -> pl.LazyFrame:
     """Return the rows inside a span with their X and the COLUMN into which they fall; arguments as of `cut`."""
-    placed = _with_x(rows, surveyed, axis).filter(pl.col(X).is_between(*span))
-    return placed.with_columns(_column(span, columns, is_log=is_log))
+    placed = _with_x(rows, surveyed, axis, before).filter(pl.col(X).is_between(*span))
+    return placed.with_columns(_column(X, span, columns, is_log=is_log))
+
+
+def join(parts: Sequence[pl.DataFrame], surveyed: pl.DataFrame) -> pl.DataFrame:
+    """Put together what was cut alike of different rows of the same series."""
+    by = series_columns(surveyed)
+    return _in_order(_grouped(pl.concat(parts), [*by, COLUMN], _TOTALS), surveyed, by)
+
+
+def coarsen(
+    curves: pl.DataFrame, surveyed: pl.DataFrame, span: Span, columns: int, *, is_log: bool = False
+) -> pl.DataFrame:
+    """Cut curves, which were cut before, into other columns: wherever the middle of what they have in one falls.
+
+    Args:
+        curves: what `cut` returns, of more columns.
+        surveyed: the survey of their series.
+        span: from where to where; what lies beyond is left out.
+        columns: how many there are.
+        is_log: whether x is logarithmic.
+    """
+    inside = curves.filter(pl.col(X_MEAN).is_between(*span))
+    return join([inside.with_columns(_column(X_MEAN, span, columns, is_log=is_log))], surveyed)
+
+
+def smooth(curves: pl.DataFrame, by: Sequence[str], weight: float) -> pl.DataFrame:
+    """Smooth the means of curves, each from left to right, as `cut` does where the rows of a column are alike.
+
+    Args:
+        curves: what `cut` returns.
+        by: the columns that tell the curves apart.
+        weight: that of the past from one row to the next, from 0 to less than 1.
+    """
+    means, counts = curves[MEAN].to_list(), (curves[COUNT] - curves[NAN]).to_list()
+    starts = curves.select(pl.struct(by).rle_id().alias(COLUMN))[COLUMN].to_list() if by else [0] * len(curves)
+    smoothed: list[float | None] = []
+    total = left = 0.0
+    for place, (mean, count) in enumerate(zip(means, counts, strict=True)):
+        if not place or starts[place] != starts[place - 1]:
+            total, left = 0.0, 1.0
+        kept = weight**count
+        total, left = total * kept + (mean or 0.0) * (1 - kept), left * kept
+        smoothed.append(None if mean is None else total / (1 - left))
+    return curves.with_columns(pl.Series(MEAN, smoothed, pl.Float64))
 
 
 def band(curves: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
@@ -241,7 +297,7 @@ def _describe(x: pl.Expr) -> pl.Expr:
         x.min().cast(pl.Float64).alias("low"),
         x.max().cast(pl.Float64).alias("high"),
         (x.is_null() | x.cast(pl.Float64).is_nan()).sum().cast(pl.Int64).alias("missing"),
-        (x != x.shift(1)).sum().cast(pl.Int64).alias("values"),
+        ((x != x.shift(1)).sum() + 1).cast(pl.Int64).alias("values"),
         (x < x.shift(1)).any().alias("falls"),
         x.first().alias("first"),
         x.last().alias("last"),
@@ -255,8 +311,10 @@ def _join(name: str) -> pl.Expr:
         _field(name, "low").min(),
         _field(name, "high").max(),
         _field(name, "missing").sum(),
-        (_field(name, "values").sum() + (first != before).sum() + 1).alias("values"),
+        (_field(name, "values").sum() - (first == before).sum()).cast(pl.Int64).alias("values"),
         (_field(name, "falls").any() | (first < before).any()).alias("falls"),
+        first.first(),
+        _field(name, "last").last(),
     )
 
 
@@ -285,13 +343,22 @@ def seconds(time: pl.Expr) -> pl.Expr:
     return time.dt.epoch("us") / 1e6
 
 
-def _with_x(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis) -> pl.LazyFrame:
+def _with_x(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, before: pl.DataFrame | None = None) -> pl.LazyFrame:
     """Return the rows with their x."""
     if axis.kind == "id":
         return rows.with_columns(pl.col(axis.label).cast(pl.Float64).alias(X))
     if axis.kind == "position":
-        varying = [name for name in series_columns(surveyed) if surveyed[name].n_unique() > 1]
-        return rows.with_columns(_over(pl.int_range(pl.len()), varying).cast(pl.Float64).alias(X))
+        by = series_columns(surveyed)
+        varying = [name for name in by if surveyed[name].n_unique() > 1]
+        rows = rows.with_columns(_over(pl.int_range(pl.len()), varying).cast(pl.Float64).alias(X))
+        if before is None:
+            return rows
+        counts = before.lazy().select(*by, _field(VALUE, "count").alias(_ROW))
+        if by:
+            rows = rows.join(counts, on=by, how="left", nulls_equal=True, maintain_order="left")
+        else:
+            rows = rows.with_columns(pl.lit(before[VALUE].struct.field("count").sum()).alias(_ROW))
+        return rows.with_columns(pl.col(X) + pl.col(_ROW).fill_null(0))
     if axis.kind == "time":
         return rows.with_columns(seconds(pl.col(TIME)).alias(X))
     start = seconds(_field(TIME, "low").min())
@@ -302,12 +369,12 @@ def _with_x(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis) -> pl.LazyFr
     return joined.with_columns((seconds(pl.col(TIME)) - pl.col(_ROW)).alias(X))
 
 
-def _column(span: Span, columns: int, *, is_log: bool) -> pl.Expr:
-    """Return the column into which an x falls."""
-    low, high = (math.log10(end) for end in span) if is_log else span
-    if low == high:
+def _column(name: str, span: Span, columns: int, *, is_log: bool) -> pl.Expr:
+    """Return the column into which the x of that name falls."""
+    if span.low == span.high:
         return pl.lit(0, pl.Int32).alias(COLUMN)
-    x = pl.col(X).log(10) if is_log else pl.col(X)
+    low, high = (math.log10(end) for end in span) if is_log else span
+    x = pl.col(name).log(10) if is_log else pl.col(name)
     part = (x / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference may be beyond a float
     return (part * columns).floor().clip(0, columns - 1).cast(pl.Int32).alias(COLUMN)
 

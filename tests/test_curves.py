@@ -135,7 +135,9 @@ def test_x_counts_values_across_batches_and_sees_a_fall_between_them() -> None:
     falls = [survey(table.with_columns(pl.Series("step", (step + at) % rows)).lazy(), []) for at in (500_000, 700_000)]
 
     assert surveyed["up"].struct.field("values").item() == -(-rows // 7)
-    assert surveyed["step"][0] == {"low": 0.0, "high": rows - 1.0, "missing": 0, "values": rows, "falls": False}
+    assert surveyed["step"][0] == {
+        "low": 0.0, "high": rows - 1.0, "missing": 0, "values": rows, "falls": False, "first": 0, "last": rows - 1
+    }  # fmt: skip
     assert [found["step"].struct.field("falls").item() for found in falls] == [True, True]
     assert choose_axis(surveyed).label == "step"
 

@@ -19,7 +19,7 @@ LAYERS = {
     "api": "system scope calls board progress latebar compacting opening ending lastword session process portrait"
     " copies logger run selection summary histogram"
     " widening finding pushdown paramtable union cloud scanning comparison verification repair"
-    " rewinding curves heatmap card cardcache seriescolumns overview inflight artifact_calls artifact_table",
+    " rewinding curves heatmap sketch card cardcache seriescolumns overview inflight artifact_calls artifact_table",
     "package": "__init__",
     "faces": "cli viewer",
 }
