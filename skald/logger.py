@@ -16,9 +16,7 @@ from skald.copies import Copyable
 from skald.ending import Word, ending
 from skald.engine.batch import Batch
 from skald.errors import InvalidInputError
-from skald.histogram import histogram_batches
 from skald.opening import Description, check_mode
-from skald.progress import track
 from skald.record.console import Console, Messages
 from skald.record.params import merge
 from skald.record.plain import plain
@@ -164,6 +162,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
             InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
             LoggerClosedError: the logger is closed.
         """
+        from skald.histogram import histogram_batches
+
         with self._calls.policy():
             writer = self._session.writer()
             for batch in histogram_batches(name, values, bins, self._calls.scope.merged(ids)):
@@ -244,6 +244,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
                 begins at `start`.
             description: what the bar says; default: the id.
         """
+        from skald.progress import track
+
         return track(self._calls, iterable, id, total=total, description=description)
 
     # --- life ---

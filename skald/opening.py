@@ -36,7 +36,6 @@ from skald.layout import (
     temporary,
 )
 from skald.notice import tell
-from skald.record.consolefiles import finish_consoles
 from skald.record.environment import replace_environment
 from skald.record.info import RunInfo, read_info, settle, write_info, writing
 from skald.record.info import Session as SessionInfo
@@ -183,6 +182,8 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
         raise _written(run, alive)
     info = read_info(run) if there else _new_info(run, description)
     if there:
+        from skald.record.consolefiles import finish_consoles
+
         finish_consoles(run)
         _seed_kinds(run)
     others = writing(info, alive)

@@ -30,7 +30,6 @@ from skald.engine.storage import check_variable
 from skald.engine.writer import Writer
 from skald.errors import InvalidInputError, LoggerClosedError, RunNotFoundError, SkaldError, StorageError
 from skald.inflight import InFlight
-from skald.lastword import last_word
 from skald.latebar import late_bar
 from skald.layout import (
     PARAMS,
@@ -343,6 +342,8 @@ class Session:
         if run is not None and info is not None:
             self._compact(run)
             if info.status != "running":
+                from skald.lastword import last_word  # what reads metrics files is not needed before
+
                 self.say("SUCCESS", last_word(run, info, _duration(run, info)))
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:

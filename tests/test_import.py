@@ -46,6 +46,19 @@ def test_skald_loads_nothing_heavy(program: str, tmp_path: Path) -> None:
     assert not loaded & HEAVY
 
 
+def test_arrow_is_loaded_with_skald_and_not_by_the_command_line() -> None:
+    """A first Logger waits for no more than a tenth of a second, and `skald --help` for no Arrow."""
+    command = Path(sys.executable).with_name("skald")
+
+    library = subprocess.run([sys.executable, "-c", IMPORT + REPORT], capture_output=True, text=True, check=True)
+    program = [sys.executable, "-X", "importtime", str(command), "--help"]
+    help_ = subprocess.run(program, capture_output=True, text=True, check=True)
+
+    assert "pyarrow" in library.stdout.split()
+    assert "typer" in help_.stderr
+    assert "pyarrow" not in help_.stderr
+
+
 @pytest.mark.parametrize("name", skald.__all__)
 def test_public_name_is_documented(name: str) -> None:
     """What `skald` exports has a docstring of its own, and so has each public part of its classes."""
