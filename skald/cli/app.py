@@ -198,7 +198,7 @@ def plot(
     """Draw metrics over an id or the time: in the terminal, or into a file."""
     if smooth == 1:
         raise typer.BadParameter("1 would keep the first value for ever; give less", param_hint="--smooth")
-    from skald.cli.picture import Wish
+    from skald.cli.composing import Wish
     from skald.cli.plot import plot_paths
 
     log_axes = "x" * log_x + "y" * log

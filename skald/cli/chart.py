@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
+from rich.ansi import AnsiDecoder
 from rich.text import Text
 
 from skald.cli.picture import Line, Picture
@@ -30,27 +32,45 @@ _MOST_RANGES: Final = 3
 _MOST_LABELS: Final = 12
 FRAME_LINES: Final = 4
 """Lines of a plot around its canvas: the frame, the ticks, what x is."""
-_FRAME: Final = 2
+_ONE_AT_A_TIME: Final = threading.Lock()
+"""Held while plotext draws: it has one figure."""
 
 
 class Style(NamedTuple):
-    """What the place where it is printed can show, and how much of it."""
+    """What the place where it is printed can show, and how much of it; whether it is said what x is."""
 
     width: int
     height: int
     has_colors: bool
     ascii_only: bool
+    has_label: bool = True
+
+
+class Drawing(NamedTuple):
+    """A plot as lines of text.
+
+    Attributes:
+        text: the lines.
+        left: how many characters stand before the canvas; a line stands above it.
+        columns: how many characters of each line are the canvas.
+        lines: how many lines are.
+    """
+
+    text: Text
+    left: int
+    columns: int
+    lines: int
 
 
 def draw(picture: Picture, style: Style) -> Text:
     """Return a picture as lines of text: title, legend, the plot, notes."""
     lines = [Text(picture.title, style="bold")]
-    lines += _legend(picture, style)
+    lines += legend(picture, style)
     notes = list(picture.notes)
     if picture.span is None or not (picture.lines or picture.heat):
         lines.append(Text("nothing to draw", style="dim"))
     else:
-        lines.append(_plot(picture, picture.span, style))
+        lines.append(plot(picture, picture.span, style).text)
         shaded = picture.has_range and len(picture.lines) > _MOST_RANGES
         notes += [f"ranges are shown for up to {_MOST_RANGES} curves"] if shaded else []
     lines += [Text(note, style="dim") for note in notes]
@@ -58,7 +78,7 @@ def draw(picture: Picture, style: Style) -> Text:
     return Text(text.plain.translate(_TO_ASCII)) if style.ascii_only else text
 
 
-def _legend(picture: Picture, style: Style) -> list[Text]:
+def legend(picture: Picture, style: Style) -> list[Text]:
     """Return what the colours mean, as many as fit a line beside each other."""
     shown = picture.legend[:_MOST_LABELS]
     items = []
@@ -90,27 +110,43 @@ class _Axes(NamedTuple):
     y: Span
 
 
-def _plot(picture: Picture, span: Span, style: Style) -> Text:
+def plot(picture: Picture, span: Span, style: Style) -> Drawing:
+    """Return a plot with its axes; ASCII only where the style says so.
+
+    Args:
+        picture: what is drawn.
+        span: from where to where x goes.
+        style: the size, and what can be shown.
+    """
     import plotext
 
     heights = picture.heat.values if picture.heat else _heights(picture)
     is_log = "y" in picture.log and not picture.heat
-    y_ticks = (log_ticks if is_log else number_ticks)(*heights, max(2, (style.height - 3) // 3))
-    canvas = max(style.width - max(len(tick.label) for tick in y_ticks) - _FRAME, 1)
+    y_ticks = (log_ticks if is_log else number_ticks)(*heights, max(3, (style.height - 3) // 3))
+    left = max(len(tick.label) for tick in y_ticks) + 1
+    canvas = max(style.width - left - 1, 1)
     axes = _Axes(_drawn(span, "x" in picture.log), _drawn(heights, is_log))
-    figure = plotext.figure
-    figure.clear()
-    figure.theme("colorless")
-    plotext.terminal.limit(width=False, height=False)
-    figure.plot_size(style.width, style.height)
-    _set_ticks(figure.ruler("y", "left"), y_ticks, axes.y, is_log=is_log)
     x_ticks = axis_ticks(picture, span, max(2, canvas // 12))
-    _set_ticks(figure.ruler("x", "lower"), x_ticks, axes.x, is_log="x" in picture.log)
-    figure.label(x_label(picture, span), "x", "lower")
-    for signal in _signals(picture, axes, style, canvas):
-        figure.draw(signal)
-    drawn = Text.from_ansi(figure.build().string(colorless=not style.has_colors))
-    return Text("\n").join(_trimmed(line) for line in drawn.split("\n"))
+    with _ONE_AT_A_TIME:
+        figure = plotext.figure
+        figure.clear()
+        figure.theme("colorless")
+        plotext.terminal.limit(width=False, height=False)
+        figure.plot_size(style.width, style.height)
+        _set_ticks(figure.ruler("y", "left"), y_ticks, axes.y, is_log=is_log)
+        _set_ticks(figure.ruler("x", "lower"), x_ticks, axes.x, is_log="x" in picture.log)
+        if style.has_label:
+            figure.label(x_label(picture, span), "x", "lower")
+        for signal in _signals(picture, axes, style, canvas):
+            figure.draw(signal)
+        drawn = figure.build().string(colorless=not style.has_colors)
+    drawn = drawn.translate(_TO_ASCII) if style.ascii_only else drawn
+    text = Text("\n").join(_trimmed(line) for line in AnsiDecoder().decode(drawn.rstrip("\n")))
+    return Drawing(text, left, canvas, _canvas_lines(style))
+
+
+def _canvas_lines(style: Style) -> int:
+    return style.height - FRAME_LINES + (not style.has_label)
 
 
 def _trimmed(line: Text) -> Text:
@@ -246,7 +282,7 @@ def _heat(picture: Picture, axes: _Axes, style: Style, canvas: int) -> Iterator[
     lines, columns = shares.shape
     levels = SCALE if style.has_colors else (_ASCII_SHADES if style.ascii_only else _SHADES)
     by_level: dict[int, list[tuple[float, float]]] = {}
-    canvas_height = style.height - FRAME_LINES
+    canvas_height = _canvas_lines(style)
     for x, y in itertools.product(range(canvas), range(canvas_height)):
         right, up = (x + 0.5) / canvas, (y + 0.5) / canvas_height
         share = float(shares[int(up * lines), int(right * columns)])

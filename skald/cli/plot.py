@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from skald.cli import terminal
 from skald.cli.chart import FRAME_LINES, Style, draw
+from skald.cli.composing import Wish, compose
 from skald.cli.format import path_text
-from skald.cli.picture import Picture, Wish, compose
+from skald.cli.picture import Picture
 from skald.durable import write_atomic
 from skald.errors import InvalidInputError
 
