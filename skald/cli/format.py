@@ -47,6 +47,13 @@ def param_text(value: Any) -> str:
     return text if text.isprintable() else json.dumps(text, ensure_ascii=False)
 
 
+def printable(text: str) -> str:
+    """Return a text whose characters a terminal takes for what they are: others are written as Python does."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def json_value(value: Any) -> Any:
     """Return what JSON can hold: NaN and infinities as strings, times ISO 8601 in UTC."""
     if isinstance(value, float) and not math.isfinite(value):

@@ -15,7 +15,7 @@ from rich.text import Text
 from skald.amounts import duration_text, plural, size_text
 from skald.cli import terminal
 from skald.cli.choice import Selection
-from skald.cli.format import local_time, number_text, param_text, path_text
+from skald.cli.format import local_time, number_text, param_text, path_text, printable
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
@@ -94,17 +94,13 @@ def _params(params: Mapping[str, Any], width: int) -> RenderableType:
 def _artifacts(artifacts: Sequence[Artifact], width: int) -> RenderableType:
     """Return the newest artifacts with their sizes, the newest last, and what all are together."""
     items = [
-        Text.assemble(_printable(artifact.path), (f" {size_text(artifact.size)}", "dim"))
+        Text.assemble(printable(artifact.path), (f" {size_text(artifact.size)}", "dim"))
         for artifact in artifacts[-MAX_ARTIFACTS:]
     ]
     total = size_text(sum(artifact.size for artifact in artifacts))
     more = f", the newest {len(items)} of them" if len(items) < len(artifacts) else ""
     title = Text.assemble(("artifacts", "bold"), (f"  {plural(len(artifacts), 'file')}, {total}{more}", "dim"))
     return Group(title, _flow(items, width))
-
-
-def _printable(path: str) -> str:
-    return path if path.isprintable() else ascii(path)[1:-1]
 
 
 def _flow(items: list[Text], width: int) -> Text:

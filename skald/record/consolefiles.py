@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from skald.durable import unlink
@@ -22,9 +23,8 @@ def read_console(run: Path) -> str:
     parts = []
     for name in sorted(names, key=lambda name: (name != CONSOLE, name)):
         ends = [_read(end) for end in unfinished.get(name, [])]  # NOTE: before the file that takes them up
-        console = _read(run / name)
-        missing = [Unfinished.decoded(end).missing_from(console) for end in ends if end]
-        text = "".join([console.decode(errors="replace"), *missing])
+        console = _read(run / name).decode(errors="replace")
+        text = "".join([console, *_missing(ends, run / name)])
         parts.append(text if name == CONSOLE else f"==> {name} <==\n{text}")
     return "".join(part if part.endswith("\n") or part is parts[-1] else f"{part}\n" for part in parts)
 
@@ -33,6 +33,11 @@ def console_files(run: Path) -> list[Path]:
     """Return the console files of a run, the first process's first; what is unfinished stands elsewhere."""
     found = [path for path in run.glob("console*.log") if is_console_name(path.name)]
     return sorted(found, key=lambda path: (path.name != CONSOLE, path.name))
+
+
+def read_unfinished(run: Path, console: Path) -> str:
+    """Return what is not finished yet of what a console file shows."""
+    return "".join(_missing([_read(end) for end in _unfinished(run).get(console.name, [])], console))
 
 
 def finish_consoles(run: Path) -> None:
@@ -51,11 +56,16 @@ def finish_consoles(run: Path) -> None:
 
 
 def _append(end: Path, console: Path) -> None:
-    missing = Unfinished.decoded(data).missing_from(_read(console)) if (data := _read(end)) else ""
+    missing = "".join(_missing([_read(end)], console))
     if missing:
         with console.open("ab") as file:
             file.write(missing.encode())
     unlink(end)  # DURABILITY: last: after a crash in between the lines are in the console file already
+
+
+def _missing(ends: Iterable[bytes], console: Path) -> list[str]:
+    """Return what a console file lacks of some unfinished ends."""
+    return [Unfinished.decoded(end).missing_from(console) for end in ends if end]
 
 
 def _unfinished(run: Path) -> dict[str, list[Path]]:

@@ -34,9 +34,14 @@ class Unfinished(NamedTuple):
         size, _, text = data.decode(errors="replace").partition("\n")
         return cls(int(size), text)
 
-    def missing_from(self, console: bytes) -> str:
-        """Return what the console file lacks: nothing where the lines were finished or appended meanwhile."""
-        return "" if self.text.encode() in console[self.console_bytes :] else self.text
+    def missing_from(self, console: Path) -> str:
+        """Return what a console file lacks: nothing where the lines were finished or appended meanwhile."""
+        try:
+            with console.open("rb") as file:
+                file.seek(self.console_bytes)
+                return "" if self.text.encode() in file.read() else self.text
+        except FileNotFoundError:
+            return self.text
 
 
 class Transcript:

@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane
 
+from skald.viewer.console_pane import ConsolePane
 from skald.viewer.metrics_pane import MetricsPane
 
 LIVE_SECS: Final = 0.5
@@ -26,6 +27,7 @@ class Live(Protocol):
 
 PANES: Final[dict[str, Callable[[Path], Widget]]] = {
     "metrics": lambda run: MetricsPane({run.name: run}),
+    "console": ConsolePane,
 }
 """What is in the tabs, in their order."""
 
