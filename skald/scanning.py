@@ -98,7 +98,7 @@ class _Runs:
     """What polars asks for the columns and the rows of many runs."""
 
     def __init__(self, source: Source, params: Sequence[str], options: StorageOptions) -> None:
-        paths = as_list(source)
+        paths = [one if is_cloud(one) or not one else os.path.abspath(one) for one in as_list(source)]  # noqa: PTH100  globs
         self._source: Source = paths[0] if isinstance(source, (str, os.PathLike)) else paths
         self._cloud = paths if any(map(is_cloud, paths)) else []
         if not all(map(is_cloud, self._cloud)):

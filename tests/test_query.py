@@ -48,6 +48,18 @@ def test_query_of_one_run(runs: Path) -> None:
     assert output("query", "a", "select count(*) from metrics", "--format", "csv", folder=runs).splitlines()[1] == "3"
 
 
+def test_query_takes_params_without_their_prefix(runs: Path) -> None:
+    """As `--where` does; `*` means the columns as they are, and a name that nothing has is told."""
+    sql = "select run, lr, max(value) from metrics join runs using (run) where lr < 1 group by run, lr order by lr"
+    lines = output("query", "runs", sql, folder=runs).splitlines()
+    header = output("query", "runs", "select * from runs", "--format", "csv", folder=runs).splitlines()[0]
+    done = start("query", "runs", "select run, lrr from runs", folder=runs)
+
+    assert [line.split()[:2] for line in lines[1:]] == [["b", "0.07"], ["a", "0.09"]]
+    assert header == "run,path,status,started,duration,rows,tags,params.lr"
+    assert done.stderr.startswith("skald: in the SQL: there is no column 'lrr'; did you mean lr?")
+
+
 def test_query_prints_csv_and_json(runs: Path) -> None:
     """NaN is a string in JSON."""
     sql = "select epoch, value from metrics where run = 'a' order by epoch"

@@ -240,6 +240,17 @@ def test_scan_may_be_kept_and_collected_later(tmp_path: Path) -> None:
     assert frame.filter(fold="x").select("run", "step").collect().rows() == [("a", 7)]
 
 
+def test_scan_of_a_relative_path_may_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It means the folder that it meant at the call, wherever the program goes meanwhile."""
+    log(tmp_path / "runs", "a", 1)
+    monkeypatch.chdir(tmp_path)
+    frame = skald.scan("runs")
+
+    monkeypatch.chdir("/")
+
+    assert frame.collect().height == 1
+
+
 def test_scan_joins_params(tmp_path: Path) -> None:
     """Params come as columns by their dotted names, of joined kinds, null where a run has none."""
     params: dict[str, Mapping[str, Any]] = {

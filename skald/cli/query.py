@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 import sys
@@ -16,10 +17,13 @@ from skald.cli import terminal
 from skald.cli.format import MISSING, ids_text, local_time, number_text, param_text
 from skald.cli.paths import resolve
 from skald.cli.shapes import to_csv, to_json
+from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
 from skald.overview import runs
 from skald.scanning import scan
+
+_UNKNOWN: Final = (pl.exceptions.ColumnNotFoundError, pl.exceptions.SQLInterfaceError)
 
 MOST_ROWS: Final = 1000
 """Rows of a table for people; JSON and CSV have them all."""
@@ -54,7 +58,23 @@ def _answer(source: Any, sql: str) -> pl.DataFrame:
     tables: dict[str, Any] = {"metrics": scan(source)}
     if re.search(r"\bruns\b", sql, re.IGNORECASE):  # NOTE: it is looked up for each run, so only where it is asked for
         tables["runs"] = runs(source)
-    return answered(lambda: pl.SQLContext(tables).execute(sql, eager=False).collect(engine="streaming"), sql)
+    return answered(lambda: _asked(tables, sql), sql)
+
+
+def _asked(tables: dict[str, Any], sql: str) -> pl.DataFrame:
+    """Ask first of the columns as they are, as `*` means these; then of their short names too."""
+    try:
+        return _collected(tables, sql)
+    except _UNKNOWN:
+        if "runs" not in tables:
+            raise
+        with contextlib.suppress(*_UNKNOWN):
+            return _collected(tables | {"runs": with_short_names(tables["runs"])}, sql)
+        raise
+
+
+def _collected(tables: dict[str, Any], sql: str) -> pl.DataFrame:
+    return pl.SQLContext(tables).execute(sql, eager=False).collect(engine="streaming")
 
 
 def _print_table(found: pl.DataFrame) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from skald.cli.choice import parse_ids
+from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
 from skald.overview import runs
@@ -149,45 +150,8 @@ def _sorted(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFra
 
 
 def _matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
-    """Return the rows of which a condition in SQL holds.
-
-    NOTE: names with dots are what SQL calls fields of structs, so that they need no quotes.
-    """
-    named = table.select(pl.int_range(pl.len()).alias(_ROW), *_short_names(table.columns), pl.all())
+    """Return the rows of which a condition in SQL holds."""
+    named = with_short_names(table).with_columns(pl.int_range(pl.len()).alias(_ROW))
     sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
     rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, line=2)
     return table[rows[_ROW]]
-
-
-def _short_names(columns: Sequence[str]) -> list[pl.Expr]:
-    """Return further names of columns: params without their prefix, and what has dots as structs; none taken twice."""
-    params = {name.removeprefix(PARAMS_PREFIX): name for name in columns if name.startswith(PARAMS_PREFIX)}
-    plain = {short: name for short, name in params.items() if short not in columns}
-    tree: dict[str, Any] = {}
-    for name in columns:
-        _grow(tree, name.split("."), name)
-    heads = set(tree)
-    for short, name in plain.items():
-        head = short.partition(".")[0]
-        if "." in short and head not in heads | set(plain):
-            _grow(tree, short.split("."), name)
-    taken = {*columns, *plain}
-    structs = [_struct(node).alias(head) for head, node in tree.items() if head not in taken and isinstance(node, dict)]
-    return [*(pl.col(name).alias(short) for short, name in plain.items()), *structs]
-
-
-def _grow(tree: dict[str, Any], path: Sequence[str], column: str) -> None:
-    """Hang a column into a tree; where a name is a leaf and a branch, the first to come stays."""
-    *branches, leaf = path
-    node: Any = tree
-    for branch in branches:
-        node = node.setdefault(branch, {})
-        if not isinstance(node, dict):
-            return
-    node.setdefault(leaf, column)
-
-
-def _struct(tree: Mapping[str, Any]) -> pl.Expr:
-    return pl.struct(
-        (_struct(node) if isinstance(node, dict) else pl.col(node)).alias(name) for name, node in tree.items()
-    )

@@ -14,7 +14,7 @@ from skald.schema import PARAMS_PREFIX
 
 _PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
 _QUOTED: Final = re.compile(r"""["'`]([^"'`]+)["'`]""")
-_UNKNOWN: Final = re.compile(r"unable to find column \"(.+?)\"; valid columns: \[(.*)\]", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"unable to find column \"(.+?)\"; valid columns: \[([^\n]*?)\](?:\n|$)", re.DOTALL)
 _NO_FIELD: Final = pl.exceptions.StructFieldNotFoundError
 
 T = TypeVar("T")
