@@ -60,6 +60,16 @@ def test_tail_prints_rows_as_json_lines(runs: Path) -> None:
     assert rows[0]["time"].endswith("Z")
 
 
+def test_tail_keeps_the_order_of_rows_of_one_moment(tmp_path: Path) -> None:
+    """The rows of one call have one time, and the newest of them are the last."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_batch({"loss": range(1000)}, time=1e9, step=range(1000))
+
+    lines = output("tail", "a", "--metrics", "-n", "500", "--format", "json", folder=tmp_path).splitlines()
+
+    assert [json.loads(line)["value"] for line in lines] == list(range(500, 1000))
+
+
 def test_tail_prints_rows_as_csv(runs: Path) -> None:
     """With a header, and the columns of the run."""
     header, *rows = output("tail", "a", "-m", "loss", "-n", "2", "--format", "csv", folder=runs).splitlines()

@@ -24,6 +24,7 @@ from skald.run import Run
 from skald.schema import METRIC, TIME, VALUE
 
 POLL_SECS: Final = 0.3
+_ROW: Final = "\x01row"  # no id can be named so
 LATE: Final = dt.timedelta(seconds=5)
 """How much later than others a row may become readable: of another process, or from an accelerator."""
 
@@ -59,9 +60,7 @@ def tail_metrics(
     """
     run = _run(path)
     emit = {"table": _emit_text, "json": _emit_json, "csv": _emit_csv()}[form]
-    newest = (
-        _choose(run, metrics, ids).top_k(lines, by=TIME).collect(engine="streaming").sort(TIME, maintain_order=True)
-    )
+    newest = _newest(_choose(run, metrics, ids), lines)
     emit(newest)
     if not follow:
         return
@@ -85,6 +84,13 @@ def _run(path: str | None) -> Run:
 
 def _choose(run: Run, metrics: Sequence[str], ids: Sequence[str]) -> pl.LazyFrame:
     return chosen_rows(run.metrics, metrics, ids)
+
+
+def _newest(rows: pl.LazyFrame, count: int) -> pl.DataFrame:
+    """Return the newest rows; those of the same microsecond as they stand in the table."""
+    order = [TIME, _ROW]
+    found = rows.with_row_index(_ROW).top_k(count, by=order).collect(engine="streaming")
+    return found.sort(order).drop(_ROW)
 
 
 def _until_ended(run: Run) -> Iterator[None]:
