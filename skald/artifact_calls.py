@@ -50,8 +50,7 @@ class ArtifactCalls:
         """
         with self._calls.policy(), self._keeping(ids) as keeping:
             source = _source(path)
-            # NOTE: `absolute`, since `Path(".").name` is empty
-            given = check_name(source.absolute().name if name is None else name)
+            given = _own_name(source) if name is None else check_name(name)
             content = content_of_path(source, link=link)
             run = self._session.run
             if content.is_folder and run and run.resolve().is_relative_to(source.resolve()):
@@ -155,6 +154,15 @@ def _source(path: Any) -> Path:
     if isinstance(path, (str, os.PathLike)) and isinstance(text := os.fspath(path), str) and text:
         return Path(text)
     raise InvalidInputError(f"log_artifact takes the path of a file or folder, got {type(path).__name__}: {path!r:.80}")
+
+
+def _own_name(source: Path) -> str:
+    """Return the name that a file has itself; NOTE: `absolute`, since `Path(".").name` is empty."""
+    try:
+        return check_name(source.absolute().name)
+    except InvalidInputError as error:
+        error.add_note("hint: give it another one, as in log_artifact(path, name)")
+        raise
 
 
 def _format(name: Any, formats: Sequence[str], default: str) -> tuple[str, str]:

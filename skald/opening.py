@@ -274,6 +274,7 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
             with run_lock(beside):
                 info = _new_info(run, description)
                 write_info(beside, info)
+                (beside / ARTIFACTS).mkdir()
                 exchange(beside, place)
                 sync_folder(place.parent)  # DURABILITY: before the old run is removed
                 claim = Claim(run)

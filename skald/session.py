@@ -405,7 +405,7 @@ def start_session(
         gathering.stop()
     else:
         session.environment = gathering
-        gathering.record_rest(opened.run, session.warn)
+        gathering.record_rest(opened.run, session.artifacts, session.warn)
     if description.metrics_format not in (None, opened.metrics_format):
         given, kept = description.metrics_format, opened.metrics_format
         session.warn(f"run {session} goes on with metrics_format={kept!r}, as it began, and not {given!r}")

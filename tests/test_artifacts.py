@@ -166,6 +166,21 @@ def test_artifact_name_cannot_leave_the_folder_by_a_link(logger: skald.Logger, t
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no file has such a name there")
+def test_artifact_whose_own_name_cannot_stand_on_every_system_needs_another(
+    logger: skald.Logger, tmp_path: Path
+) -> None:
+    """The error tells how to give it one."""
+    (tmp_path / "model-08:15.pt").write_bytes(b"weights")
+
+    with pytest.raises(skald.InvalidInputError, match="Windows") as refused:
+        logger.log_artifact(tmp_path / "model-08:15.pt")
+    logger.log_artifact(tmp_path / "model-08:15.pt", "model")
+
+    assert refused.value.__notes__ == ["hint: give it another one, as in log_artifact(path, name)"]
+    assert kept(logger) == ["model"]
+
+
 def test_artifact_replaces_a_link_and_not_what_it_leads_to(logger: skald.Logger, tmp_path: Path) -> None:
     """What stands under the name goes, whatever it is; a file elsewhere stays as it is."""
     outside = tmp_path / "outside.txt"
@@ -299,6 +314,7 @@ def test_artifact_is_listed_with_size_sum_time_and_ids(logger: skald.Logger, sou
     logger.log_text("notes", "x", lr=0.5, ok=True, path="a", odd=float("inf"))
 
     lines = [json.loads(line) for line in (logger.run.path / "artifacts.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if not line["path"].startswith("git-")]
     assert lines[0] == {
         "path": "model/epoch=3,split=val.pt",
         "size": 7000,
@@ -324,6 +340,21 @@ def test_artifacts_of_a_new_run_are_an_empty_table(tmp_path: Path) -> None:
 
     assert found.columns == ["path", "size", "sha256", "time"]
     assert found.is_empty()
+
+
+def test_artifacts_of_an_overwritten_run_have_their_folder(tmp_path: Path) -> None:
+    """A program may write into it there too."""
+    source = """
+import skald
+skald.Logger("run", ".").close()
+logger = skald.Logger("run", ".", mode="overwrite")
+(logger.run.path / "artifacts" / "model.pt").write_bytes(b"weights")
+"""
+
+    done = program(source, folder=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert skald.Run(tmp_path / "run").artifacts["path"].to_list() == ["model.pt"]
 
 
 def test_artifacts_of_different_kinds_of_an_id_are_one_column(tmp_path: Path) -> None:

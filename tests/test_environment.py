@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -15,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from logged import program, start
 
@@ -253,6 +256,22 @@ def test_git_diff_restores_the_changes(repository: Path, tmp_path: Path) -> None
     assert not (clone / ".gitignore").exists()
 
 
+def test_git_diff_is_listed_as_the_other_artifacts_are(repository: Path) -> None:
+    """With its size and its sum, and no ids."""
+    (repository / "train.py").write_text("lr = 2\n", encoding="utf-8")
+
+    found = recorded(repository)["git"]
+
+    run = skald.Run(repository / "runs" / "run")
+    data = (run.path / found["diff"]).read_bytes()
+    assert run.artifacts.columns == ["path", "size", "sha256", "time"]
+    assert run.artifacts.row(0)[:3] == (
+        found["diff"].removeprefix(f"{ARTIFACTS}/"),
+        len(data),
+        hashlib.sha256(data).hexdigest(),
+    )
+
+
 @needs_scripts
 def test_git_runs_no_program_of_the_users_and_touches_nothing(repository: Path) -> None:
     """Monitors, drivers of diffs, pagers and colours that are configured stay out of it; an index may be locked."""
@@ -420,6 +439,18 @@ def test_environment_ends_with_the_run_when_git_hangs(repository: Path, tmp_path
     assert found["packages"]
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text(encoding="utf-8")), signal.SIGKILL)
+
+
+@needs_scripts
+def test_environment_ends_what_a_git_that_hangs_has_started(repository: Path, tmp_path: Path) -> None:
+    """As git itself for each submodule, or a filter for each file."""
+    path = fake_git(tmp_path, f"sleep 600 &\necho $! > '{tmp_path}/pid'\nwait")
+
+    recorded(repository, PATH=path)
+
+    started = int((tmp_path / "pid").read_text(encoding="utf-8"))
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(started).status() == psutil.STATUS_ZOMBIE  # ended, and nobody has asked how
 
 
 @needs_scripts

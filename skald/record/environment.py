@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from skald.durable import write_atomic
 from skald.engine.claim import run_lock
 from skald.errors import SkaldError
 from skald.layout import ARTIFACTS, git_diff_name
 from skald.notice import tell
+from skald.record.artifacts import Artifacts
+from skald.record.copying import content_of_bytes
 from skald.record.git import Question, repository
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.masking import is_secret, masked, masked_command
@@ -69,17 +70,19 @@ class Gathering:
                 if name not in self.facts
             }
 
-    def record_rest(self, run: Path, warn: Warn) -> None:
+    def record_rest(self, run: Path, artifacts: Artifacts, warn: Warn) -> None:
         """Put into a run what its run.json does not hold yet: the diff, and what takes longer.
 
         Args:
             run: the run's folder, whose run.json has the `facts`.
+            artifacts: where the diff goes.
             warn: says something to the user.
         """
         if self._steps is None:
-            self._record_diff(run, warn)
+            self._record_diff(artifacts, warn)
             return
-        self._thread = threading.Thread(target=self._finish, args=(run, warn), name="skald-environment", daemon=True)
+        given = run, artifacts, warn
+        self._thread = threading.Thread(target=self._finish, args=given, name="skald-environment", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -91,10 +94,10 @@ class Gathering:
             self._question.stop()
         self._steps = None
 
-    def _finish(self, run: Path, warn: Warn) -> None:
+    def _finish(self, run: Path, artifacts: Artifacts, warn: Warn) -> None:
         try:
             if self._go_on(None):
-                self._record_diff(run, warn)
+                self._record_diff(artifacts, warn)
                 with run_lock(run):
                     info = read_info(run)
                     info.environment = self.facts
@@ -102,17 +105,15 @@ class Gathering:
         except (OSError, SkaldError) as error:
             tell(f"the environment of {run.name!r} is not in its run.json: {error}")
 
-    def _record_diff(self, run: Path, warn: Warn) -> None:
+    def _record_diff(self, artifacts: Artifacts, warn: Warn) -> None:
         problem = self.facts.get("missing", {}).get("diff")
+        if self.diff:
+            try:
+                artifacts.put(git_diff_name(self.diff), {}, content_of_bytes(self.diff))
+            except (OSError, SkaldError) as error:
+                problem = error
         if problem:
             warn(f"the git diff is not kept with the run: {problem}")
-        if self.diff:
-            path = run / self.facts["git"]["diff"]
-            try:
-                path.parent.mkdir(exist_ok=True)
-                write_atomic(path, self.diff)
-            except OSError as error:
-                warn(f"the git diff is not kept with the run: {error}")
 
     def _go_on(self, deadline: float | None) -> bool:
         """Gather until a time; tell whether all is there."""

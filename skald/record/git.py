@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -125,6 +126,7 @@ class _Command:
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=self._errors,
+                process_group=0 if os.name == "posix" else None,  # with what git starts itself, for a submodule say
             )
         except BaseException:
             self._close_files()
@@ -162,7 +164,10 @@ class _Command:
     def close(self) -> None:
         """End it."""
         if self._process.poll() is None:
-            self._process.kill()
+            if os.name == "posix":
+                os.killpg(self._process.pid, signal.SIGKILL)
+            else:
+                self._process.kill()
             self._process.wait()
         self._close_files()
 
