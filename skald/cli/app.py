@@ -25,19 +25,19 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-class _ShowByDefault(TyperGroup):
-    """Commands, where a first word that is none stands for `show` with that word: `skald runs/a`."""
+class _ViewByDefault(TyperGroup):
+    """Commands, where `skald runs/a` stands for `skald view runs/a`, and with options for `skald show runs/a`."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own_options = {option for param in self.params for option in (*param.opts, "--help")}
         if not ctx.resilient_parsing and not (args and args[0] in self.commands.keys() | own_options):
-            args = ["show", *args]
+            args = ["show" if any(word.startswith("-") for word in args) else "view", *args]
         return super().parse_args(ctx, args)
 
 
 app: Final = typer.Typer(
-    cls=_ShowByDefault,
-    help="Look at what experiments recorded.\n\n[dim]skald RUN[/dim] is short for [dim]skald show RUN[/dim].",
+    cls=_ViewByDefault,
+    help="Look at what experiments recorded.\n\n[dim]skald PATH[/dim] opens the viewer on a run or a folder of runs.",
     epilog="PATH is a run or a folder of runs, or the name of a run in the default folder: $SKALD_DIR, else runs.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -82,6 +82,14 @@ WhereOption = Annotated[
     typer.Option(metavar="SQL", help="Only runs of which this holds: \"lr < 1e-3 and status = 'finished'\"."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
+
+
+@app.command(epilog="Example: [dim]skald view digits[/dim], or short, [dim]skald digits[/dim]")
+def view(paths: PathsArgument = None) -> None:
+    """Open the viewer on a run or a folder of runs; without a terminal, show it."""
+    from skald.cli.view import view_paths
+
+    view_paths(paths or [])
 
 
 @app.command(

@@ -84,7 +84,7 @@ def legend(picture: Picture, style: Style) -> list[Text]:
     items = []
     for number, label in enumerate(shown):
         sign = ("━━" if not style.ascii_only else "--") if style.has_colors else _MARKERS[number % len(_MARKERS)]
-        items.append(Text.assemble((sign, f"color({_color(picture, number)})"), " ", label))
+        items.append(Text.assemble((sign, f"color({color_of(picture, number)})"), " ", label))
     if len(picture.legend) > len(shown):
         items.append(Text(f"and {len(picture.legend) - len(shown):,} more", style="dim"))
     rows: list[Text] = []
@@ -97,7 +97,8 @@ def legend(picture: Picture, style: Style) -> list[Text]:
     return rows
 
 
-def _color(picture: Picture, number: int) -> int:
+def color_of(picture: Picture, number: int) -> int:
+    """Return the colour of a place in the legend."""
     if picture.scale is None:
         return COLORS[number % len(COLORS)]
     return SCALE[number * (len(SCALE) - 1) // max(len(picture.scale) - 1, 1)]
@@ -308,4 +309,4 @@ def _marker(picture: Picture, line: Line, style: Style) -> str:
 def _pixel(picture: Picture, line: Line, style: Style, look: str | None = None) -> Any:
     import plotext
 
-    return plotext.pixel(_color(picture, line.color), style=look) if style.has_colors else plotext.pixel()
+    return plotext.pixel(color_of(picture, line.color), style=look) if style.has_colors else plotext.pixel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar, Final
@@ -10,6 +11,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from skald.viewer.capability import AsciiFilter, is_ascii_only
 from skald.viewer.run_screen import RunScreen
 
 DARK: Final = "textual-dark"
@@ -24,19 +26,34 @@ class ViewerApp(App[None]):
     """
 
     TITLE = "skald"
+    ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
         Binding("question_mark", "toggle_help", "Help", key_display="?"),
-        Binding("ctrl+t", "toggle_theme", "Light/dark", show=False),
+        Binding("ctrl+t", "toggle_theme", "Light or dark", show=False),
     ]
 
     def __init__(self, paths: Sequence[Path]) -> None:
         super().__init__()
         self._paths = [path.absolute() for path in paths]
+        if is_ascii_only():
+            self._filters.append(AsciiFilter())
 
     def get_default_screen(self) -> Screen[None]:
         """Return the screen of what was asked for."""
         return RunScreen(self._paths[0])
+
+    def on_mount(self) -> None:
+        """Show warnings on the screen, which they would tear."""
+        told: set[str] = set()
+
+        def show_warning(message: Warning | str, *_: object) -> None:
+            text = str(message)
+            if text not in told:
+                told.add(text)
+                self.notify(text, severity="warning", markup=False)
+
+        warnings.showwarning = show_warning  # type: ignore[assignment]
 
     def action_toggle_theme(self) -> None:
         """Change between light and dark."""

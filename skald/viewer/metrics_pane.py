@@ -1,13 +1,31 @@
-"""The metrics of a run, or of several over each other: a tree of names, and a plot for each."""
+"""The metrics of a run, or of several over each other: their names, a plot for each, and one of them enlarged."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, ClassVar, Final
 
+from rich.text import Text
+from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import ContentSwitcher, Input, Static
+
+from skald.viewer.capability import is_ascii_only
+from skald.viewer.choice import ChoiceScreen
+from skald.viewer.names_tree import NamesTree, found_by
+from skald.viewer.painter import Painter, Report
+from skald.viewer.plot_grid import PlotGrid
+from skald.viewer.plot_view import PlotView
+from skald.viewer.plotting import Plot, View
+
+SMOOTHINGS: Final = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
+_WIDE: Final = 100
+"""A terminal of so many columns shows the names beside the plots."""
 
 
 class MetricsPane(Widget):
@@ -17,13 +35,228 @@ class MetricsPane(Widget):
         runs: the folders of the runs by their names; several are drawn over each other.
     """
 
-    def __init__(self, runs: Mapping[str, Path]) -> None:
-        super().__init__()
-        self._runs = dict(runs)
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "search", "Search", key_display="/"),
+        Binding("x", "choose_x", "X"),
+        Binding("b", "choose_by", "By"),
+        Binding("s", "smooth(1)", "Smooth"),
+        Binding("S", "smooth(-1)", "Smooth less", show=False),
+        Binding("l", "log('y')", "Log"),
+        Binding("L", "log('x')", "Log x", show=False),
+        Binding("t", "toggle_names", "Names"),
+    ]
+    DEFAULT_CSS = """
+    MetricsPane { height: 1fr; }
+    MetricsPane #names { width: 30; height: 1fr; padding: 0 1 0 0; }
+    MetricsPane #search { border: none; height: 1; padding: 0 1; background: $panel; margin: 0 0 1 0; }
+    MetricsPane #options { height: 1; color: $text-muted; padding: 0 1; }
+    MetricsPane ContentSwitcher, MetricsPane PlotGrid, MetricsPane PlotView { height: 1fr; }
+    """
+
+    class Looked(Message):
+        """The runs were looked at."""
+
+        def __init__(self, report: Report) -> None:
+            super().__init__()
+            self.report = report
+
+    class Painted(Message):
+        """A plot was drawn."""
+
+        def __init__(self, plot: Plot) -> None:
+            super().__init__()
+            self.plot = plot
+
+    def __init__(self, runs: Mapping[str, Path], **options: Any) -> None:
+        super().__init__(**options)
+        self._painter = Painter(runs, self._tell)
+        self._view = View(ascii_only=is_ascii_only())
+        self._report = Report([], [], {})
+        self._shows_names: bool | None = None  # as the width has it
 
     def compose(self) -> ComposeResult:
         """Lay out the names and the plots."""
-        yield Static(", ".join(self._runs))
+        with Horizontal():
+            with Vertical(id="names"):
+                yield Input(placeholder="search", id="search", compact=True)
+                yield NamesTree(id="tree")
+            with Vertical():
+                yield Static(id="options")
+                with ContentSwitcher(initial="grid"):
+                    yield PlotGrid(id="grid", ascii_only=self._view.ascii_only)
+                    yield PlotView(id="large", ascii_only=self._view.ascii_only)
+
+    def on_mount(self) -> None:
+        """Begin to draw."""
+        self._painter.start()
+        self.query_one(PlotGrid).focus()
+
+    def on_unmount(self) -> None:
+        """End the thread."""
+        self._painter.stop()
 
     def refresh_live(self) -> None:
-        """Look for new rows, in a thread."""
+        """Look for new rows, in the painter's thread."""
+        self._painter.look()
+
+    def _tell(self, found: Plot | Report) -> None:
+        self.post_message(self.Looked(found) if isinstance(found, Report) else self.Painted(found))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Show the names where there is room."""
+        self.query_one("#names").display = event.size.width >= _WIDE if self._shows_names is None else self._shows_names
+
+    def on_metrics_pane_looked(self, event: Looked) -> None:
+        """Show metrics that are new."""
+        if event.report.metrics != self._report.metrics:
+            self._report = event.report
+            self._show_found()
+        self._report = event.report
+
+    def on_metrics_pane_painted(self, event: Painted) -> None:
+        """Put a plot on the screen."""
+        self._shown(large=event.plot.order.is_large).show_plot(event.plot)
+
+    def _show_found(self) -> None:
+        """Show the metrics that the search finds."""
+        found = found_by(self.query_one("#search", Input).value, self._report.metrics)
+        self.query_one(NamesTree).show_names(found)
+        self.query_one(PlotGrid).show_metrics(found)
+        self._show_options()
+
+    def _show_options(self) -> None:
+        found, total = len(self.query_one(PlotGrid).metrics), len(self._report.metrics)
+        text = Text(f"{total:,} metric{'' if total == 1 else 's'}" if found == total else f"{found:,} of {total:,}")
+        said = {
+            "x": self._view.x,
+            "by": self._view.by,
+            "smooth": self._view.smoothing or None,
+            "log": " ".join(reversed(self._view.log)) or None,
+        }
+        for name, value in said.items():
+            if value is not None:
+                text.append(f"   {name} ").append(str(value), style="bold")
+        self.query_one("#options", Static).update(text)
+
+    @on(PlotGrid.Wanted)
+    @on(PlotView.Wanted)
+    def want(self) -> None:
+        """Have the plots drawn that are on the screen."""
+        self._painter.ask(self._view, self._shown(large=self.is_enlarged).orders())
+
+    def _shown(self, *, large: bool) -> PlotGrid | PlotView:
+        return self.query_one(PlotView) if large else self.query_one(PlotGrid)
+
+    @property
+    def is_enlarged(self) -> bool:
+        """Whether one plot is enlarged."""
+        return self.query_one(ContentSwitcher).current == "large"
+
+    def _change(self, **options: Any) -> None:
+        self._view = self._view._replace(**options)
+        self._show_options()
+        self.want()
+
+    # --- names ---
+
+    @on(Input.Changed, "#search")
+    def find(self) -> None:
+        """Show what is searched for."""
+        self._show_found()
+
+    @on(Input.Submitted, "#search")
+    def found(self) -> None:
+        """Go to the plots."""
+        self._shown(large=self.is_enlarged).focus()
+
+    def on_key(self, event: events.Key) -> None:
+        """Leave the search."""
+        search = self.query_one("#search", Input)
+        if search.has_focus and event.key in {"escape", "down"}:
+            event.stop()
+            if event.key == "escape":
+                search.value = ""
+            self.query_one(NamesTree if event.key == "down" else PlotGrid).focus()
+
+    def on_names_tree_pointed(self, event: NamesTree.Pointed) -> None:
+        """Point at the plot, too."""
+        self.query_one(PlotGrid).select(event.metric)
+        if self.is_enlarged:
+            self._enlarge(event.metric, focus=False)
+
+    def on_names_tree_chosen(self, event: NamesTree.Chosen) -> None:
+        """Enlarge what is chosen."""
+        self._enlarge(event.metric)
+
+    def action_search(self) -> None:
+        """Search for names."""
+        self._show_names(is_shown=True)
+        self.query_one("#search", Input).focus()
+
+    def action_toggle_names(self) -> None:
+        """Show or hide the names."""
+        names = self.query_one("#names")
+        self._show_names(is_shown=not names.display)
+
+    def _show_names(self, *, is_shown: bool) -> None:
+        names = self.query_one("#names")
+        if names.has_focus_within and not is_shown:
+            self._shown(large=self.is_enlarged).focus()
+        self._shows_names = names.display = is_shown
+
+    # --- one plot ---
+
+    def on_plot_grid_enlarged(self, event: PlotGrid.Enlarged) -> None:
+        """Enlarge a plot."""
+        self._enlarge(event.metric)
+
+    def _enlarge(self, metric: str, *, focus: bool = True) -> None:
+        self.query_one(ContentSwitcher).current = "large"
+        view = self.query_one(PlotView)
+        view.show_metric(metric)
+        if focus:
+            view.focus()
+
+    def on_plot_view_shrunk(self) -> None:
+        """Show all plots."""
+        self.query_one(ContentSwitcher).current = "grid"
+        self.query_one(PlotGrid).focus()
+        self.want()
+
+    def on_plot_view_other(self, event: PlotView.Other) -> None:
+        """Enlarge another plot."""
+        grid = self.query_one(PlotGrid)
+        grid.action_move(event.steps, 0)
+        if grid.metric is not None:
+            self._enlarge(grid.metric)
+
+    # --- how it is drawn ---
+
+    def action_choose_x(self) -> None:
+        """Ask for the x."""
+        values = [None, *self._report.numbers, "time", "relative"]
+        labels = ["chosen for each metric", *self._report.numbers, "time", "time since the start"]
+        self._choose("x", "Draw over", values, labels)
+
+    def action_choose_by(self) -> None:
+        """Ask for the id that has a curve for each of its values."""
+        values = [None, *self._report.numbers]
+        self._choose("by", "A curve for each value of", values, ["strings and bools only", *self._report.numbers])
+
+    def _choose(self, option: str, title: str, values: Sequence[str | None], labels: Sequence[str]) -> None:
+        def take(place: int | None) -> None:
+            if place is not None:
+                self._change(**{option: values[place]})
+
+        now = getattr(self._view, option)
+        self.app.push_screen(ChoiceScreen(title, labels, values.index(now) if now in values else 0), take)
+
+    def action_smooth(self, steps: int) -> None:
+        """Smooth more, or less; after the most it is not smoothed."""
+        place = (SMOOTHINGS.index(self._view.smoothing) + steps) % len(SMOOTHINGS)
+        self._change(smoothing=SMOOTHINGS[place])
+
+    def action_log(self, axis: str) -> None:
+        """Make an axis logarithmic, or not."""
+        log = self._view.log
+        self._change(log=log.replace(axis, "") if axis in log else "".join(sorted(log + axis)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,16 +13,10 @@ from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane
 
 from skald.viewer.console_pane import ConsolePane
+from skald.viewer.header import RunHeader
 from skald.viewer.metrics_pane import MetricsPane
 
 LIVE_SECS: Final = 0.5
-
-
-class Live(Protocol):
-    """A pane that follows a run."""
-
-    def refresh_live(self) -> None:
-        """Look for what is new, in a thread of its own; called on the event loop while the pane is visible."""
 
 
 PANES: Final[dict[str, Callable[[Path], Widget]]] = {
@@ -39,6 +33,11 @@ class RunScreen(Screen[None]):
         run: the run's folder.
     """
 
+    DEFAULT_CSS = """
+    RunScreen TabbedContent { height: 1fr; }
+    RunScreen ContentSwitcher { height: 1fr; }
+    RunScreen TabPane { padding: 0; height: 1fr; }
+    """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(str(number), f"show_tab('{name}')", name.capitalize(), show=False)
         for number, name in enumerate(PANES, 1)
@@ -50,6 +49,7 @@ class RunScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the header, the tabs and the keys."""
+        yield RunHeader(self._run.name)
         with TabbedContent():
             for name, make in PANES.items():
                 with TabPane(name, id=f"tab-{name}"):
@@ -64,8 +64,13 @@ class RunScreen(Screen[None]):
         """Show a tab."""
         self.query_one(TabbedContent).active = f"tab-{name}"
 
+    def on_metrics_pane_looked(self, event: MetricsPane.Looked) -> None:
+        """Tell how the run is, which the metrics are always looked at for."""
+        self.query_one(RunHeader).show(event.report.vitals[self._run.name])
+
     def _refresh_live(self) -> None:
+        self.query_one(MetricsPane).refresh_live()
         pane = self.query_one(TabbedContent).active_pane
         for child in pane.children if pane else ():
-            if hasattr(child, "refresh_live"):
+            if not isinstance(child, MetricsPane) and hasattr(child, "refresh_live"):
                 child.refresh_live()

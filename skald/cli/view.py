@@ -1,0 +1,29 @@
+"""`skald RUN`: the viewer on a terminal; elsewhere what `skald show` prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+
+def view_paths(paths: Sequence[str]) -> None:
+    """Open the viewer on runs and folders of runs; without a terminal print them.
+
+    Args:
+        paths: as given on the command line; none: the default folder.
+    """
+    if not _is_terminal():
+        from skald.cli.runchoice import RunWish
+        from skald.cli.show import show_paths
+
+        show_paths(paths, RunWish(), form="table")
+        return
+    from skald.cli.paths import resolve
+    from skald.viewer import view
+
+    view([resolve(path) for path in paths] or [resolve(None)])
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,177 @@
+"""The painter: a thread that reads runs and draws the plots that are wanted, one after the other.
+
+Invariant: it alone touches what it has read, so the event loop waits for nothing; what it draws is told as it is ready,
+and the first that was asked for comes first.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from skald.curves import position_ids
+from skald.engine.columns import fit, table_schema
+from skald.engine.follower import ChangedError
+from skald.schema import METRIC, RUN, Kinds, unify
+from skald.sketch import Sketch
+from skald.viewer.plotting import Order, Plot, View, make_plot
+from skald.viewer.watch import FAULTS, Vitals, Watch
+
+
+class Report(NamedTuple):
+    """What a look at the runs found.
+
+    Attributes:
+        metrics: the names of the metrics, in order of first appearance.
+        numbers: the ids that are numbers.
+        vitals: of each run.
+    """
+
+    metrics: list[str]
+    numbers: list[str]
+    vitals: dict[str, Vitals]
+
+
+class _Demand(NamedTuple):
+    view: View = View()
+    orders: Sequence[Order] = ()
+
+
+class Painter(threading.Thread):
+    """Draws plots of runs, in a thread of its own."""
+
+    def __init__(self, runs: Mapping[str, Path], tell: Callable[[Plot | Report], object]) -> None:
+        """Do nothing before it is started.
+
+        Args:
+            runs: the folders of the runs by their names.
+            tell: called in the thread with each plot that is drawn, and with what each look found.
+        """
+        super().__init__(name="skald-painter", daemon=True)
+        self._watches = {name: Watch(path) for name, path in runs.items()}
+        self._tell = tell
+        self._wake = threading.Condition()
+        self._wants_look, self._is_over = True, False
+        self._demand = _Demand()
+        self._kinds: Kinds = {}
+        self._sketches: dict[str, Sketch] = {}
+        self._sketched = View().sketched
+        self._drawn: dict[Order, tuple[View, int, int]] = {}
+        self._beginnings = 0
+        self._versions: dict[str, int] = {}
+
+    def ask(self, view: View, orders: Sequence[Order]) -> None:
+        """Want these plots from now on, the first first; what was wanted before is forgotten."""
+        with self._wake:
+            self._demand = _Demand(view, orders)
+            self._wake.notify()
+
+    def look(self) -> None:
+        """Have the runs looked at soon."""
+        with self._wake:
+            self._wants_look = True
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """End the thread, after what it is doing."""
+        with self._wake:
+            self._is_over = True
+            self._wake.notify()
+
+    def run(self) -> None:
+        """Look and draw until it is stopped."""
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._is_over or self._wants_look or self._next() is not None)
+                if self._is_over:
+                    return
+                wants_look, self._wants_look = self._wants_look, False
+                demand, order = self._demand, self._next()
+            if wants_look:
+                self._look(demand)
+            elif order is not None:
+                self._draw(demand, order)
+
+    def _next(self) -> Order | None:
+        """Return the first plot that is wanted and not yet drawn as it would be now."""
+        view = self._demand.view
+        for order in self._demand.orders:
+            if self._drawn.get(order) != self._state(view, order.metric):
+                return order
+        return None
+
+    def _state(self, view: View, metric: str) -> tuple[View, int, int]:
+        """Return what a plot depends on."""
+        return view, self._beginnings, self._versions.get(metric, 0)
+
+    def _look(self, demand: _Demand) -> None:
+        """Read what is new, and tell what was found."""
+        news = {name: watch.look() for name, watch in self._watches.items()}
+        if any(found is not None and found.is_anew for found in news.values()):
+            self._begin()
+        else:
+            for name, found in news.items():
+                if found is not None and len(found.rows):
+                    self._take_in(self._fitted(name, found.rows), {order.metric for order in demand.orders})
+        metrics = dict.fromkeys(metric for watch in self._watches.values() for metric in watch.follower.names)
+        vitals = {name: watch.vitals for name, watch in self._watches.items()}
+        self._tell(Report(list(metrics), position_ids(self._kinds), vitals))
+
+    def _begin(self) -> None:
+        """Forget what was read."""
+        self._kinds = {}
+        for watch in self._watches.values():
+            for name, kind in watch.follower.kinds.items():
+                self._kinds[name] = unify(self._kinds.get(name, kind), kind)
+        self._beginnings += 1
+        self._sketches.clear()
+
+    def _take_in(self, rows: pl.DataFrame, wanted: Collection[str]) -> None:
+        """Let sketches of metrics that are wanted grow; forget the others that have new rows."""
+        for (metric,), part in rows.group_by(METRIC, maintain_order=True):
+            sketch = self._sketches.get(metric)
+            if sketch is None or metric not in wanted or not sketch.extend(part):
+                self._sketches.pop(metric, None)
+            self._versions[metric] = self._versions.get(metric, 0) + 1
+
+    def _draw(self, demand: _Demand, order: Order) -> None:
+        if self._sketched != demand.view.sketched:
+            self._sketched = demand.view.sketched
+            self._sketches.clear()
+        state = self._state(demand.view, order.metric)
+        if order.metric not in self._sketches:
+            try:
+                self._read(dict.fromkeys(other.metric for other in demand.orders if other.metric not in self._sketches))
+            except ChangedError:
+                self._wants_look = True
+                return
+        sketch = self._sketches.get(order.metric)
+        self._drawn = {other: self._drawn[other] for other in demand.orders if other in self._drawn}
+        self._drawn[order] = state
+        if sketch is not None:
+            self._tell(make_plot(sketch, order, demand.view))
+
+    def _read(self, metrics: Collection[str]) -> None:
+        """Sketch metrics from all of their rows."""
+        parts = []
+        for name, watch in self._watches.items():
+            try:
+                parts.append(self._fitted(name, watch.follower.read(metrics)))
+            except FAULTS:  # the next look tells of it
+                continue
+        if not parts:
+            return
+        x, by, is_log = self._sketched
+        for (metric,), rows in pl.concat(parts).group_by(METRIC, maintain_order=True):
+            self._sketches[str(metric)] = Sketch(rows, x=x, by=by, is_log=is_log)
+
+    def _fitted(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a run as those of all runs are; of several they name it."""
+        kinds = self._watches[name].follower.kinds
+        if kinds != self._kinds:
+            rows = fit(rows.lazy(), kinds, self._kinds).select(table_schema(self._kinds).names()).collect()
+        return rows if len(self._watches) == 1 else rows.with_columns(pl.lit(name).alias(RUN))

@@ -1,0 +1,282 @@
+"""The grid of plots: as many as fit, drawn elsewhere, put on the screen here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, NamedTuple
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from skald.cli.format import number_text
+from skald.viewer.plotting import Order, Plot, legend_item, strips
+
+CELL: Final = (44, 12)
+"""Columns and lines that a plot should have."""
+_LEAST: Final = (34, 8)
+_GAP: Final = 1
+_ZOOMS: Final = (0.7, 0.85, 1.0, 1.4, 2.0, 3.0)
+
+
+class Tiling(NamedTuple):
+    """How plots are laid out.
+
+    Attributes:
+        across: how many stand beside each other.
+        width: of each, with the gap behind it.
+        height: of each.
+    """
+
+    across: int
+    width: int
+    height: int
+
+
+def tile(count: int, width: int, height: int, zoom: float = 1.0) -> Tiling:
+    """Return the layout of plots that fills a place: a few are large, of many some are beyond its end.
+
+    Args:
+        count: how many plots there are.
+        width: of the place.
+        height: likewise.
+        zoom: how much larger than usual a plot should be.
+    """
+    across = max(1, min(round(width / CELL[0] / zoom), width // _LEAST[0]))
+    down = max(1, min(round(height / CELL[1] / zoom), height // _LEAST[1]))
+    if count <= across * down:
+        across = min(range(1, across + 1), key=lambda n: (-(-count // n) > down, n * -(-count // n) - count, -n))
+        down = max(-(-count // across), 1)
+    return Tiling(across, max(width // across, 1), max(height // down, 1))
+
+
+class PlotGrid(ScrollView, can_focus=True):
+    """Plots of metrics, one of which is selected."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "enlarge", "Enlarge"),
+        Binding("left", "move(-1, 0)", "Left", show=False),
+        Binding("right", "move(1, 0)", "Right", show=False),
+        Binding("up", "move(0, -1)", "Up", show=False),
+        Binding("down", "move(0, 1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown,space", "page(1)", "Page down", show=False),
+        Binding("home", "select(0)", "First", show=False),
+        Binding("end", "select(-1)", "Last", show=False),
+        Binding("plus,equals_sign", "zoom(1)", "Larger plots", show=False),
+        Binding("minus", "zoom(-1)", "Smaller plots", show=False),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--title", "grid--selected", "grid--dim", "grid--frame"}
+    DEFAULT_CSS = """
+    PlotGrid { overflow-x: hidden; scrollbar-size-vertical: 1; }
+    PlotGrid .grid--title { text-style: bold; }
+    PlotGrid .grid--selected { background: $panel; text-style: bold; }
+    PlotGrid:focus .grid--selected { background: $primary-muted; color: $text-primary; text-style: bold; }
+    PlotGrid .grid--dim { color: $text-muted; }
+    PlotGrid .grid--frame { color: $foreground 40%; }
+    """
+
+    selected: reactive[int] = reactive(0)
+
+    class Wanted(Message):
+        """Other plots are on the screen than before."""
+
+    class Selected(Message):
+        """Another plot is selected."""
+
+        def __init__(self, metric: str) -> None:
+            super().__init__()
+            self.metric = metric
+
+    class Enlarged(Message):
+        """The selected plot is to be enlarged."""
+
+        def __init__(self, metric: str) -> None:
+            super().__init__()
+            self.metric = metric
+
+    def __init__(self, *, ascii_only: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self._metrics: list[str] = []
+        self._plots: dict[str, Plot] = {}
+        self._headers: dict[str, list[Strip]] = {}
+        self._zoom = _ZOOMS.index(1.0)
+        self._tiling = Tiling(1, *CELL)
+        self._ascii_only = ascii_only
+
+    @property
+    def metrics(self) -> Sequence[str]:
+        """The metrics that have a plot here."""
+        return self._metrics
+
+    @property
+    def metric(self) -> str | None:
+        """The metric of the selected plot."""
+        return self._metrics[self.selected] if self._metrics else None
+
+    def show_metrics(self, metrics: Sequence[str]) -> None:
+        """Have a plot for each of these metrics."""
+        if list(metrics) == self._metrics:
+            return
+        before = self.metric
+        self._metrics = list(metrics)
+        self.selected = self._metrics.index(before) if before in self._metrics else 0
+        self._lay_out()
+
+    def show_plot(self, plot: Plot) -> None:
+        """Put a plot on the screen."""
+        self._plots[plot.order.metric] = plot
+        self._headers.pop(plot.order.metric, None)
+        self.refresh()
+
+    def select(self, metric: str) -> None:
+        """Select the plot of a metric."""
+        if metric in self._metrics:
+            self.selected = self._metrics.index(metric)
+
+    def orders(self) -> list[Order]:
+        """Return the plots that are on the screen, the selected one first."""
+        tiling = self._tiling
+        first = int(self.scroll_offset.y) // tiling.height * tiling.across
+        rows = -(-max(self.size.height, 1) // tiling.height) + bool(int(self.scroll_offset.y) % tiling.height)
+        shown = self._metrics[first : first + rows * tiling.across]
+        if self.metric in shown:
+            shown = sorted(shown, key=lambda name: name != self.metric)
+        return [Order(name, tiling.width - _GAP, tiling.height - 2) for name in shown]
+
+    def _lay_out(self) -> None:
+        size = self.scrollable_content_region.size
+        self._tiling = tile(len(self._metrics), size.width, size.height, _ZOOMS[self._zoom])
+        self._headers.clear()
+        rows = -(-len(self._metrics) // self._tiling.across)
+        self.virtual_size = Size(size.width, rows * self._tiling.height)
+        self._plots = {name: plot for name, plot in self._plots.items() if name in set(self._metrics)}
+        self._show_selected()
+        self.refresh()
+        self.post_message(self.Wanted())
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Fill the new size."""
+        self._lay_out()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Have other plots drawn."""
+        super().watch_scroll_y(old_value, new_value)
+        if round(old_value) != round(new_value):
+            self.post_message(self.Wanted())
+
+    def watch_selected(self) -> None:
+        """Show what is selected."""
+        self._headers.clear()
+        self._show_selected()
+        self.refresh()
+        if self.metric is not None:
+            self.post_message(self.Selected(self.metric))
+
+    def _show_selected(self) -> None:
+        top = self.selected // self._tiling.across * self._tiling.height
+        height = self.size.height
+        if top < self.scroll_offset.y:
+            self.scroll_to(y=top, animate=False, force=True)
+        elif top + self._tiling.height > self.scroll_offset.y + height:
+            self.scroll_to(y=top + self._tiling.height - height, animate=False, force=True)
+
+    def action_move(self, across: int, down: int) -> None:
+        """Select a neighbour."""
+        to = self.selected + across + down * self._tiling.across
+        if 0 <= to < len(self._metrics):
+            self.selected = to
+
+    def action_page(self, pages: int) -> None:
+        """Select what is a page further."""
+        rows = max(self.size.height // self._tiling.height, 1)
+        to = self.selected + pages * rows * self._tiling.across
+        self.selected = max(0, min(to, len(self._metrics) - 1))
+
+    def action_select(self, place: int) -> None:
+        """Select the plot at a place."""
+        self.selected = place % max(len(self._metrics), 1)
+
+    def action_zoom(self, steps: int) -> None:
+        """Make the plots larger or smaller."""
+        self._zoom = max(0, min(self._zoom + steps, len(_ZOOMS) - 1))
+        self._lay_out()
+
+    def action_enlarge(self) -> None:
+        """Enlarge the selected plot."""
+        if self.metric is not None:
+            self.post_message(self.Enlarged(self.metric))
+
+    def on_click(self, event: events.Click) -> None:
+        """Select what is clicked on; a second click enlarges it."""
+        x, y = event.x + int(self.scroll_offset.x), event.y + int(self.scroll_offset.y)
+        place = y // self._tiling.height * self._tiling.across + min(x // self._tiling.width, self._tiling.across - 1)
+        if place < len(self._metrics):
+            is_again = place == self.selected
+            self.selected = place
+            if is_again or event.chain > 1:
+                self.action_enlarge()
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line of the screen."""
+        row, inside = divmod(y + int(self.scroll_offset.y), self._tiling.height)
+        first = row * self._tiling.across
+        parts = [self._line(name, inside) for name in self._metrics[first : first + self._tiling.across]]
+        base = self.rich_style
+        return Strip.join(parts).adjust_cell_length(self.size.width, base).apply_style(base)
+
+    def _line(self, name: str, inside: int) -> Strip:
+        """Return a line of a plot."""
+        width = self._tiling.width - _GAP
+        plot = self._plots.get(name)
+        gap = Strip([Segment(" " * _GAP)])
+        if inside < 2:  # noqa: PLR2004  its title, and its legend
+            if name not in self._headers:
+                self._headers[name] = self._header(name, plot, width)
+            line = self._headers[name][inside]
+        elif plot and plot.drawing and inside - 2 < len(plot.lines):
+            line = plot.lines[inside - 2].apply_style(self._ink("grid--frame"))
+        elif inside == self._tiling.height // 2:
+            words = "reading" if plot is None else "nothing to draw"
+            line = Strip([Segment(words.center(width), self._ink("grid--dim"))])
+        else:
+            line = Strip.blank(width)
+        return Strip.join([line.adjust_cell_length(width), gap])
+
+    def _header(self, name: str, plot: Plot | None, width: int) -> list[Strip]:
+        """Return a plot's title with the last value, and below it what its colours mean."""
+        is_selected = self.metric == name
+        style = self.get_component_rich_style("grid--selected" if is_selected else "grid--title", partial=True)
+        last = number_text(plot.lasts[0]) if plot and len(plot.lasts) == 1 else ""
+        title = Text(plot.picture.title if plot else name)
+        title.truncate(max(width - len(last) - 2, 1), overflow="ellipsis")
+        line = f" {title.plain}".ljust(width - len(last) - 1) + f"{last} "
+        return [Strip([Segment(line[:width], style)], width), self._legend(plot, width)]
+
+    def _legend(self, plot: Plot | None, width: int) -> Strip:
+        if plot is None:
+            return Strip.blank(width)
+        text = Text(" ")
+        dim = self._ink("grid--dim")
+        if len(plot.picture.lines) > 1:
+            for line, last in zip(plot.picture.lines[:8], plot.lasts, strict=False):
+                text.append_text(legend_item(plot.picture, line, last, ascii_only=self._ascii_only)).append("  ")
+        for note in plot.picture.notes:
+            text.append(note, style=dim).append("  ")
+        x = plot.picture.axis.label
+        room = width - cell_len(x) - 1
+        text.truncate(max(room, 0), overflow="ellipsis", pad=True)
+        text.append(x[: max(width - 1, 0)], style=dim)
+        return strips(text)[0]
+
+    def _ink(self, name: str) -> Style:
+        """Return a component's colour alone, as it is on the background."""
+        return Style(color=self.get_component_rich_style(name).color)

@@ -1,0 +1,263 @@
+"""One plot enlarged, with a cursor that reads its values."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from typing import Any, ClassVar, Final
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from skald.cli.chart import x_label
+from skald.cli.format import number_text
+from skald.curves import Span
+from skald.viewer.plotting import Order, Plot, Reading, legend_item, strips
+
+_SIDE: Final = 38
+"""Columns of the legend beside the plot."""
+_WIDE: Final = 110
+"""A place of so many columns has the legend beside the plot, a narrower one below it."""
+_LEGEND_LINES: Final = 4
+
+
+class PlotView(Widget, can_focus=True):
+    """The plot of one metric."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter", "shrink", "All plots", key_display="esc"),
+        Binding("left", "step(-1)", "Cursor", key_display="←→"),
+        Binding("right", "step(1)", "Right", show=False),
+        Binding("shift+left,pageup", "step(-10)", "Left by ten", show=False),
+        Binding("shift+right,pagedown", "step(10)", "Right by ten", show=False),
+        Binding("home", "jump(0)", "First", show=False),
+        Binding("end", "jump(1)", "Last", show=False),
+        Binding("up", "legend(-1)", "Legend up", show=False),
+        Binding("down", "legend(1)", "Legend down", show=False),
+        Binding("n", "other(1)", "Next"),
+        Binding("p", "other(-1)", "Previous"),
+    ]
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"view--title", "view--cursor", "view--dim", "view--frame"}
+    DEFAULT_CSS = """
+    PlotView .view--title { background: $primary-muted; color: $text-primary; text-style: bold; }
+    PlotView .view--cursor { background: $primary-muted; }
+    PlotView .view--dim { color: $text-muted; }
+    PlotView .view--frame { color: $foreground 40%; }
+    """
+
+    cursor: reactive[int | None] = reactive(None)
+    """The column of the canvas where values are read; None: at its end, as new rows come."""
+
+    class Wanted(Message):
+        """Another plot is wanted than before."""
+
+    class Shrunk(Message):
+        """All plots are wanted again."""
+
+    class Other(Message):
+        """The plot of another metric is wanted."""
+
+        def __init__(self, steps: int) -> None:
+            super().__init__()
+            self.steps = steps
+
+    def __init__(self, *, ascii_only: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self._metric: str | None = None
+        self._plot: Plot | None = None
+        self._series = 0
+        self._first = 0  # the first line of the legend that is shown
+        self._legend: list[Strip] = []
+        self._ascii_only = ascii_only
+
+    @property
+    def metric(self) -> str | None:
+        """What is shown."""
+        return self._metric
+
+    def show_metric(self, metric: str) -> None:
+        """Have another metric shown."""
+        if metric != self._metric:
+            self._metric, self._plot, self._series, self._first, self.cursor = metric, None, 0, 0, None
+        self.post_message(self.Wanted())
+        self.refresh()
+
+    def show_plot(self, plot: Plot) -> None:
+        """Put a plot on the screen."""
+        if plot.order.metric == self._metric:
+            self._plot = plot
+            self._read()
+
+    def orders(self) -> list[Order]:
+        """Return the plot that is on the screen."""
+        if self._metric is None or not self.size.width:
+            return []
+        beside = self.size.width >= _WIDE
+        width = self.size.width - (_SIDE if beside else 0)
+        height = self.size.height - 1 - (0 if beside else 1 + _LEGEND_LINES)
+        return [Order(self._metric, width, max(height, 6), is_large=True, series=self._series)]
+
+    @property
+    def _span(self) -> Span | None:
+        return self._plot.picture.span if self._plot else None
+
+    @property
+    def _column(self) -> int:
+        """The column of the canvas where values are read."""
+        last = self._plot.drawing.columns - 1 if self._plot and self._plot.drawing else 0
+        return last if self.cursor is None else max(0, min(self.cursor, last))
+
+    @property
+    def x(self) -> float | None:
+        """The x where values are read."""
+        if self._plot is None or self._plot.drawing is None or self._span is None:
+            return None
+        part = self._column / max(self._plot.drawing.columns - 1, 1)
+        if "x" not in self._plot.picture.log:
+            return self._span.low * (1 - part) + self._span.high * part
+        low, high = (math.log10(end) for end in self._span)
+        return float(10 ** (low * (1 - part) + high * part))
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Fill the new size."""
+        self.post_message(self.Wanted())
+
+    def watch_cursor(self) -> None:
+        """Read what is there."""
+        self._read()
+
+    def action_step(self, steps: int) -> None:
+        """Move the cursor."""
+        if self._plot and self._plot.drawing:
+            to = max(0, min(self._column + steps, self._plot.drawing.columns - 1))
+            self.cursor = None if to == self._plot.drawing.columns - 1 else to
+
+    def action_jump(self, end: int) -> None:
+        """Move the cursor to an end."""
+        self.cursor = None if end else 0
+
+    def action_legend(self, lines: int) -> None:
+        """Scroll the legend; of histograms, show another series."""
+        if self._plot and self._plot.picture.heat is not None:
+            self._series = (self._series + lines) % max(self._plot.series, 1)
+            self.post_message(self.Wanted())
+            return
+        self._first = max(0, min(self._first + lines, len(self._legend) - 1))
+        self.refresh()
+
+    def action_other(self, steps: int) -> None:
+        """Show another metric."""
+        self.post_message(self.Other(steps))
+
+    def action_shrink(self) -> None:
+        """Go back to all plots."""
+        self.post_message(self.Shrunk())
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where it is clicked."""
+        self._point(event.x)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Let the cursor follow the mouse while its button is held."""
+        if event.button:
+            self._point(event.x)
+
+    def on_mouse_scroll_down(self, _: events.MouseScrollDown) -> None:
+        """Move the cursor to the right."""
+        self.action_step(1)
+
+    def on_mouse_scroll_up(self, _: events.MouseScrollUp) -> None:
+        """Move the cursor to the left."""
+        self.action_step(-1)
+
+    def _point(self, column: int) -> None:
+        if self._plot and self._plot.drawing:
+            to = max(0, column - self._plot.drawing.left)
+            self.cursor = None if to >= self._plot.drawing.columns - 1 else to
+
+    def _read(self) -> None:
+        """Read the values at the cursor into the legend."""
+        self._legend = []
+        x = self.x
+        if self._plot is not None and x is not None:
+            dim = self._ink("view--dim")
+            for line, course in zip(self._plot.picture.lines, self._plot.courses, strict=True):
+                found = course.at(x)
+                self._legend += strips(legend_item(self._plot.picture, line, found.mean, ascii_only=self._ascii_only))
+                more = _details(found)
+                if more:
+                    self._legend += strips(Text(f"   {more}", style=dim))
+            self._legend += [strip for note in self._plot.picture.notes for strip in strips(Text(note, style=dim))]
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """Return a line of the screen."""
+        width, base = self.size.width, self.rich_style
+        beside = width >= _WIDE
+        if y == 0:
+            return self._title(width)
+        if beside:
+            left = self._canvas_line(y - 1, width - _SIDE)
+            return Strip.join([left, self._legend_line(y - 1, _SIDE)]).apply_style(base)
+        bottom = self.size.height - _LEGEND_LINES - 1
+        if y < bottom:
+            return self._canvas_line(y - 1, width).apply_style(base)
+        return self._legend_line(y - bottom, width).apply_style(base)
+
+    def _title(self, width: int) -> Strip:
+        title = self._plot.picture.title if self._plot else self._metric or ""
+        x = self.x
+        place = "" if x is None or self._plot is None else f"{_place_text(self._plot, x)} "
+        text = f" {title}"[: max(width - len(place) - 1, 0)].ljust(width - len(place)) + place
+        return Strip([Segment(text, self.get_component_rich_style("view--title"))], width)
+
+    def _canvas_line(self, y: int, width: int) -> Strip:
+        plot = self._plot
+        if plot is None or plot.drawing is None:
+            words = "" if y != 3 else "reading" if plot is None else "nothing to draw"  # noqa: PLR2004
+            return Strip([Segment(words.center(width), self._ink("view--dim"))])
+        line = (plot.lines[y] if y < len(plot.lines) else Strip.blank(width)).adjust_cell_length(width)
+        line = line.apply_style(self._ink("view--frame"))
+        if not 0 < y <= plot.drawing.lines:
+            return line
+        at = plot.drawing.left + self._column
+        under = line.crop(at, at + 1).apply_style(self.get_component_rich_style("view--cursor", partial=True))
+        return Strip.join([line.crop(0, at), under, line.crop(at + 1, width)])
+
+    def _legend_line(self, y: int, width: int) -> Strip:
+        place = y + self._first
+        line = self._legend[place] if 0 <= place < len(self._legend) else Strip.blank(0)
+        return Strip.join([Strip.blank(1), line]).adjust_cell_length(width)
+
+    def _ink(self, name: str) -> Style:
+        """Return a component's colour alone, as it is on the background."""
+        return Style(color=self.get_component_rich_style(name).color)
+
+
+def _details(found: Reading) -> str:
+    """Return what more is known of a place than its mean."""
+    parts = []
+    if found.rows > 1 and found.low is not None:
+        parts.append(f"{number_text(found.low)} to {number_text(found.high)}, {found.rows:,} rows")
+    if found.nan:
+        parts.append(f"{found.nan:,} NaN or infinite")
+    return ", ".join(parts)
+
+
+def _place_text(plot: Plot, x: float) -> str:
+    """Return where the cursor is; where curves have a value only there, exactly."""
+    picture = plot.picture
+    nearest = [course.at(x).x for course in plot.courses]
+    x = min(nearest, key=lambda place: abs(place - x)) if nearest else x
+    if picture.axis.kind == "time":
+        return f"{dt.datetime.fromtimestamp(x, dt.UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    if picture.axis.kind == "relative":
+        return f"{dt.timedelta(seconds=round(x))} since the start"
+    return f"{x_label(picture, picture.span or Span(x, x))} {number_text(x)}"
