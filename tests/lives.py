@@ -120,7 +120,7 @@ def _in_child(logger: Any, metric: str, value: float, ids: dict[str, Any]) -> No
 
 def _roll(writer: Any) -> None:
     with writer.lock:
-        for stream in list(writer._streams.values()):
+        for stream in list(writer._streams):
             writer._roll(stream)
 
 

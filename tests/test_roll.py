@@ -158,7 +158,7 @@ def test_dictionary_beyond_the_most_kept_is_dropped(tmp_path: Path) -> None:
     with skald.Logger("run", tmp_path, mode="disabled") as logger:
         writer = logger._session.writer()
         logger.log_metrics({"a": 1.0, "b": 2.0})
-        stream = writer._by_call[()]
+        stream = writer._streams._by_call[()]
         with writer.lock:
             for number in range(KEEP.entries + 5):
                 writer._into(stream, lambda segment, name=f"n{number}": segment.names.add(name))  # type: ignore[misc]

@@ -41,7 +41,7 @@ def flush(logger: skald.Logger) -> None:
 
 def segment_of(logger: skald.Logger) -> Any:
     """Return the one segment of a run without ids."""
-    return logger._session.writer()._by_call[()].segment
+    return logger._session.writer()._streams._by_call[()].segment
 
 
 def test_staged_rows_are_read_half_a_second_later(run: Path) -> None:
@@ -105,7 +105,7 @@ def test_flush_writes_the_times_last_and_as_they_were_copied(
     """A row that commits while the columns are being written is left to the next flush, as its columns may be old."""
     monkeypatch.setattr("skald.engine.staged.WHOLE_BYTES", whole_bytes)
     logger.log_metric("loss", 0.0, tag="a")
-    segment = logger._session.writer()._by_call[("tag",)].segment
+    segment = logger._session.writer()._streams._by_call[("tag",)].segment
     assert segment is not None
     storage: Any = segment.storage
     write_pieces = storage._write_pieces

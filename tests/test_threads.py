@@ -94,9 +94,7 @@ def test_handler_may_log_anything_at_any_line_of_the_slow_path(
     assert sorted(values(tmp_path / "run", "handled")) == logged
 
 
-@pytest.mark.parametrize(
-    ("module", "function"), [*PLACES, ("writer.py", "_new_stream"), ("segment.py", "_release_views")]
-)
+@pytest.mark.parametrize(("module", "function"), [*PLACES, ("streams.py", "_new"), ("segment.py", "_release_views")])
 def test_interrupt_at_any_line_of_the_slow_path_leaves_it_whole(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -3,7 +3,8 @@
 Down, in the order in which a row meets them:
 
     functions, source        the generated log functions, which store into the active segment
-    writer, batch, filled    what they fall back on: streams of segments, rolls, whole columns at once
+    writer, streams          what they fall back on: streams of segments, and their rolls
+    batch, filled            whole columns at once
     pending                  rows whose value an accelerator has not produced yet
     registry, claim, lock    what writers agree on, and how they tell who is alive
     segment, dictionary      the active segment's memory, filled in place

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from skald.durable import is_full, sync_file, sync_folder
 from skald.engine.batch import Batch
@@ -32,17 +32,11 @@ from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segmen
 from skald.engine.source import BLOCK_ROWS
 from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
 from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network, locks_reach
+from skald.engine.streams import Stream, Streams
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.layout import WRITER_LOCK, segment_name, segment_number
 from skald.notice import tell
 from skald.schema import METRIC, Id, Kind, Kinds, fit_id
-
-MOST_STREAMS: Final = 64
-"""Id sets with an open segment of their own; each costs a descriptor."""
-MOST_MIXED_IDS: Final = 63
-"""Id columns of a mixed segment: bits of an int64 but its sign."""
-
-MOST_CACHED: Final = 256
 
 Row = tuple[str, float]
 T = TypeVar("T")
@@ -53,30 +47,6 @@ class Slot(NamedTuple):
 
     segment: Segment
     row: int
-
-
-class Stream:
-    """The segments of one id set, of which one is active."""
-
-    __slots__ = ("activated", "columns", "kinds", "mixed", "names", "number", "segment")
-
-    def __init__(
-        self, number: int, names: tuple[str, ...], *, mixed: bool = False, segment: Segment | None = None
-    ) -> None:
-        """Begin a stream of rows with these ids, or (mixed) some of them; its first row makes its first segment."""
-        self.number, self.names, self.mixed, self.segment = number, names, mixed, segment
-        self.activated: Segment | None = None  # what calls store into, once all else that follows is done too
-        self.kinds: Kinds | None = None
-        self.columns = Columns(())
-
-    def columns_in(self, kinds: Kinds) -> Columns:
-        """Return the columns by the kinds that the ids have now: the same object while they are the same."""
-        if self.kinds is not kinds:
-            columns = Columns(tuple((name, kinds[name]) for name in self.names), mixed=self.mixed)
-            if columns != self.columns:
-                self.columns = columns
-            self.kinds = kinds
-        return self.columns
 
 
 class Writer:
@@ -97,13 +67,10 @@ class Writer:
         self.mode = choose_mode(claim.folder) if claim else "volatile"
         self._network = bool(claim) and self.mode == "staged" and is_network(claim.folder)  # type: ignore[union-attr]
         self._flusher = Flusher(claim.folder / WRITER_LOCK if claim and not locks_reach(claim.folder) else None)
-        self._numbers, self._stream_numbers = itertools.count(), itertools.count()
-        self._streams: dict[tuple[str, ...], Stream] = {}
-        self._by_call: dict[tuple[str, ...], Stream] = {}
-        self._mixed: list[Stream] = []
+        self._numbers = itertools.count()
+        self._streams = Streams()
         self._open: dict[int, Segment] = {}
         self._synced = 0  # segments with a smaller number are on the disk itself
-        self._aside = next(self._stream_numbers)
         self._depth = 0  # of calls that interrupted each other in the slow path
         self._unknown: deque[Mapping[str, Id]] = deque()  # ids of such calls, for the interrupted one to learn
 
@@ -128,13 +95,13 @@ class Writer:
         """
         if self._is_nested():
             self._check_open()
-            self._fill_all(batch, self._aside, self._kinds_aside(batch.samples))
+            self._fill_all(batch, self._streams.aside, self._kinds_aside(batch.samples))
         else:
             self._slowly(partial(self._append_batch, batch))
 
     def columns_of(self, ids: Mapping[str, Id]) -> tuple[tuple[str, Kind], ...] | None:
         """Return the id columns of the segment that these ids go to, None where there is none, or a mixed one."""
-        stream = self._by_call.get(tuple(ids))
+        stream = self._streams.known(ids)
         segment = stream.segment if stream else None
         return segment.shape.columns.ids if segment else None
 
@@ -207,7 +174,7 @@ class Writer:
         return self._slowly(self._cut)
 
     def _cut(self) -> int:
-        for stream in (*self._streams.values(), *self._mixed):
+        for stream in self._streams:
             stream.segment = None
             self._activate(stream)
         return next(self._numbers)
@@ -351,7 +318,7 @@ class Writer:
         while room < sum(len(text.encode()) for text in (*names, *map(str, ids.values()))):
             room *= 2
         capacity = Capacity(len(names) + FIRST.entries, room)
-        shape = self._shape(self._aside, columns, len(names), lambda _: capacity)
+        shape = self._shape(self._streams.aside, columns, len(names), lambda _: capacity)
         self._depth += 1
         try:
             return self._create(shape, [None] * len(shape.dictionaries)), fitted
@@ -381,37 +348,13 @@ class Writer:
         kinds = self.registry.kinds
         if "float" in kinds.values():
             ids = {name: fit_id(name, value, kinds[name]) for name, value in ids.items()}
-        key = tuple(ids)
-        stream = self._by_call.get(key)
-        if stream is None:
-            names = tuple(name for name in kinds if name in ids)
-            stream = self._streams.get(names) or self._new_stream(names)
-            if len(self._by_call) >= MOST_CACHED:
-                self._by_call.clear()
-            if not stream.mixed:
-                self._by_call[key] = stream
-        return stream, ids
+        return self._streams.find(ids, kinds), ids
 
     def _learn(self, ids: Mapping[str, Id]) -> None:
         try:
             self.registry.learn(ids)
         except OSError as error:
             raise storage_error(error) from error
-
-    def _new_stream(self, names: tuple[str, ...]) -> Stream:
-        if len(self._streams) < MOST_STREAMS or len(names) > MOST_MIXED_IDS:
-            stream = self._streams[names] = Stream(next(self._stream_numbers), names)
-            return stream
-        for mixed in self._mixed:
-            if set(names) <= set(mixed.names):
-                return mixed
-        newest = self._mixed[-1] if self._mixed else None
-        if newest is None or len({*newest.names, *names}) > MOST_MIXED_IDS:
-            self._mixed.append(Stream(next(self._stream_numbers), names, mixed=True))
-        else:
-            wider = tuple(name for name in self.registry.kinds if name in {*newest.names, *names})
-            self._mixed[-1] = Stream(newest.number, wider, mixed=True, segment=newest.segment)
-        return self._mixed[-1]
 
     def _roll(self, stream: Stream, *, rows: int = 1, room_for: int = 0, is_full: bool = False) -> Segment:
         """Open the next segment of a stream, publish it, and seal the one before."""
