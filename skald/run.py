@@ -17,6 +17,7 @@ import polars as pl
 from skald import layout
 from skald.artifact_table import artifact_table
 from skald.engine.reader import metric_names, scan_metrics, scan_rewound
+from skald.errors import RunNotFoundError
 from skald.portrait import facts_of, page, panel
 from skald.record.artifacts import read_artifacts
 from skald.record.consolefiles import read_console
@@ -44,7 +45,13 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path).absolute()
-        read_info(self._path)
+        try:
+            read_info(self._path)
+        except RunNotFoundError as error:
+            named = layout.runs_dir(None) / path
+            if layout.is_run(named):
+                error.add_note(f"hint: Run takes a path, and there is a run of that name at {named}")
+            raise
 
     @property
     def path(self) -> Path:

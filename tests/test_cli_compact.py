@@ -69,3 +69,15 @@ def test_compact_goes_on_after_a_run_that_fails(tmp_path: Path) -> None:
     assert done.code == 1
     assert done.stdout.startswith("runs/b: 1,000 rows")
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_compact_goes_on_after_a_path_that_is_none(tmp_path: Path) -> None:
+    """One bad path is told, with exit code 1, and the runs of the others are compacted."""
+    crash(tmp_path, "a")
+    crash(tmp_path, "b")
+
+    done = start("compact", "a", "nowhere", "b", folder=tmp_path)
+
+    assert done.code == 1
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["runs/a", "runs/b"]
+    assert "'nowhere'" in done.stderr

@@ -45,6 +45,17 @@ def test_id_may_have_any_name(logger: skald.Logger, name: str) -> None:
     assert ids(logger, "13") == [{name: 7}]
 
 
+@pytest.mark.parametrize("format_", ["parquet", "csv"])
+def test_id_of_any_name_is_read_back_from_the_metrics_file(tmp_path: Path, format_: Any) -> None:
+    """Also from a csv, where a column may have no name, or one that a library gives to those without."""
+    names = [*LEGAL_NAMES, "column_1", "column_2"]
+    with skald.Logger("run", tmp_path, metrics_format=format_) as logger:
+        for number, name in enumerate(names):
+            logger.log_metric("loss", 0.5, **{name: number})
+
+    assert ids(tmp_path / "run") == [{name: number} for number, name in enumerate(names)]
+
+
 def test_ids_that_python_takes_for_one_name_stay_apart(logger: skald.Logger) -> None:
     """ﬁ and fi, µ and μ are one name in Python's source, and two ids."""
     twins = {"ﬁ": 1, "fi": 2, "µ": 3, "μ": 4}

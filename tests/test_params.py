@@ -515,6 +515,16 @@ def test_read_params_tells_which_file_is_damaged(damage: bytes, run: Path) -> No
     assert path.read_bytes() == damage
 
 
+def test_params_that_may_not_be_read_are_told(run: Path) -> None:
+    """As a file without the right to read it: the error is one of ours, and names the file."""
+    (run / layout.PARAMS).mkdir()
+
+    with pytest.raises(StorageError, match=r"cannot be read.*params\.yaml"):
+        read_params(run)
+    with pytest.raises(StorageError, match=r"not written.*params\.yaml"):
+        params_of(run).update({"lr": 0.1})
+
+
 RANK = """
 import sys, skald
 rank = int(sys.argv[1])

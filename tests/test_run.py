@@ -287,3 +287,17 @@ def test_compact_writes_the_format_that_the_run_asked_for(tmp_path: Path) -> Non
 
     assert done.file == tmp_path / "runs" / "r" / "metrics.csv"
     assert skald.Run(tmp_path / "runs" / "r").metrics.collect()["value"].to_list() == [1.0]
+
+
+def test_run_of_a_name_says_where_the_run_of_that_name_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run takes a path, while Logger takes a name: who mixes them up is told."""
+    monkeypatch.chdir(tmp_path)
+    log_some(tmp_path / "runs", "a")
+
+    with pytest.raises(RunNotFoundError) as told:
+        skald.Run("a")
+    with pytest.raises(RunNotFoundError) as nowhere:
+        skald.Run("b")
+
+    assert str(tmp_path / "runs" / "a") in "".join(told.value.__notes__)
+    assert not hasattr(nowhere.value, "__notes__")

@@ -326,3 +326,86 @@ def test_handler_and_thread_do_not_wait_for_each_other(tmp_path: Path) -> None:
         thread.join()
 
     assert len(values(tmp_path / "run")) == len(values(tmp_path / "run", "beside")) == 20
+
+
+class Produced:
+    """A value that its device has just produced, as a JAX array says."""
+
+    shape = ()
+
+    def __init__(self) -> None:
+        self.ready, self.asked = threading.Event(), threading.Event()
+
+    def is_ready(self) -> bool:
+        """Tell whether the device is done."""
+        return self.ready.is_set()
+
+    def __float__(self) -> float:
+        self.asked.set()
+        return 0.5
+
+
+@pytest.mark.parametrize("method", ["sync", "close"])
+def test_handler_may_sync_and_close_while_a_thread_commits_values_of_a_device(tmp_path: Path, method: str) -> None:
+    """The thread waits for the lock of the call that the handler interrupted, and the handler not for the thread."""
+    with skald.Logger("run", tmp_path) as logger:
+        value = Produced()
+        logger.log_metric("loss", value)
+        with logger._session.writer().lock:  # as an interrupted call holds it
+            value.ready.set()
+            assert value.asked.wait(10)
+            getattr(logger, method)()
+
+            assert values(tmp_path / "run") == [0.5]
+
+
+def raise_at(place: int, error: type[Exception], file: str) -> list[int]:
+    """Raise an error at a line that the code of a file comes to, as a signal handler would; return where that was."""
+    raised: list[int] = []
+    lines = 0
+
+    def trace(frame: object, event: str, _: object) -> object:
+        nonlocal lines
+        if not frame.f_code.co_filename.startswith(file):  # type: ignore[attr-defined]
+            return None
+        lines += event == "line"
+        if event == "line" and lines == place:
+            raised.append(frame.f_lineno)  # type: ignore[attr-defined]
+            raise error
+        return trace
+
+    sys.settrace(trace)  # type: ignore[arg-type]
+    return raised
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, KeyError, AttributeError])
+@pytest.mark.parametrize("metrics", [0, 3, 30])
+def test_error_of_a_handler_is_raised_by_the_call_that_it_interrupts(
+    tmp_path: Path, error: type[Exception], metrics: int
+) -> None:
+    """Errors of a full segment or of a new name are Skald's own affair; those of others are not taken for them."""
+    given = {str(number): 0.5 for number in range(metrics)}
+    with skald.Logger("run", tmp_path) as logger:
+
+        def log(step: int) -> None:
+            if given:
+                logger.log_metrics(given, step=step)
+            else:
+                logger.log_metric("loss", 0.5, step=step)
+
+        for step in range(10):
+            log(step)
+        interrupted = []
+        for place in range(1, 12):
+            raised = raise_at(place, error, "<skald log_metric")
+            try:
+                log(10 + place)
+            except error:
+                interrupted += raised
+            else:
+                assert not raised
+            finally:
+                sys.settrace(None)
+        log(100)
+
+    assert len(interrupted) > 5

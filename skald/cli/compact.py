@@ -21,17 +21,26 @@ from skald.record.info import read_status
 def compact_paths(paths: Sequence[str]) -> bool:
     """Compact runs, and of folders all runs that ended; tell whether all went well.
 
-    A run that fails is told on stderr, and the others are compacted all the same.
-
-    Raises:
-        RunNotFoundError: a path is neither a run nor a folder with runs.
+    A path or a run that fails is told on stderr, and the others are compacted all the same.
     """
-    runs = list(dict.fromkeys(run for path in paths for run in _runs(resolve(path))))
+    runs: dict[Path, None] = {}
+    faults = 0
+    for path in paths:
+        try:
+            runs.update(dict.fromkeys(_runs(resolve(path))))
+        except SkaldError as error:
+            report(error)
+            faults += 1
     done = [_compact(run) for run in runs]
-    return all(done)
+    return all(done) and not faults
 
 
 def _runs(folder: Path) -> Iterator[Path]:
+    """Go through what a path names: a run, or the runs in a folder that have ended.
+
+    Raises:
+        RunNotFoundError: it is neither a run nor a folder with runs.
+    """
     if layout.is_run(folder):
         yield folder
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from skald.errors import CorruptRunError
+from skald.errors import CorruptRunError, StorageError
 
 if TYPE_CHECKING:
     from skald.run import Run
@@ -21,9 +21,9 @@ def report(error: Exception) -> None:
 
 
 def readable_params(run: Run) -> dict[str, Any]:
-    """Return the params of a run; none, and a word on stderr, where params.yaml was edited and cannot be read."""
+    """Return the params of a run; none, and a word on stderr, where params.yaml cannot be read."""
     try:
         return run.params
-    except CorruptRunError as error:
+    except (CorruptRunError, StorageError) as error:
         report(error)
         return {}

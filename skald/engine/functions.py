@@ -45,6 +45,7 @@ class Namespace:
                 "absent": _ABSENT,
                 "dict": dict,
                 "given": given,
+                "is_ours": is_ours,
                 "len": len,
                 "list": list,
                 "map": map,
@@ -95,6 +96,15 @@ def plain_values(metrics: Mapping[str, Any]) -> dict[str, float]:
 def given(pairs: Iterable[tuple[str, Any]], rest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ids of a call: the parameters that were given, and the rest."""
     return {**{name: value for name, value in pairs if value is not _ABSENT}, **rest}
+
+
+def is_ours(error: BaseException) -> bool:
+    """Tell whether generated code, or what it calls, raised an error, and not a signal handler that interrupted it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module: str = trace.tb_frame.f_globals.get("__name__", "skald") if trace else "skald"
+    return module.partition(".")[0] == "skald"
 
 
 class _Absent:

@@ -6,6 +6,7 @@ Invariant: a log call never waits for a device; the row has the time of its call
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import sys
 import threading
@@ -19,8 +20,8 @@ from skald.values import as_value
 
 POLL_SECS: Final = 0.01
 """How often to ask the devices: a value is committed at most 50 ms late."""
-
-
+PATIENCE_SECS: Final = 1.0
+"""How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
 MOST_AT_ONCE: Final = 16
 """Rows that one log call commits at most."""
 
@@ -137,22 +138,17 @@ class Pending:
         self._rounded, self._failed = rounded, failed
         self._rows: dict[int, _Row] = {}
         self._numbers = itertools.count()
-        self._committing = threading.RLock()
         self._some = threading.Event()
         self._ended = False
         self._thread: threading.Thread | None = None
 
     def add(self, value: Snapshot, slot: Slot, writer: Writer, name: str, time_ns: int) -> None:
-        """Take a row under care; commits the oldest that are ready, if no other thread is at it."""
+        """Take a row under care; commits the oldest that are ready."""
         self._rows[next(self._numbers)] = _Row(value, slot, writer, name, time_ns)
         if self._ended:  # another thread closes the run
             self.finish()
             return
-        if self._committing.acquire(blocking=False):
-            try:
-                self._commit_oldest()
-            finally:
-                self._committing.release()
+        self._commit_oldest()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="skald-pending", daemon=True)
             self._thread.start()
@@ -160,25 +156,25 @@ class Pending:
 
     def finish(self) -> None:
         """Wait for all values and commit them."""
-        with self._committing:
-            while self._rows:
-                for number in list(self._rows):
-                    self._fill(number)
+        while self._rows:
+            for number in list(self._rows):
+                self._fill(number)
 
     def stop(self) -> None:
         """Wait for all values, and end the thread."""
         self.finish()
         self._ended = True
         self._some.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(PATIENCE_SECS)  # it may still tell of the last value
 
     def _run(self) -> None:
         while self._some.wait() and not self._ended:
             self._some.clear()
             while self._rows and not self._ended:
-                with self._committing:
-                    for number, row in list(self._rows.items()):
-                        if row.is_ready(patient=True):
-                            self._fill(number)
+                for number, row in list(self._rows.items()):
+                    if row.is_ready(patient=True):
+                        self._fill(number)
                 time.sleep(POLL_SECS)
 
     def _commit_oldest(self) -> None:
@@ -188,24 +184,33 @@ class Pending:
             self._fill(number)
 
     def _fill(self, number: int) -> None:
-        """Commit a row, unless a signal handler did so meanwhile; `_committing` is held."""
+        """Commit a row, unless another thread or a signal handler did so meanwhile.
+
+        NOTE: whoever has the row also has the writer's lock, so who finds none left and takes that lock finds all
+        committed; and no other lock is held, for which a handler that interrupts a log call would wait for ever.
+        """
         row = self._rows.get(number)
         if row is None:
             return
-        value = self._value_of(row)
-        if self._rows.pop(number, None) is None:
-            return
-        try:
-            row.writer.fill(row.slot, value, row.time_ns)
-        except ValueError as error:  # its segment is sealed
-            raise LoggerClosedError(f"the logger was closed before a value of metric {row.name!r} was there") from error
+        value, tell = self._value_of(row)
+        with row.writer.lock:
+            if self._rows.pop(number, None) is None:
+                return
+            try:
+                row.writer.fill(row.slot, value, row.time_ns)
+            except ValueError as error:  # its segment is sealed
+                text = f"the logger was closed before a value of metric {row.name!r} was there"
+                raise LoggerClosedError(text) from error
+        tell()
 
-    def _value_of(self, row: _Row) -> float | None:
+    def _value_of(self, row: _Row) -> tuple[float | None, Callable[[], None]]:
+        """Return a value, and what tells of one that is not as it was given."""
         try:
             value, rounded = as_value(row.name, row.value.result())
         except Exception as error:  # noqa: BLE001 whatever a device driver raises: told in the last word
-            self._failed(row.name, error)
-            return None
-        if rounded:
-            self._rounded(row.name)
-        return value
+            return None, functools.partial(self._failed, row.name, error)
+        return value, functools.partial(self._rounded, row.name) if rounded else _nothing
+
+
+def _nothing() -> None:
+    """Tell nothing."""

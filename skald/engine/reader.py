@@ -9,7 +9,7 @@ import functools
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -35,6 +35,9 @@ from skald.engine.standing import read_rewinds
 from skald.engine.stored import Stored, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError
 from skald.schema import METRIC, TIME, Kinds
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _KEY: Final = "\x01key"
 """An inner column: the time at which a row counts as logged, in ns. No id can be named so."""
@@ -318,13 +321,18 @@ def _scan_csv(stored: Stored) -> pl.LazyFrame:
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         query = Query(stored.kinds, columns if columns is not None else schema.names(), predicate, n_rows)
-        frames = (
-            pl.DataFrame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, columns)
-        )
+        frames = (_frame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, columns))
         return _head(query, (query.of(frame).collect() for frame in frames))
 
     schema = table_schema(stored.kinds)
     return register_io_source(read, schema=schema)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    """Return an Arrow table as a frame whose columns have the same names: Polars gives one to a column without."""
+    frame = pl.DataFrame(table.rename_columns([str(place) for place in range(table.num_columns)]))
+    frame.columns = table.column_names
+    return frame
 
 
 def _batches(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:

@@ -63,7 +63,8 @@ def write_source(name: str, branches: Sequence[Branch], parameters: Sequence[str
         lines.append(f"      elif {_condition(branch, parameters)}:")
         lines += [f"        {line}" for line in body(branch, len(lines))]
     lines += [
-        "    except (AttributeError, LookupError, TypeError, ValueError): pass",
+        "    except (AttributeError, LookupError, TypeError, ValueError) as _skald_error:",
+        "      if not _skald_is_ours(_skald_error): raise",
         f"    return _skald_calls.{name}({arguments}, _skald_given(({_pairs(parameters)}), _skald_rest))",
     ]
     return "\n".join(lines)
@@ -159,6 +160,7 @@ def _many_rows(branch: Branch, line: int) -> list[str]:
         *[f"  {_stores(k, stored)}" for k in places],
         "  return",
         "except (LookupError, TypeError, ValueError) as _skald_error:",
+        "  if not _skald_is_ours(_skald_error): raise",
         # NOTE: each row has a line of its own, so the line that failed tells which rows are stored already
         f"  _skald_done = _skald_error.__traceback__.tb_lineno - {line + len(checked) + 1}",
         "  _skald_left = _skald_dict(_skald_list(_skald_metrics.items())[_skald_done:])",

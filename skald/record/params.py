@@ -99,6 +99,7 @@ def read_params(run: Path, info: Said | None = None) -> dict[str, Any]:
     Raises:
         CorruptRunError: params.yaml was edited, and is no YAML, or no mapping of names to plain data.
         RunNotFoundError, FormatVersionError: as `read_info`.
+        StorageError: the file may not be read.
     """
     info = info or read_info(run)
     path = run / layout.PARAMS
@@ -106,6 +107,8 @@ def read_params(run: Path, info: Said | None = None) -> dict[str, Any]:
         data = path.read_bytes()
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        raise StorageError(error.errno, f"cannot be read: {error.strerror}, in {path}") from error
     # NOTE: not by the time of the file: a copy has another, and an edit within one tick of the clock has the same
     return info.params if zlib.crc32(data) == info.params_crc32 else decode_params(data, path)
 
