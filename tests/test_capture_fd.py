@@ -332,7 +332,7 @@ def test_progress_of_a_child_leaves_its_final_state(tmp_path: Path) -> None:
         """,
     )
 
-    assert lines_of(tmp_path) == ["40%", "python"]
+    assert sorted(lines_of(tmp_path)) == ["40%", "python"]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
@@ -361,3 +361,46 @@ def test_relay_passes_everything_on_in_any_pieces(size: int) -> None:
     assert frames == b"a\x1b[31mb\x1b"
     for descriptor in (shown, back):
         os.close(descriptor)
+
+
+def test_descriptor_that_the_program_leads_elsewhere_stays_there(tmp_path: Path) -> None:
+    """What is printed from then on is in the program's own file, as it was written, also after the block."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            print("before", flush=True)
+            own = os.open("own.txt", os.O_CREAT | os.O_WRONLY)
+            os.dup2(own, 1)
+            print("python", flush=True)
+            sh("echo child")
+            sh("echo error >&2")
+        print("after", flush=True)
+        sh("echo child after; echo error after >&2")
+        """,
+    )
+
+    assert result.stdout == "before\n"
+    assert (tmp_path / "own.txt").read_text(encoding="utf-8") == "python\nchild\nafter\nchild after\n"
+    assert result.stderr == "error\nerror after\n"
+    assert lines_of(tmp_path) == ["before", "python", "error"]
+
+
+def test_descriptor_that_is_led_elsewhere_for_a_while_is_in_the_log_again(tmp_path: Path) -> None:
+    """As pytest and libraries that silence C code do."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            sh("echo silenced")
+            os.dup2(kept, 1)
+            os.close(kept)
+            sh("echo heard")
+        sh("echo outside")
+        """,
+    )
+
+    assert result.stdout == "heard\noutside\n"
+    assert lines_of(tmp_path) == ["heard"]

@@ -34,7 +34,7 @@ CLOSE_SECS: Final = 10.0
 START_SECS: Final = 10.0
 SETTLE_SECS: Final = 0.5
 """How long the beginning and the end of a block wait for what children have printed before."""
-LINE_SECS: Final = 0.005
+LINE_SECS: Final = 0.02
 """How long a line of Python waits for it; beside a child that prints all the time one in twenty does."""
 REAP_SECS: Final = 0.2
 POLL_SECS: Final = 0.0005
@@ -56,6 +56,7 @@ class _Channel:
         self.descriptors = descriptors
         self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
         self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else _pipe()
+        self._way = os.fstat(self.write)
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_open = False
 
@@ -65,12 +66,19 @@ class _Channel:
             os.dup2(self.write, descriptor)
         self.is_open = True
 
+    def leads(self, descriptor: int) -> bool:
+        """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""
+        try:
+            return self.is_open and os.path.samestat(os.fstat(descriptor), self._way)
+        except OSError:  # closed
+            return False
+
     def restore(self) -> None:
-        """Lead them where they led before."""
-        if self.is_open:
-            self.is_open = False
-            for descriptor in self.descriptors:
-                os.dup2(self.saved, descriptor)
+        """Lead them where they led before, but for those that the program has led elsewhere."""
+        led = [descriptor for descriptor in self.descriptors if self.leads(descriptor)]
+        self.is_open = False
+        for descriptor in led:
+            os.dup2(self.saved, descriptor)
 
     def rescue(self) -> None:
         """Pass on what a relay that was killed has left."""
@@ -123,9 +131,9 @@ class Descriptors:
             for start in range(0, len(view), _FRAME_BYTES):
                 piece = bytes(view[start : start + _FRAME_BYTES])
                 try:
-                    _write(descriptor, b"".join((OWN, piece, OTHER)) if channel.is_open else piece)
+                    _write(descriptor, b"".join((OWN, piece, OTHER)) if channel.leads(descriptor) else piece)
                 except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
-                    self._wait(lambda: channel.is_open, CLOSE_SECS)
+                    self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
                     _write(descriptor, piece)
             return len(view)
 
