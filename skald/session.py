@@ -92,6 +92,7 @@ class Session:
         self.lock = threading.RLock()  # NOTE: whoever holds it must not wait for a writer's lock
         self._ending = threading.RLock()
         self.closed = self._ended = False
+        self._left = Ending()
         self.forked = False
         self.refused: Counter[str] = Counter()
         self._warned: set[str] = set()
@@ -286,7 +287,12 @@ class Session:
                     os.fsync(file.fileno())
 
     def close(self, status: Word, exception: str | None = None) -> None:
-        """End the session: seal, say how it ended, and by which exception, compact."""
+        """End the session: seal, say how it ended, and by which exception, compact.
+
+        Where an earlier call was interrupted, by a second Ctrl-C, what it said of a bad end stands.
+        """
+        if self._left.status == "finished":
+            self._left = Ending(status, exception)
         writer = self._writer
         if self.closed and writer and is_held_here(writer.lock):
             return  # another thread is at it, and waits for the call that this one interrupted
@@ -303,7 +309,7 @@ class Session:
             self._in_flight.wait()
             self.namespace.empty()
             if self._writer:
-                self._end(self._writer, Ending(status, exception))
+                self._end(self._writer, self._left)
             self.file.close()
             self._ended = True
             process.leave(self)

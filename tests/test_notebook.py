@@ -102,3 +102,35 @@ def test_kernel_restarted_goes_on_with_the_run(notebook: Notebook, tmp_path: Pat
     assert "Error" not in said
     assert values(tmp_path / "run") == [1, 2]
     assert skald.Run(tmp_path / "run").status == "finished"
+
+
+def test_module_that_is_reloaded_logs_on_with_the_logger_from_before(notebook: Notebook, tmp_path: Path) -> None:
+    """As `%autoreload 2` does with a script that is edited between two cells."""
+    module = "def train(logger, step):\n    logger.log_metric('loss', {} * step, step=step)\n    print('step', step)\n"
+    (tmp_path / "training.py").write_text(module.format(1), encoding="utf-8")
+    notebook.run("%load_ext autoreload\n%autoreload 2\nimport skald, training")
+    notebook.run('logger = skald.Logger("run", ".")\nwith logger.contextualize(a=1): training.train(logger, 1)')
+    (tmp_path / "training.py").write_text(module.format(10), encoding="utf-8")
+
+    said = notebook.run("with logger:\n    training.train(logger, 2)")
+
+    assert "Error" not in said
+    assert values(tmp_path / "run") == [1, 20]
+    assert skald.Run(tmp_path / "run").console.splitlines()[0] == "step 2"
+
+
+def test_skald_that_is_reloaded_logs_on(notebook: Notebook, tmp_path: Path) -> None:
+    """As after an update of the package: loggers from before and new ones log, each row and line once."""
+    notebook.run('import importlib, sys, skald\nold = skald.Logger("old", ".")')
+    notebook.run("for step in range(5): old.log_metric('loss', step, step=step)\nold.log_metric('loss', 5)")
+
+    notebook.run("for name in sorted(sys.modules):\n  if name.startswith('skald'): importlib.reload(sys.modules[name])")
+    said = notebook.run("for step in range(5): old.log_metric('loss', step, step=step)\nold.log_metric('loss', 5)")
+    said += notebook.run("with skald.Logger('new', '.') as new:\n  new.log_metric('loss', 1)\n  print('printed')")
+    said += notebook.run("old.close()")
+
+    assert "Error" not in said
+    assert values(tmp_path / "old") == [*range(6), *range(6)]
+    assert values(tmp_path / "new") == [1]
+    assert skald.Run(tmp_path / "new").console.count("printed") == 1
+    assert {skald.Run(tmp_path / name).status for name in ("old", "new")} == {"finished"}

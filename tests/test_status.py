@@ -105,6 +105,38 @@ for name, handler in {"method": job.end, "partial": functools.partial(end_of, jo
     }
 
 
+@pytest.mark.parametrize(
+    ("statement", "status", "exception"),
+    [
+        ("raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
+        (handled("lambda *_: sys.exit(143)"), "stopped", "SystemExit(143)"),
+        ("pass", "stopped", "KeyboardInterrupt"),
+    ],
+)
+@pytest.mark.parametrize("where", ["Writer.seal", "session.write_info", "session.last_word"])
+def test_status_is_how_the_block_was_left_when_closing_is_interrupted(
+    tmp_path: Path, statement: str, status: str, exception: str, where: str
+) -> None:
+    """A second Ctrl-C, of somebody who does not want to wait, is not how the run ended; the rows are there."""
+    interrupting = f"""
+import signal, skald.session, skald.engine.writer
+def interrupting(*args):
+    {where} = before
+    signal.raise_signal(signal.SIGINT)
+    return before(*args)
+from skald.engine.writer import Writer
+from skald import session
+"""
+    source = BLOCK.format(f"before = {where}; {where} = interrupting; {statement}")
+
+    ended = program(interrupting + source, folder=tmp_path)
+
+    run = skald.Run(tmp_path / "run")
+    assert "KeyboardInterrupt" in ended.stderr
+    assert (run.status, run.info["exception"]) == (status, exception), ended.stderr
+    assert values(tmp_path / "run") == [0.5]
+
+
 def test_exception_is_told_with_its_type_whatever_its_text(tmp_path: Path) -> None:
     """The module of the type where it has one, a text of any length or none, or one that cannot be made."""
 

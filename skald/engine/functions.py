@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import builtins
 import functools
+import inspect
 import sys
 import time
 import types
@@ -107,12 +108,8 @@ def is_ours(error: BaseException) -> bool:
     return module.partition(".")[0] == "skald"
 
 
-class _Absent:
-    def __repr__(self) -> str:
-        return "absent"
-
-
-_ABSENT: Final = _Absent()
+_ABSENT: Final = inspect.Parameter.empty
+"""NOTE: not one of ours: it must stay the same where a notebook reloads this module."""
 
 
 class LogFunction:
