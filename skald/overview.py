@@ -87,6 +87,16 @@ def runs(source: Source, /, *, metrics: Sequence[str] | str = (), **ids: Id) -> 
             id to give.
         IdTypeError: an id of another kind than in the runs.
     """
+    table, broken = read_runs(source, metrics, ids)
+    if broken:
+        warnings.warn(describe_broken(broken), stacklevel=2)
+    return table
+
+
+def read_runs(
+    source: Source, metrics: Sequence[str] | str, ids: Mapping[str, Id]
+) -> tuple[pl.DataFrame, dict[str, BaseException]]:
+    """Return the table that `runs` returns, and of each run that cannot be read, by its name, what is wrong with it."""
     found = find_runs(source)
     cards, broken = read_cards(found)
     globs = [metrics] if isinstance(metrics, str) else list(metrics)
@@ -95,9 +105,7 @@ def runs(source: Source, /, *, metrics: Sequence[str] | str = (), **ids: Id) -> 
         raise InvalidInputError(f"ids choose series of the metrics in metrics=, which names none; got {', '.join(ids)}")
     if globs:
         columns = _metric_columns(source, found, cards, globs, ids, broken)
-    if broken:
-        warnings.warn(describe_broken(broken), stacklevel=2)
-    return _facts([(run, cards[run.name]) for run in found if run.name in cards]).hstack(columns)
+    return _facts([(run, cards[run.name]) for run in found if run.name in cards]).hstack(columns), broken
 
 
 def _metric_columns(

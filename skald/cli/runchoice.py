@@ -76,12 +76,12 @@ def choose_runs(source: Path | Sequence[Path], wish: RunWish) -> Chosen:
         table = _with_metrics(source, metrics, ids, wish.sort, facts.columns)
     elif wish.ids:
         raise InvalidInputError(f"--id chooses series of metrics: name one with --metric too, got {wish.ids[0]}")
-    found = table if wish.where is None else _matching(table, wish.where)
+    found = table if wish.where is None else matching(table, wish.where)
     found = found.sort("started", descending=True, maintain_order=True).slice(0, wish.last)
     if wish.sort is None:
         return Chosen(found, "started")
     column = _column(wish.sort, found.columns)
-    return Chosen(_sorted(found, column, descending=wish.descending), column)
+    return Chosen(in_order(found, column, descending=wish.descending), column)
 
 
 def _with_metrics(
@@ -139,8 +139,12 @@ def _no_column(name: str, columns: Sequence[str]) -> InvalidInputError:
     return InvalidInputError(f"there is no column and no metric {name!r}{near}")
 
 
-def _sorted(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFrame:
-    """Return a table in order; NaN, and runs that have no value, come last in either."""
+def in_order(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFrame:
+    """Return a table in order; NaN, and runs that have no value, come last in either.
+
+    Raises:
+        InvalidInputError: the column holds what has no order.
+    """
     dtype = table[column].dtype
     if dtype.is_nested() and dtype != pl.List(pl.String):
         raise InvalidInputError(f"{column} holds places, which have no order: sort by {column.removesuffix('_at')}")
@@ -149,8 +153,12 @@ def _sorted(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFra
     return table.sort(key, descending=descending, nulls_last=True, maintain_order=True)
 
 
-def _matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
-    """Return the rows of which a condition in SQL holds."""
+def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
+    """Return the rows of a table of runs of which a condition in SQL holds.
+
+    Raises:
+        InvalidInputError: the SQL is wrong.
+    """
     named = with_short_names(table).with_columns(pl.int_range(pl.len()).alias(_ROW))
     sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
     rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, line=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,7 +18,8 @@ from skald.cli.page import STYLES
 from skald.cli.runchoice import STATISTICS
 from skald.schema import PARAMS_PREFIX, RUN
 
-_FACTS: Final = ("status", "started", "duration", "rows", "tags")
+FACTS: Final = ("status", "started", "duration", "rows", "tags")
+"""What every run has besides its name."""
 _NARROWEST: Final = 20
 """A name is not cut below so many characters for the sake of other columns."""
 _WIDEST_PARAM: Final = 40
@@ -37,7 +39,7 @@ def print_table(table: pl.DataFrame, *, sorted_by: str | None, params: Sequence[
     if table.is_empty():
         console.print("no run meets the condition", style="dim")
         return
-    differing = {name for name in _shown(table) if table.height == 1 or table[name].n_unique() > 1}
+    differing = differing_columns(table)
     asked = [name for name in (sorted_by, *params) if name in _shown(table)]
     order = _by_importance(table, differing, asked)
     columns = _fitting(table, order, console.width)
@@ -47,34 +49,41 @@ def print_table(table: pl.DataFrame, *, sorted_by: str | None, params: Sequence[
         _print_rest(table, order, columns, differing | set(asked), console)
 
 
+def differing_columns(table: pl.DataFrame) -> set[str]:
+    """Return the columns in which the runs differ; of a single run all."""
+    return {name for name in _shown(table) if table.height == 1 or table[name].n_unique() > 1}
+
+
 def _shown(table: pl.DataFrame) -> list[str]:
     """Return the columns that people are shown: all but paths, and the ids of extremes."""
-    return [name for name in table.columns if _is_statistic(name) or _is_param(name) or name in {RUN, *_FACTS}]
+    return [name for name in table.columns if is_statistic(name) or is_param(name) or name in {RUN, *FACTS}]
 
 
-def _is_param(name: str) -> bool:
+def is_param(name: str) -> bool:
+    """Tell whether a column holds a param."""
     return name.startswith(PARAMS_PREFIX)
 
 
-def _is_statistic(name: str) -> bool:
-    return not _is_param(name) and name.rpartition(".")[2] in STATISTICS
+def is_statistic(name: str) -> bool:
+    """Tell whether a column holds a number of a metric."""
+    return not is_param(name) and name.rpartition(".")[2] in STATISTICS
 
 
 def _by_importance(table: pl.DataFrame, differing: set[str], asked: Sequence[str]) -> list[str]:
     """Return the columns in the order in which they get room: what was asked for, what differs, the rest."""
-    statistics = sorted(filter(_is_statistic, _shown(table)), key=lambda name: not name.endswith(".last"))
-    params = [name for name in _shown(table) if _is_param(name) and name in differing]
-    facts = [name for name in _FACTS if name in differing]
+    statistics = sorted(filter(is_statistic, _shown(table)), key=lambda name: not name.endswith(".last"))
+    params = [name for name in _shown(table) if is_param(name) and name in differing]
+    facts = [name for name in FACTS if name in differing]
     some = [*params[:_FEW], *facts, *params[_FEW:]]
-    return list(dict.fromkeys([RUN, *asked[:1], "status", *statistics, *asked, *some, *_FACTS]))
+    return list(dict.fromkeys([RUN, *asked[:1], "status", *statistics, *asked, *some, *FACTS]))
 
 
 def _by_place(table: pl.DataFrame, differing: set[str]) -> list[str]:
     """Return the columns in the order in which they stand: the status, what differs, what is the same."""
-    statistics = [name for name in _shown(table) if _is_statistic(name)]
-    params = [name for name in _shown(table) if _is_param(name)]
-    usual = [*_FACTS[1:], *statistics, *params]
-    return [RUN, "status", *sorted(usual, key=lambda name: name not in differing and not _is_statistic(name))]
+    statistics = [name for name in _shown(table) if is_statistic(name)]
+    params = [name for name in _shown(table) if is_param(name)]
+    usual = [*FACTS[1:], *statistics, *params]
+    return [RUN, "status", *sorted(usual, key=lambda name: name not in differing and not is_statistic(name))]
 
 
 def _fitting(table: pl.DataFrame, order: Sequence[str], width: int) -> dict[str, terminal.Column]:
@@ -95,19 +104,19 @@ def _fitting(table: pl.DataFrame, order: Sequence[str], width: int) -> dict[str,
 
 
 def _column(table: pl.DataFrame, name: str) -> terminal.Column:
-    values = table[name].to_list()
-    if _is_param(name):
-        cells = [Text("" if value is None else _param(value), style="dim") for value in values]
-        return terminal.Column(_label(name), cells)
-    if _is_statistic(name):
-        return terminal.Column(name, [_number(value) for value in values], right=True)
-    return terminal.Column(name, [_CELLS[name](value) for value in values], right=name in {"duration", "rows"})
+    cells = [Text(cell_text(name, value), style=_style(name, value)) for value in table[name].to_list()]
+    return terminal.Column(label(name), cells, right=is_number(name))
 
 
-def _label(name: str) -> str:
-    """Return a param's name without its prefix, unless another column is called so."""
+def is_number(name: str) -> bool:
+    """Tell whether the texts of a column stand at its right side."""
+    return is_statistic(name) or name in {"duration", "rows"}
+
+
+def label(name: str) -> str:
+    """Return a column's name, of a param without its prefix, unless another column is called so."""
     short = name.removeprefix(PARAMS_PREFIX)
-    return name if short in {RUN, *_FACTS} else short
+    return name if short in {RUN, *FACTS} else short
 
 
 def _param(value: Any) -> str:
@@ -115,17 +124,30 @@ def _param(value: Any) -> str:
     return text if len(text) <= _WIDEST_PARAM else f"{text[: _WIDEST_PARAM - 1]}…"
 
 
-def _number(value: float | None) -> Text:
-    return Text("" if value is None else number_text(value), style="bold red" if value != value else "")  # noqa: PLR0124
+def cell_text(name: str, value: Any) -> str:
+    """Return a value of a column as people read it."""
+    if value is None:
+        return ""
+    if is_param(name):
+        return _param(value)
+    return number_text(value) if is_statistic(name) else _TEXTS[name](value)
 
 
-_CELLS: Final[Mapping[str, Callable[[Any], Text]]] = {
-    RUN: Text,
-    "status": lambda status: Text(status, style=STYLES[status]),
-    "started": lambda moment: Text(moment.astimezone().strftime("%Y-%m-%d %H:%M")),
-    "duration": lambda duration: Text(duration_text(duration)),
-    "rows": lambda rows: Text(f"{rows:,}"),
-    "tags": lambda tags: Text(" ".join(tags), style="magenta"),
+def _style(name: str, value: Any) -> str:
+    if is_param(name):
+        return "dim"
+    if is_statistic(name):
+        return "bold red" if value is not None and math.isnan(value) else ""
+    return {"status": STYLES.get(value, "") if name == "status" else "", "tags": "magenta"}.get(name, "")
+
+
+_TEXTS: Final[Mapping[str, Callable[[Any], str]]] = {
+    RUN: str,
+    "status": str,
+    "started": lambda moment: moment.astimezone().strftime("%Y-%m-%d %H:%M"),
+    "duration": duration_text,
+    "rows": lambda rows: f"{rows:,}",
+    "tags": " ".join,
 }
 
 
@@ -133,9 +155,9 @@ def _print_rest(
     table: pl.DataFrame, order: Sequence[str], shown: Collection[str], wanted: Collection[str], console: Console
 ) -> None:
     """Say on one line which params are the same in all runs, and on another how many columns had no room."""
-    same = [name for name in _shown(table) if _is_param(name) and name not in order]
+    same = [name for name in _shown(table) if is_param(name) and name not in order]
     if same:
-        pairs = [f"{_label(name)}={_param(table[name][0])}" for name in same]
+        pairs = [f"{label(name)}={_param(table[name][0])}" for name in same]
         console.print(Text(_line("in all: ", pairs, console.width), style="dim"), soft_wrap=True)
     missing = [name for name in order if name in wanted and name not in shown]
     if missing:

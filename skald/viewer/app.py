@@ -11,8 +11,10 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from skald import layout
 from skald.viewer.capability import AsciiFilter, is_ascii_only
 from skald.viewer.run_screen import RunScreen
+from skald.viewer.runs_screen import RunsScreen
 
 DARK: Final = "textual-dark"
 LIGHT: Final = "textual-light"
@@ -41,7 +43,8 @@ class ViewerApp(App[None]):
 
     def get_default_screen(self) -> Screen[None]:
         """Return the screen of what was asked for."""
-        return RunScreen(self._paths[0])
+        path = self._paths[0]
+        return RunScreen(path) if layout.is_run(path) else RunsScreen(path)
 
     def on_mount(self) -> None:
         """Show warnings on the screen, which they would tear."""

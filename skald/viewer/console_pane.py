@@ -48,7 +48,14 @@ class ConsolePane(Pane[Consoles]):
     """What was logged and printed: its end, which is followed unless the view is scrolled up."""
 
     DEFAULT_CSS = """
-    ConsolePane > #console-state { height: 1; padding: 0 1; background: $surface; color: $text-muted; }
+    ConsolePane > #console-state {
+        height: 1;
+        padding: 0 1;
+        background: $surface;
+        color: $text-muted;
+        text-wrap: nowrap;
+        text-overflow: ellipsis;
+    }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/"),
@@ -85,7 +92,9 @@ class ConsolePane(Pane[Consoles]):
         self._tell()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Offer another file only where there is one."""
+        """Offer another file only where there is one, and an end of the search only while there is one."""
+        if action == "clear":
+            return bool(self._view.words)
         return len(self._consoles.files) > 1 if action == "next_file" else True
 
     def action_search(self) -> None:

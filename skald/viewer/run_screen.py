@@ -41,7 +41,7 @@ class RunScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(str(number), f"show_tab('{name}')", name.capitalize(), show=False)
         for number, name in enumerate(PANES, 1)
-    ]
+    ] + [Binding("escape", "back", "Back")]
 
     def __init__(self, run: Path) -> None:
         super().__init__()
@@ -67,6 +67,14 @@ class RunScreen(Screen[None]):
     def on_metrics_pane_looked(self, event: MetricsPane.Looked) -> None:
         """Tell how the run is, which the metrics are always looked at for."""
         self.query_one(RunHeader).show(event.report.vitals[self._run.name])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer the way back only where there is a screen to go back to."""
+        return len(self.app.screen_stack) > 1 if action == "back" else True
+
+    def action_back(self) -> None:
+        """Go back to the runs."""
+        self.app.pop_screen()
 
     def _refresh_live(self) -> None:
         self.query_one(MetricsPane).refresh_live()
