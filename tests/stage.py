@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
-LOOKS = 200
+LOOKS = 600
 
 
 class Stage(App[None]):

@@ -63,10 +63,10 @@ def test_console_that_is_scrolled_up_stays_where_it_is(run: Path) -> None:
         await show.until_shown("line 99")
         await show.press("pageup", "pageup")
         await show.until_shown("scrolled up")
-        before = show.lines[:20]
+        before = [line[:60].rstrip() for line in show.lines[:20]]
         write(run, ["one more"])
         await show.until_shown("101 lines")
-        assert show.lines[:20] == before
+        assert [line[:60].rstrip() for line in show.lines[:20]] == before
         await show.press("end")
         await show.until_shown("one more", "at the end")
 

@@ -157,9 +157,9 @@ class FileView(LineView):
                     self.file = TextFile(path, state, from_end=self._from_end)
                 if await self._count(self.file):
                     return
-        except OSError as error:
-            self.file, self.note = None, error.strerror or str(error)
-            self._extend(0)
+        except OSError as error:  # what was read stays in sight
+            self.note = error.strerror or str(error)
+            self.post_message(self.Changed())
         finally:
             self._reading = False
 

@@ -39,9 +39,12 @@ class RunScreen(Screen[None]):
     RunScreen TabPane { padding: 0; height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(str(number), f"show_tab('{name}')", name.capitalize(), show=False)
-        for number, name in enumerate(PANES, 1)
-    ] + [Binding("escape", "back", "Back")]
+        Binding("escape", "back", "Back"),
+        *(
+            Binding(str(number), f"show_tab('{name}')", name.capitalize(), show=False)
+            for number, name in enumerate(PANES, 1)
+        ),
+    ]
 
     def __init__(self, run: Path) -> None:
         super().__init__()
