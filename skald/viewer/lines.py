@@ -6,7 +6,6 @@ terminal.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -29,21 +28,15 @@ Span: TypeAlias = tuple[str, str]
 """A text and its tone."""
 
 
-def is_ascii() -> bool:
-    """Tell whether the terminal takes no other characters than those of ASCII."""
-    return not (getattr(sys.__stdout__, "encoding", None) or "utf-8").lower().startswith("utf")
-
-
 def clipped(text: str, width: int, *, right: bool = False) -> str:
     """Return a text as wide as it is to be: filled with spaces, or cut, with a mark that it is."""
     size = cell_len(text)
     if size <= width:
         return " " * (width - size) + text if right else text + " " * (width - size)
-    mark = "~" if is_ascii() else "…"
     kept = text[: max(0, width - 1)]
     while kept and cell_len(kept) > width - 1:
         kept = kept[:-1]
-    return (kept + mark + " " * (width - 1 - cell_len(kept)))[:width] if width else ""
+    return (kept + "…" + " " * (width - 1 - cell_len(kept)))[:width] if width else ""
 
 
 class LineView(ScrollView, can_focus=True):

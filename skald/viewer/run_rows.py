@@ -18,7 +18,7 @@ from skald.cli.runchoice import in_order, matching
 from skald.cli.runs_table import FACTS, cell_text, differing_columns, is_number, is_param, is_statistic, label
 from skald.overview import read_runs
 from skald.schema import RUN
-from skald.viewer.lines import STATUS_TONES, Span, is_ascii
+from skald.viewer.lines import STATUS_TONES, Span
 from skald.viewer.table import Column
 
 UNREADABLE: Final = "unreadable"
@@ -109,9 +109,7 @@ class RunRows:
         self.keys: Sequence[str] = table[_PATH].to_list()
         self._shown = table.select(self.names)
         self._marked = marked
-        self._mark = "*" if is_ascii() else "●"
-        up, down = ("^", "v") if is_ascii() else ("▲", "▼")
-        arrows = {order.column: f" {down if order.descending else up}"}
+        arrows = {order.column: " ▼" if order.descending else " ▲"}
         titles = [label(name) + arrows.get(name, "") for name in self.names]
         widths = [_width(name, everything[name]) for name in self.names]
         found = zip(self.names, titles, widths, strict=True)
@@ -125,7 +123,7 @@ class RunRows:
 
     def cells(self, row: int) -> Sequence[Span]:
         """Return the texts of a run."""
-        mark = self._mark if self.keys[row] in self._marked else ""
+        mark = "●" if self.keys[row] in self._marked else ""
         values = zip(self.names, self._shown.row(row), strict=True)
         return [(mark, "warm"), *((cell_text(name, value), _tone(name, value)) for name, value in values)]
 
