@@ -255,17 +255,16 @@ def _grid(loops: Sequence[Loop], values: Mapping[str, float]) -> Table:
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 1))
-    for _ in range(5):
-        grid.add_column(no_wrap=True, overflow="ellipsis")
+    for is_fixed in (False, False, True, True, False):  # where it is narrow, the others give way to count and clock
+        grid.add_column(no_wrap=is_fixed)
     for loop in loops:
-        is_last = loop is loops[-1]
         bar = ProgressBar(total=loop.total, completed=loop.done, width=BAR_WIDTH) if loop.total else ""
         grid.add_row(
-            Text(loop.description),
+            Text(loop.description, no_wrap=True, overflow="ellipsis"),
             bar,
             Text(loop.count(), style="green"),
             Text(loop.clock(), style="cyan"),
-            Text(values_text(values) if is_last else ""),
+            Text(values_text(values) if loop is loops[-1] else "", no_wrap=True, overflow="ellipsis"),
         )
     return grid
 

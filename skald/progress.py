@@ -43,16 +43,21 @@ class Stage:
 
     def enter(self, loop: Loop, calls: Calls) -> None:
         """Follow another loop."""
-        if not self._loops:
-            self._values.clear()
-            self._board = find_board()
-            if self._board is None:
-                self.next_at = math.inf
-            elif not self._board.shows_first:
-                self.next_at = time.monotonic() + self._board.period_secs
-            elif self.next_at == math.inf:
-                self.next_at = 0.0
-        self._loops.append((loop, calls))
+        with self._lock:
+            if not self._loops:
+                self._begin()
+            self._loops.append((loop, calls))
+
+    def _begin(self) -> None:
+        """Look for the place to show loops at, which may be another one than for those before."""
+        self._values.clear()
+        self._board = find_board()
+        if self._board is None:
+            self.next_at = math.inf
+        elif not self._board.shows_first:
+            self.next_at = time.monotonic() + self._board.period_secs
+        elif self.next_at == math.inf:
+            self.next_at = 0.0
 
     def draw(self) -> None:
         """Show how far all loops are."""
@@ -64,16 +69,17 @@ class Stage:
 
     def leave(self, loop: Loop, calls: Calls) -> None:
         """Show the last state of a loop that has ended, unless another one goes on around it."""
-        with contextlib.suppress(ValueError):  # in a forked child
-            self._loops.remove((loop, calls))
-        if self._loops:
-            if loop in self._shown and self._board and self._board.shows_first:
-                self.draw()
-        elif loop in self._shown or (self._board and not self._board.shows_first):
-            with self._at_work() as board:
-                if board:
-                    board.finish(loop, self._newest(calls))
-            self._shown = []
+        with self._lock:
+            with contextlib.suppress(ValueError):  # in a forked child
+                self._loops.remove((loop, calls))
+            if self._loops:
+                if loop in self._shown and self._board and self._board.shows_first:
+                    self.draw()
+            elif loop in self._shown or (self._board and not self._board.shows_first):
+                with self._at_work() as board:
+                    if board:
+                        board.finish(loop, self._newest(calls))
+                self._shown = []
 
     def abandon(self) -> None:
         """Leave it all to the parent, in a forked child."""

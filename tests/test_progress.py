@@ -160,6 +160,38 @@ for epoch in logger.track(range(2), "outer"):
     assert re.search(r"outer.*\r?\n.*inner.*loss=0.125", shown)
 
 
+def test_track_of_several_threads_leaves_the_streams_as_it_found_them(tmp_path: Path) -> None:
+    """Loops that begin and end at the same moment share one place, which the last one leaves."""
+    source = """
+import threading
+sys.setswitchinterval(1e-6)
+start = threading.Barrier(4)
+
+def work():
+    for _ in range(5):
+        start.wait()
+        for step in logger.track(range(20), "step"): pass
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not any("write" in vars(stream) for stream in (sys.stdout, sys.stderr))
+print("done")
+"""
+    assert screen(shown_on_terminal(source, tmp_path))[-1] == "done"
+
+
+def test_track_keeps_how_far_it_is_where_the_terminal_is_narrow(tmp_path: Path) -> None:
+    """Descriptions and values are cut, the count is not."""
+    source = """
+for step in logger.track(range(3), "step", description="a loop with a long description"):
+    logger.log_metric("a/metric/with/a/long/name", 0.5)
+"""
+    (line,) = screen(shown_on_terminal(source, tmp_path, COLUMNS="40"))
+
+    assert re.search(r"a lo.*… ━+ 3/3 0:00:0\d a/me.*…", line)
+
+
 def test_track_keeps_prints_and_messages_whole(tmp_path: Path) -> None:
     """What is printed, logged by loguru or by Skald stands above the bar, each line by itself and once."""
     source = """
