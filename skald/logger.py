@@ -326,7 +326,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
         """Return what a notebook shows of the run, and the logger's ids."""
         from skald.portrait import page
 
-        return page(self.run, self._ids_text())
+        facts = self._facts()
+        return page(facts, None if facts.rows is None else self.run, self._ids_text())
 
     def _facts(self) -> Facts:
         from skald.portrait import Facts, facts_of

@@ -118,9 +118,14 @@ def panel(facts: Facts, *more: str) -> Panel:
     return Panel(text, title=Text(facts.name, style="bold"), title_align="left", expand=False)
 
 
-def page(run: Run, *more: str) -> str:
-    """Return a run as HTML for a notebook, whose colours it takes: status, params, series with their curves."""
-    facts = facts_of(run.path)
+def page(facts: Facts, run: Run | None, *more: str) -> str:
+    """Return a run as HTML for a notebook, whose colours it takes: status, params, series with their curves.
+
+    Args:
+        facts: what is told in its head.
+        run: what the rest is read from; None where that cannot be.
+        more: what else is told in its head.
+    """
     head = [
         f"<b>{_text(facts.name)}</b>",
         f"<b style='color:{COLORS.get(facts.status, COLORS['failed'])}'>{_text(facts.status)}</b>",
@@ -131,7 +136,7 @@ def page(run: Run, *more: str) -> str:
     parts = [" &nbsp; ".join(head)]
     if facts.notes:
         parts.append(f"<i>{_text(facts.notes)}</i>")
-    if facts.rows is not None:
+    if run is not None and facts.rows is not None:
         parts += [*_params(run.path), *_series(run, facts)]
     lines = "".join(f"<div style='margin-bottom:.4em'>{part}</div>" for part in parts)
     return f"<div class='skald-run' style='font-size:90%;line-height:1.5'>{lines}</div>"

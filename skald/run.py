@@ -195,7 +195,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows: status, params, and series with their curves."""
-        return page(self)
+        return page(facts_of(self._path), self)
 
     def _last_sign(self, info: RunInfo, session: Session, alive: set[str]) -> dt.datetime:
         """Return until when a session without an end was alive."""

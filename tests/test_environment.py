@@ -166,7 +166,7 @@ def test_environment_holds_no_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["--api-key", "api_key", "db.password", "HF_TOKEN", "apiKey", "--ssh-private-key", "AUTH"]
+    "name", ["--api-key", "api_key", "db.password", "HF_TOKEN", "apiKey", "--ssh-private-key", "AUTH", "wandb_key"]
 )
 def test_masking_knows_secrets_by_their_names(name: str) -> None:
     """However the words are joined."""
@@ -197,7 +197,27 @@ def test_masking_finds_tokens_inside_a_text() -> None:
     """Known forms of keys, and passwords in addresses."""
     assert masked("a ghp_0123456789abcdefghij b") == f"a {MASK} b"
     assert masked("postgres://me:word@host/db") == f"postgres://{MASK}@host/db"
+    assert masked("postgres://me:w@rd@host/db") == f"postgres://{MASK}@host/db"
+    assert masked("https://host/?mail=me@host") == "https://host/?mail=me@host"
     assert masked("task-force-with-a-long-name") == "task-force-with-a-long-name"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"api_key": "word", "lr": 1}', f'{{"api_key": "{MASK}", "lr": 1}}'),
+        ("{db: {password: word}, lr: 1}", f"{{db: {{password: {MASK}}}, lr: 1}}"),
+        ("https://host/x?token=word&y=1", f"https://host/x?token={MASK}&y=1"),
+        ("Authorization: Bearer word.word", f"Authorization: {MASK}"),
+        ("lr=1,api_key=word,depth=2", f"lr=1,api_key={MASK},depth=2"),
+        ("connect(password='a word')", f"connect(password='{MASK}')"),
+        ('{"max_tokens": 5, "key": "loss"}', '{"max_tokens": 5, "key": "loss"}'),
+        ("registry/auth:latest", "registry/auth:latest"),
+    ],
+)
+def test_masking_finds_values_that_are_named_inside_a_text(text: str, expected: str) -> None:
+    """In JSON, YAML, addresses, headers, lists of options and programs; nothing else changes."""
+    assert masked(text) == expected
 
 
 # --- git ---

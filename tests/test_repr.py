@@ -126,6 +126,19 @@ def test_looking_at_a_run_never_fails(tmp_path: Path) -> None:
     assert "30 rows" in repr(torn)
 
 
+def test_looking_at_a_logger_never_fails(tmp_path: Path) -> None:
+    """Whose run is gone says so in every form, as one that is disabled does."""
+    logger = skald.Logger("run", tmp_path, ids={"rank": 3}, capture=False)
+    shutil.rmtree(tmp_path / "run")
+    disabled = skald.Logger("run", tmp_path, mode="disabled")
+
+    for each, word in ((logger, "gone"), (disabled, "disabled")):
+        assert word in repr(each)
+        assert word in shown(each)
+        assert word in Page(each._repr_html_()).text
+    logger.close()
+
+
 # --- Rich ---
 
 

@@ -493,6 +493,40 @@ def test_process_tree_counts_on_when_a_child_ends() -> None:
     assert tree.read()["process_cpu_percent"] >= 0
 
 
+def test_process_tree_leaves_out_children_of_another_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the system does not tell of a child, as of one that `sudo` has started, hides nothing of the others."""
+    system: Any = psutil._psplatform  # type: ignore[attr-defined]  # psutil's own door to the system
+    tell = system.Process.memory_info
+
+    def memory_info(process: psutil.Process) -> Any:
+        if process.pid != os.getpid():
+            raise psutil.AccessDenied(process.pid)
+        return tell(process)
+
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        monkeypatch.setattr(system.Process, "memory_info", memory_info)
+        found = ProcessTree().read()
+        child.communicate(b"\n")
+
+    assert found["process_memory_gib"] > 0
+
+
+def test_machine_tells_how_full_the_disk_is_where_its_traffic_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox without /proc/diskstats: the word of it comes once, and all else is logged."""
+
+    def disk_io_counters() -> None:
+        raise NotImplementedError("disk_io_counters() is not there")
+
+    monkeypatch.setattr(psutil, "disk_io_counters", disk_io_counters)
+    with skald.Logger("run", tmp_path, system=True) as logger:
+        pass
+
+    assert "system/disk_percent" in logger.run.metric_names
+    assert logger.run.console.count("system metrics are incomplete (disk traffic)") == 1
+
+
 def test_system_metrics_are_logged_in_a_spawned_process_too(tmp_path: Path) -> None:
     """A process of multiprocessing that makes a logger has its own thread, which ends with it."""
     context = multiprocessing.get_context("spawn")

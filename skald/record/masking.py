@@ -1,7 +1,8 @@
 """Secrets in command lines and variables, which a run's record must not hold.
 
-A value is masked where its name says that it is one (`--api-key`, `db.password=`), where its form does (`hf_...`,
-`https://user:password@host`), and where a variable of the environment with such a name has the same value.
+A value is masked where its name says that it is one (`--api-key`, `db.password=`, `{"token": ...}`, `?token=`), where
+its form does (`hf_...`, `https://user:password@host`), and where a variable of the environment with such a name has
+the same value.
 """
 
 from __future__ import annotations
@@ -17,13 +18,19 @@ _WORDS: Final = frozenset((
     "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "jwt", "passphrase",
     "passwd", "password", "pwd", "secret", "token",
 ))  # fmt: skip
-_KEYS: Final = frozenset(["access", "api", "auth", "encryption", "private", "secret", "session", "signing"])
+_KEYS: Final = frozenset((
+    "access", "anthropic", "api", "auth", "aws", "azure", "comet", "encryption", "google", "hf", "openai", "private",
+    "secret", "session", "signing", "wandb",
+))  # fmt: skip
 """Before the word `key`."""
 _FORM: Final = re.compile(
     r"(?:\b(?:sk|pk|rk)[-_]|\bhf_|\bgh[opsu]_|\bgithub_pat_|\bglpat-|\bxox[abeprs]-|\bAKIA|\bASIA|\bAIza|\bnpm_|\bpypi-)"
     r"[A-Za-z0-9_-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"
 )
-_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_IN_URL: Final = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
+_NAME: Final = re.compile(r"""(?<![\w./-])([\w.-]+)["']?\s*[=:]\s*""")
+_VALUE: Final = re.compile(r""""[^"]*"|'[^']*'|(?:(?:Bearer|Basic|Token)\s+)?[^\s"',;&)}\]]+""")
+"""After a name inside a text: of JSON, of the query of a URL, of a header, of a program."""
 _ASSIGNMENT: Final = re.compile(r"(?s)([-+~]*[\w.@/-]+)=(.*)")
 _LEAST_CHARACTERS: Final = 8
 """A shorter value of the environment is most likely a common word."""
@@ -40,7 +47,19 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a text without what has the form of a secret, or is one of `secrets`."""
     for secret in secrets:
         text = text.replace(secret, MASK)
-    return _FORM.sub(MASK, _IN_URL.sub(MASK, text))
+    return _FORM.sub(MASK, _without_values(_IN_URL.sub(MASK, text)))
+
+
+def _without_values(text: str) -> str:
+    """Return a text without what follows names of secrets in it."""
+    parts, end = [], 0
+    for name in _NAME.finditer(text):
+        value = _VALUE.match(text, name.end())
+        if value and name.start() >= end and is_secret(name[1]):
+            quote = value[0][0] if value[0][0] in "\"'" else ""
+            parts += [text[end : name.end()], f"{quote}{MASK}{quote}"]
+            end = value.end()
+    return "".join([*parts, text[end:]])
 
 
 def masked_command(arguments: Sequence[str]) -> list[str]:

@@ -75,13 +75,16 @@ class Machine:
         return {"memory_percent": 100 * used / total, "memory_gib": used / GIB}
 
     def disk(self) -> Values:
-        """Return how full the run's disk is, and what all disks read and write."""
-        found = {"disk_percent": psutil.disk_usage(str(self._folder)).percent} if self._folder else {}
+        """Return how full the run's disk is."""
+        return {"disk_percent": psutil.disk_usage(str(self._folder)).percent} if self._folder else {}
+
+    def disk_traffic(self) -> Values:
+        """Return what all disks read and write; a sandbox may tell nothing of that."""
         counters = psutil.disk_io_counters()
-        if counters:
-            rates = self._disk.of(disk_read_mib_per_s=counters.read_bytes, disk_write_mib_per_s=counters.write_bytes)
-            found |= {name: rate / MIB for name, rate in rates.items()}
-        return found
+        if not counters:
+            return {}
+        rates = self._disk.of(disk_read_mib_per_s=counters.read_bytes, disk_write_mib_per_s=counters.write_bytes)
+        return {name: rate / MIB for name, rate in rates.items()}
 
     def network(self) -> Values:
         """Return what goes through the network, the machine's talk with itself left out."""
@@ -115,7 +118,9 @@ class ProcessTree:
                 with process.oneshot():
                     times, bytes_ = process.cpu_times(), process.memory_info().rss
                     seconds[f"{process.pid} {process.create_time()}"] = times.user + times.system
-            except psutil.NoSuchProcess:  # ended meanwhile
+            except psutil.Error:  # ended meanwhile, or another user's
+                if process is self._process:
+                    raise
                 continue
             memory += bytes_
         found = {"process_memory_gib": memory / GIB}

@@ -81,8 +81,8 @@ class Sampler:
 
         read("the process", tree.read)
         if self._is_first_of_host():
-            for what in (machine.cpu, machine.memory, machine.disk, machine.network):
-                read(what.__name__, what)
+            for what in (machine.cpu, machine.memory, machine.disk, machine.disk_traffic, machine.network):
+                read(what.__name__.replace("_", " "), what)
             self._attempt(
                 "GPUs", lambda: found.extend((values, {"gpu": str(number)}) for number, values in self._gpus.read())
             )
