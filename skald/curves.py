@@ -68,13 +68,13 @@ def survey(rows: pl.LazyFrame, by: Sequence[str], before: pl.DataFrame | None = 
         *(_describe(pl.col(name)).alias(name) for name in numbers),
     ]
     parts = _each_batch(rows.select(*by, *numbers, TIME, VALUE), by, described)
-    parts = parts if before is None else pl.concat([before, parts])
+    known = pl.concat(parts if before is None else [before, *parts])
     joined = [
         pl.struct(_field(VALUE, "count").sum(), _field(VALUE, "last").last()).alias(VALUE),
         pl.struct(_field(TIME, "low").min(), _field(TIME, "high").max()).alias(TIME),
         *(_join(name).alias(name) for name in numbers),
     ]
-    return _grouped(parts, by, joined)
+    return _grouped(known, by, joined)
 
 
 def series_keys(rows: pl.LazyFrame) -> list[str]:
@@ -187,7 +187,7 @@ def cut(
     table = place(table, surveyed, axis, span, columns, is_log=is_log, before=before)
     table = table.select(*varying, COLUMN, X, _NUMBER, *([_SMOOTH] if smoothing else []))
     sums = _each_batch(table, [*varying, COLUMN], _sums(_SMOOTH if smoothing else _NUMBER))
-    found = _grouped(sums, [*varying, COLUMN], _TOTALS)
+    found = sums[0] if len(sums) == 1 else _grouped(pl.concat(sums), [*varying, COLUMN], _TOTALS)
     found = found.with_columns(_constant(surveyed[name]) for name in by if name not in varying)
     return _in_order(found, surveyed, by)
 
@@ -424,10 +424,10 @@ def _over(expression: pl.Expr, by: Sequence[str]) -> pl.Expr:
     return expression.over(by) if by else expression
 
 
-def _each_batch(rows: pl.LazyFrame, by: Sequence[str], wanted: Sequence[pl.Expr]) -> pl.DataFrame:
-    """Return what is wanted of the rows of each batch that have the columns in `by` in common."""
+def _each_batch(rows: pl.LazyFrame, by: Sequence[str], wanted: Sequence[pl.Expr]) -> list[pl.DataFrame]:
+    """Return what is wanted of the rows of each batch that have the columns in `by` in common; of no rows nothing."""
     parts = [_grouped(batch, by, wanted) for batch in _batches(rows)]
-    return pl.concat(parts or [_grouped(rows.head(0).collect(), by, wanted).head(0)])
+    return parts or [_grouped(rows.head(0).collect(), by, wanted).head(0)]
 
 
 def _batches(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:

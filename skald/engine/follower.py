@@ -82,6 +82,11 @@ class Follower:
         return list(self._names)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether all rows are in the metrics file, where those of one metric are read without the others."""
+        return not self._marks
+
+    @property
     def newest(self) -> dt.datetime | None:
         """When the newest row was logged, be it one that a rewind took back; None where there is none."""
         return None if self._newest_ns is None else _EPOCH + dt.timedelta(microseconds=self._newest_ns // 1000)

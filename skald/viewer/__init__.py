@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ def view(paths: Sequence[Path]) -> None:
     Args:
         paths: a run, a folder of runs, or several of these.
     """
+    os.environ.setdefault("ESCDELAY", "25")  # ms in which Textual waits for more than the key itself
     from skald.viewer.app import ViewerApp
 
     ViewerApp(paths).run()

@@ -58,6 +58,7 @@ class Painter(threading.Thread):
         self._wants_look, self._is_over = True, False
         self._demand = _Demand()
         self._kinds: Kinds = {}
+        self._rows: dict[str, pl.DataFrame] = {}  # read, and not yet sketched
         self._sketches: dict[str, Sketch] = {}
         self._sketched = View().sketched
         self._drawn: dict[Order, tuple[View, int, int]] = {}
@@ -129,11 +130,13 @@ class Painter(threading.Thread):
                 self._kinds[name] = unify(self._kinds.get(name, kind), kind)
         self._beginnings += 1
         self._sketches.clear()
+        self._rows.clear()
 
     def _take_in(self, rows: pl.DataFrame, wanted: Collection[str]) -> None:
         """Let sketches of metrics that are wanted grow; forget the others that have new rows."""
         for (metric,), part in rows.group_by(METRIC, maintain_order=True):
             sketch = self._sketches.get(metric)
+            self._rows.pop(metric, None)
             if sketch is None or metric not in wanted or not sketch.extend(part):
                 self._sketches.pop(metric, None)
             self._versions[metric] = self._versions.get(metric, 0) + 1
@@ -143,31 +146,44 @@ class Painter(threading.Thread):
             self._sketched = demand.view.sketched
             self._sketches.clear()
         state = self._state(demand.view, order.metric)
-        if order.metric not in self._sketches:
+        known = self._sketches.keys() | self._rows.keys()
+        if order.metric not in known:
             try:
-                self._read(dict.fromkeys(other.metric for other in demand.orders if other.metric not in self._sketches))
+                self._read(self._unread(order, demand, known))
             except ChangedError:
                 self._wants_look = True
                 return
-        sketch = self._sketches.get(order.metric)
+        sketch = self._sketch(order.metric)
         self._drawn = {other: self._drawn[other] for other in demand.orders if other in self._drawn}
         self._drawn[order] = state
         if sketch is not None:
             self._tell(make_plot(sketch, order, demand.view))
 
+    def _unread(self, order: Order, demand: _Demand, known: Collection[str]) -> Collection[str]:
+        """Return the metrics to be read: all that are wanted, but the very first alone where that is quicker."""
+        if not known and all(watch.follower.is_closed for watch in self._watches.values()):
+            return [order.metric]
+        return dict.fromkeys(other.metric for other in demand.orders if other.metric not in known)
+
     def _read(self, metrics: Collection[str]) -> None:
-        """Sketch metrics from all of their rows."""
+        """Read all rows of metrics, to be sketched when they are drawn."""
         parts = []
         for name, watch in self._watches.items():
             try:
                 parts.append(self._fitted(name, watch.follower.read(metrics)))
             except FAULTS:  # the next look tells of it
                 continue
-        if not parts:
-            return
-        x, by, is_log = self._sketched
-        for (metric,), rows in pl.concat(parts).group_by(METRIC, maintain_order=True):
-            self._sketches[str(metric)] = Sketch(rows, x=x, by=by, is_log=is_log)
+        if parts:
+            found = pl.concat(parts).partition_by(METRIC, maintain_order=True)
+            self._rows.update((rows.item(0, METRIC), rows) for rows in found)
+
+    def _sketch(self, metric: str) -> Sketch | None:
+        """Return the sketch of a metric; None where it has no rows that can be read."""
+        rows = self._rows.pop(metric, None)
+        if rows is not None:
+            x, by, is_log = self._sketched
+            self._sketches[metric] = Sketch(rows, x=x, by=by, is_log=is_log)
+        return self._sketches.get(metric)
 
     def _fitted(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a run as those of all runs are; of several they name it."""

@@ -145,6 +145,8 @@ class PlotGrid(ScrollView, can_focus=True):
     def orders(self) -> list[Order]:
         """Return the plots that are on the screen, the selected one first."""
         tiling = self._tiling
+        if not self.size.width or tiling.height <= 2:  # noqa: PLR2004  it is not laid out, or has no room
+            return []
         first = int(self.scroll_offset.y) // tiling.height * tiling.across
         rows = -(-max(self.size.height, 1) // tiling.height) + bool(int(self.scroll_offset.y) % tiling.height)
         shown = self._metrics[first : first + rows * tiling.across]
