@@ -5,6 +5,8 @@ Invariant: of a closed run no row is read, but where an id that is a number choo
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -97,15 +99,26 @@ def read_runs(
     source: Source, metrics: Sequence[str] | str, ids: Mapping[str, Id]
 ) -> tuple[pl.DataFrame, dict[str, BaseException]]:
     """Return the table that `runs` returns, and of each run that cannot be read, by its name, what is wrong with it."""
-    found = find_runs(source)
-    cards, broken = read_cards(found)
     globs = [metrics] if isinstance(metrics, str) else list(metrics)
-    columns = []
     if ids and not globs:
         raise InvalidInputError(f"ids choose series of the metrics in metrics=, which names none; got {', '.join(ids)}")
-    if globs:
-        columns = _metric_columns(source, found, cards, globs, ids, broken)
-    return _facts([(run, cards[run.name]) for run in found if run.name in cards]).hstack(columns), broken
+    with _garbage_left():
+        found = find_runs(source)
+        cards, broken = read_cards(found)
+        columns = _metric_columns(source, found, cards, globs, ids, broken) if globs else []
+        return _facts([(run, cards[run.name]) for run in found if run.name in cards]).hstack(columns), broken
+
+
+@contextlib.contextmanager
+def _garbage_left() -> Iterator[None]:
+    """Look for no garbage meanwhile: among the objects of 10,000 runs that takes a quarter of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _metric_columns(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import json
 import math
 import os
@@ -399,3 +400,23 @@ def test_run_that_is_being_written_is_never_kept(many: Path) -> None:
     assert (before, after["rows"].item()) == (1, 2)
     assert after["duration"].item() < dt.timedelta(minutes=5)
     assert skald.runs(many).filter(run="live")["status"].item() == "finished"
+
+
+def test_place_of_a_metric_without_ids_is_empty_and_of_nan_alone_none(tmp_path: Path) -> None:
+    """It has a place, which no id tells; where there is no extreme there is none."""
+    for name, value in (("a", 1.0), ("b", math.nan)):
+        with skald.Logger(name, tmp_path) as logger:
+            logger.log_metric("loss", value)
+
+    table = skald.runs(tmp_path, metrics="loss")
+
+    assert table["loss.max_at"].to_list() == [{}, None]
+
+
+def test_garbage_is_collected_again_after_a_table_and_after_an_error(sweep: Path) -> None:
+    """What is put off while a table is made is not put off for ever."""
+    skald.runs(sweep)
+    with pytest.raises(skald.InvalidInputError):
+        skald.runs(sweep, metrics="nowhere")
+
+    assert gc.isenabled()
