@@ -127,3 +127,30 @@ def test_partings_of_rows_without_ids() -> None:
     found = find_partings([frame((None, 0.0)), frame((None, 1.0))])
 
     assert found["parts_at"].to_list() == [{"step": None}]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_compare_fits_the_width(width: int, tmp_path: Path) -> None:
+    """Where runs have no room beside each other each has its row, and nothing of what was asked is left out."""
+    for number in range(6):
+        with skald.Logger(f"a_run_with_a_name_{number}", tmp_path / "runs", capture=False) as logger:
+            logger.log_params(seed=number)
+            logger.log_metric("loss", number / 8, step=0)
+
+    text = output("compare", "runs", folder=tmp_path, COLUMNS=str(width))
+
+    assert max(map(len, text.splitlines())) <= width
+    assert all(text.count(f"a_run_with_a_name_{number}") == 2 for number in range(6))
+    assert "0.625" in text
+    assert "…" not in text
+
+
+def test_compare_tells_of_params_that_cannot_be_read_and_shows_the_rest(runs: Path) -> None:
+    """A params.yaml that somebody broke hides nothing else."""
+    (runs / "runs" / "a" / "params.yaml").write_text("lr: [0.1\\n", encoding="utf-8")
+
+    done = start("compare", "a", "b", folder=runs)
+
+    assert done.code == 0
+    assert len(done.stderr.splitlines()) == 1
+    assert "loss" in done.stdout

@@ -104,3 +104,23 @@ def test_query_errors_point_at_the_sql(runs: Path, sql: str, mark: int) -> None:
     assert done.code == 1
     assert "Traceback" not in done.stderr
     assert f"  {sql}\n  {' ' * mark}^" in done.stderr
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_query_fits_the_width(width: int, runs: Path) -> None:
+    """Columns that have no room are named below; cells stay on one line, and so does every row."""
+    lines = output("query", "runs", "select * from runs", folder=runs, COLUMNS=str(width)).splitlines()
+
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines[:3]] == ["run", "a", "b"]
+    assert len(lines) == (4 if width < 120 else 3)
+    assert ("params.lr" in lines[0]) == (width >= 120)
+    assert width >= 120 or lines[3].startswith("no room for ")
+
+
+def test_query_without_rows_says_so(runs: Path) -> None:
+    """For people; CSV has its header."""
+    sql = "select run from runs where run = 'c'"
+
+    assert output("query", "runs", sql, folder=runs) == "no rows\n"
+    assert output("query", "runs", sql, "--format", "csv", folder=runs) == "run\n"

@@ -34,6 +34,12 @@ class _ViewByDefault(TyperGroup):
             args = ["show" if any(word.startswith("-") for word in args) else "view", *args]
         return super().parse_args(ctx, args)
 
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # who reads has seen enough: `| head`
+            raise typer.Exit from None
+
 
 app: Final = typer.Typer(
     cls=_ViewByDefault,
@@ -70,9 +76,25 @@ def _check_pairs(given: list[str] | None) -> list[str] | None:
     return given
 
 
-PathsArgument = Annotated[list[str] | None, typer.Argument(metavar="PATH", help="Runs, or folders of runs.")]
+def _complete_paths(incomplete: str) -> list[str]:
+    from skald.cli.completion import complete_paths
+
+    return complete_paths(incomplete)
+
+
+def _complete_metrics(ctx: typer.Context, incomplete: str) -> list[str]:
+    from skald.cli.completion import complete_metrics
+
+    return complete_metrics(ctx.args, incomplete)  # what stands before it is not parsed yet
+
+
+PathsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH", help="Runs, or folders of runs.", autocompletion=_complete_paths),
+]
 MetricOption = Annotated[
-    list[str] | None, typer.Option("--metric", "-m", metavar="GLOB", help="Only metrics named so.")
+    list[str] | None,
+    typer.Option("--metric", "-m", metavar="GLOB", help="Only metrics named so.", autocompletion=_complete_metrics),
 ]
 IdOption = Annotated[
     list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.", callback=_check_pairs)
@@ -124,7 +146,10 @@ def show(
 
 @app.command(epilog="Example: [dim]skald compact runs[/dim]")
 def compact(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Runs, or folders of runs.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="PATH", help="Runs, or folders of runs.", autocompletion=_complete_paths),
+    ],
 ) -> None:
     """Write the segments of runs into their metrics files; of a folder, those of all runs that ended."""
     from skald.cli.compact import compact_paths
@@ -163,7 +188,10 @@ def query(
 
 @app.command(epilog="Example: [dim]skald tail digits -f --metrics --id split=val[/dim]")
 def tail(
-    run: Annotated[str | None, typer.Argument(metavar="RUN", help="The run; default: the newest.")] = None,
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="RUN", help="The run; default: the newest.", autocompletion=_complete_paths),
+    ] = None,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines, or rows.")] = 20,
@@ -187,7 +215,12 @@ def tail(
 def plot(
     paths: PathsArgument = None,
     *,
-    metric: Annotated[list[str], typer.Option("--metric", "-m", metavar="GLOB", help="The metrics, a picture each.")],
+    metric: Annotated[
+        list[str],
+        typer.Option(
+            "--metric", "-m", metavar="GLOB", help="The metrics, a picture each.", autocompletion=_complete_metrics
+        ),
+    ],
     x: Annotated[str | None, typer.Option("-x", metavar="ID|time|relative", help="What is drawn over.")] = None,
     id_: IdOption = None,
     color: Annotated[str | None, typer.Option(metavar="NAME", help="Colour by run, or a param or an id.")] = None,

@@ -56,7 +56,7 @@ def _check(run: Path, *, mend: bool) -> list[dict[str, Any]]:
         {
             "run": path_text(run),
             "path": fault.path.relative_to(run).as_posix(),
-            "problem": fault.problem,
+            "problem": " ".join(fault.problem.split()),
             "rows": fault.rows,
             "repaired": done,
         }

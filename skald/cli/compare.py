@@ -15,6 +15,7 @@ from skald.cli import terminal
 from skald.cli.choice import chosen_rows
 from skald.cli.format import MISSING, ids_text, json_value, number_text, param_text
 from skald.cli.paths import resolve
+from skald.cli.report import readable_params
 from skald.cli.shapes import to_csv, to_json
 from skald.comparison import PARTS_AT, find_partings
 from skald.errors import InvalidInputError
@@ -65,7 +66,7 @@ def compare_paths(paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence
     if len(found) < 2:  # noqa: PLR2004
         raise InvalidInputError(f"compare takes two runs or more, got {plural(len(found), 'run')}")
     names = [run.name for run in found]
-    params = _different({run.name: dotted(Run(run.folder).params) for run in found}, names)
+    params = _different({run.name: dotted(readable_params(Run(run.folder))) for run in found}, names)
     series = _series([run.folder for run in found], names, metrics, ids)
     if form == "json":
         shape = {"runs": names, "params": params, "series": [one._asdict() for one in series]}
@@ -133,19 +134,59 @@ def _csv(names: Sequence[str], params: Params, series: Sequence[Series]) -> str:
 def _print(names: Sequence[str], params: Params, series: Sequence[Series]) -> None:
     console = terminal.stdout()
     if params:
-        columns = [terminal.Column("param", [Text(leaf) for leaf in params])]
-        for run in names:
-            texts = [param_text(found[run]) if run in found else MISSING for found in params.values()]
-            columns.append(terminal.Column(run, [Text(text) for text in texts]))
-        console.print(terminal.table(columns))
+        columns = _params_by_run(names, params)
+        if terminal.total_width(columns) > console.width:
+            columns = _runs_by_param(names, params)
+        terminal.print_columns(columns, console)
     else:
         console.print("all params are the same", style=_SAME)
     console.print()
-    columns = [terminal.Column("metric", [Text(one.metric) for one in series])]
-    columns.append(terminal.Column("series", [Text(ids_text(one.ids), style="cyan") for one in series]))
-    columns += [terminal.Column(f"{run} last", [_last(one, run) for one in series], right=True) for run in names]
-    columns.append(terminal.Column("part at", [_parting(one, len(names)) for one in series]))
-    console.print(terminal.table(columns))
+    columns = _series_by_run(names, series)
+    if terminal.total_width([column for column in columns if not column.is_empty]) > console.width:
+        columns = _runs_of_series(names, series)
+    terminal.print_columns(columns, console)
+
+
+def _params_by_run(names: Sequence[str], params: Params) -> list[terminal.Column]:
+    """Return a row a param, a column a run."""
+    return [
+        terminal.Column("param", [Text(leaf) for leaf in params]),
+        *(terminal.Column(run, [_param(found, run) for found in params.values()]) for run in names),
+    ]
+
+
+def _runs_by_param(names: Sequence[str], params: Params) -> list[terminal.Column]:
+    """Return a row a run, a column a param: where the runs have no room beside each other."""
+    return [
+        terminal.Column("run", [Text(run) for run in names]),
+        *(terminal.Column(leaf, [_param(found, run) for run in names]) for leaf, found in params.items()),
+    ]
+
+
+def _param(found: Mapping[str, Any], run: str) -> Text:
+    return Text(param_text(found[run]) if run in found else MISSING)
+
+
+def _series_by_run(names: Sequence[str], series: Sequence[Series]) -> list[terminal.Column]:
+    """Return a row a series, a column a run."""
+    return [
+        terminal.Column("metric", [Text(one.metric) for one in series]),
+        terminal.Column("series", [Text(ids_text(one.ids), style="cyan") for one in series]),
+        *(terminal.Column(f"{run} last", [_last(one, run) for one in series], right=True) for run in names),
+        terminal.Column("part at", [_parting(one, len(names)) for one in series]),
+    ]
+
+
+def _runs_of_series(names: Sequence[str], series: Sequence[Series]) -> list[terminal.Column]:
+    """Return a row for each run of each series: where the runs have no room beside each other."""
+    rows = [(one, run) for one in series for run in names if run in one.numbers]
+    return [
+        terminal.Column("metric", [Text(one.metric) for one, _ in rows]),
+        terminal.Column("series", [Text(ids_text(one.ids), style="cyan") for one, _ in rows]),
+        terminal.Column("part at", [_parting(one, len(names)) for one, _ in rows]),
+        terminal.Column("run", [Text(run) for _, run in rows]),
+        terminal.Column("last", [_last(one, run) for one, run in rows], right=True),
+    ]
 
 
 def _last(one: Series, run: str) -> Text:

@@ -83,7 +83,10 @@ def _print_table(found: pl.DataFrame) -> None:
         terminal.Column(name, [Text(_cell_text(value)) for value in shown[name].to_list()], right=dtype.is_numeric())
         for name, dtype in shown.schema.items()
     ]
-    terminal.stdout().print(terminal.table(columns))
+    console = terminal.stdout()
+    terminal.print_columns(columns, console)
+    if found.is_empty():
+        console.print("no rows", style="dim")
     if found.height > MOST_ROWS:
         sys.stdout.write(f"... {found.height - MOST_ROWS:,} more rows: --format csv or json has them all\n")
 

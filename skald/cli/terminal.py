@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NoReturn
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -16,6 +16,9 @@ WIDE: Final = 10_000
 """Columns of a pipe: nothing is cut there."""
 
 GAP: Final = 2
+
+_READABLE: Final = 16
+"""A column that has to be made smaller than this is better left out."""
 
 
 class Column:
@@ -38,9 +41,14 @@ class Column:
         return max(map(cell_len, [self.header, *lines]))
 
 
+class _Console(Console):
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError  # Rich would end the process as failed
+
+
 def stdout() -> Console:
     """Return the console that prints to stdout: as wide as the terminal or as $COLUMNS says; a pipe cuts nothing."""
-    console = Console(highlight=False, soft_wrap=False)
+    console = _Console(highlight=False, soft_wrap=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console
@@ -60,6 +68,19 @@ def table(columns: Sequence[Column]) -> Table:
     for cells in zip(*(column.cells for column in shown), strict=True):
         grid.add_row(*cells)
     return grid
+
+
+def print_columns(columns: Sequence[Column], console: Console) -> None:
+    """Print a table of which as many columns are shown as have room, and name those that have not."""
+    shown = [column for column in columns if not column.is_empty]
+    while len(shown) > 1 and sum(min(column.width, _READABLE) + GAP for column in shown) - GAP > console.width:
+        shown.pop()
+    console.print(flat_table(shown, console), end="")
+    left_out = [column.header for column in columns if column not in shown and not column.is_empty]
+    if left_out:
+        text = f"no room for {', '.join(left_out)}"
+        text = text if cell_len(text) <= console.width else set_cell_size(text, console.width - 1) + "…"
+        console.print(Text(text, style="dim"), soft_wrap=True)
 
 
 def flat_table(columns: Sequence[Column], console: Console) -> Segments:
