@@ -23,7 +23,7 @@ from logged import program, start
 
 import skald
 from skald.layout import ARTIFACTS, RUN_JSON
-from skald.record.environment import _gpu_names
+from skald.record.environment import ENTRIES_A_STEP, _gpu_names, _packages_in
 from skald.record.git import MOST_DIFF_BYTES
 from skald.record.masking import MASK, is_secret, masked, masked_command
 
@@ -103,6 +103,32 @@ def test_environment_has_the_installed_packages_with_their_versions(tmp_path: Pa
         k: v for k, v in installed.items() if k
     }
     assert found["packages"]["scikit-learn"]
+
+
+def test_environment_finds_packages_among_many_files(tmp_path: Path) -> None:
+    """A folder of data beside the script is gone through in steps, between which the logger may stop waiting."""
+    for number in range(2 * ENTRIES_A_STEP):
+        (tmp_path / f"{number}.jpg").touch()
+    (tmp_path / "My_Package-1.5.dist-info").mkdir()
+
+    assert recorded(tmp_path)["packages"]["my-package"] == "1.5"
+
+    steps = list(_packages_in(str(tmp_path)))
+    assert len(steps) == 2
+
+
+def test_environment_of_a_second_run_has_what_was_installed_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a cell with `%pip install` does."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "one-1.0.dist-info").mkdir()
+    skald.Logger("before", tmp_path / "runs").close()
+    (tmp_path / "one-1.0.dist-info").rename(tmp_path / "one-1.1.dist-info")
+    skald.Logger("after", tmp_path / "runs").close()
+
+    found = [environment_of(tmp_path / "runs" / name)["packages"]["one"] for name in ("before", "after")]
+    assert found == ["1.0", "1.1"]
 
 
 def test_environment_is_made_without_a_working_directory(tmp_path: Path) -> None:
