@@ -110,7 +110,7 @@ class ConsolePane(Pane[Consoles]):
         names = [path.name for path in self._consoles.files]
         shown = self._consoles.shown.name if self._consoles.shown else ""
         self._wanted = names[(names.index(shown) + 1) % len(names)] if shown in names else None
-        self.refresh_live()
+        self.look_now()
 
     @on(Input.Submitted)
     def _search(self, event: Input.Submitted) -> None:

@@ -6,21 +6,22 @@ Invariant: a run that is damaged or gone leaves on the screen what was seen of i
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-import polars as pl
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
 from skald import layout
-from skald.errors import RunNotFoundError, SkaldError
+from skald.errors import RunNotFoundError
+from skald.viewer.watch import FAULTS
 
 Found = TypeVar("Found")
 
-FAULTS = (SkaldError, OSError, pl.exceptions.PolarsError)
-"""What a look at a run that changes, is damaged or is removed meanwhile may raise."""
+PATIENCE: Final = 5
+"""After a look, so many times as long as it took until the next: at most a sixth of a core."""
 
 
 class Problem(Static):
@@ -60,13 +61,19 @@ class Pane(Vertical, Generic[Found]):
         self.run = run
         self.problem = Problem()
         self._looking = False
+        self._next_look = 0.0
 
     def on_show(self) -> None:
         """Look as soon as the tab comes into sight."""
-        self.refresh_live()
+        self.look_now()
 
     def refresh_live(self) -> None:
-        """Look again, unless a look is under way."""
+        """Look again, unless that is under way, or was just now."""
+        if time.monotonic() >= self._next_look:
+            self.look_now()
+
+    def look_now(self) -> None:
+        """Look again, unless that is under way."""
         if not self._looking:
             self._looking = True
             self.run_worker(self._refresh(), group="look")
@@ -80,6 +87,7 @@ class Pane(Vertical, Generic[Found]):
         raise NotImplementedError
 
     async def _refresh(self) -> None:
+        began = time.monotonic()
         try:
             found = await asyncio.to_thread(self.look)
             self.problem.tell("")
@@ -88,6 +96,7 @@ class Pane(Vertical, Generic[Found]):
             self.problem.tell(problem_text(self.run, error))
         finally:
             self._looking = False
+            self._next_look = time.monotonic() + PATIENCE * (time.monotonic() - began)
 
 
 def problem_text(run: Path, error: BaseException) -> str:

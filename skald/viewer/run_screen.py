@@ -14,14 +14,18 @@ from textual.widgets import Footer, TabbedContent, TabPane
 
 from skald.viewer.console_pane import ConsolePane
 from skald.viewer.header import RunHeader
+from skald.viewer.info_pane import InfoPane
 from skald.viewer.metrics_pane import MetricsPane
+from skald.viewer.params_pane import ParamsPane
 
 LIVE_SECS: Final = 0.5
 
 
 PANES: Final[dict[str, Callable[[Path], Widget]]] = {
     "metrics": lambda run: MetricsPane({run.name: run}),
+    "params": ParamsPane,
     "console": ConsolePane,
+    "info": InfoPane,
 }
 """What is in the tabs, in their order."""
 

@@ -20,15 +20,14 @@ from skald.cli.format import path_text, printable
 from skald.errors import InvalidInputError
 from skald.viewer.compare_screen import CompareScreen
 from skald.viewer.lines import STATUS_TONES
-from skald.viewer.pane import FAULTS, Problem
+from skald.viewer.pane import PATIENCE, Problem
 from skald.viewer.prompt import Prompt
 from skald.viewer.run_rows import Folder, Order, RunRows, choose, read_folder
 from skald.viewer.run_screen import RunScreen
 from skald.viewer.table import Table
+from skald.viewer.watch import FAULTS
 
 LIVE_SECS: Final = 0.5
-PATIENCE: Final = 5
-"""After a look at the folder, so many times as long as it took until the next: at most a sixth of a core."""
 MOST_COMPARED: Final = 20
 
 

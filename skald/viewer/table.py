@@ -39,7 +39,7 @@ class Rows(Protocol):
         """The columns."""
 
     @property
-    def keys(self) -> Sequence[str]:
+    def keys(self) -> Sequence[Any]:
         """What each row is known by."""
 
     def cells(self, row: int) -> Sequence[Span]:
@@ -50,7 +50,7 @@ class NoRows:
     """A table without rows."""
 
     columns: Sequence[Column] = ()
-    keys: Sequence[str] = ()
+    keys: Sequence[Any] = ()
 
     def cells(self, row: int) -> Sequence[Span]:
         """Return nothing: it is not asked for."""
@@ -84,7 +84,7 @@ class Table(LineView):
     class Moved(Message):
         """The cursor is on another row."""
 
-        def __init__(self, table: Table, key: str) -> None:
+        def __init__(self, table: Table, key: Any) -> None:
             self.table, self.key = table, key
             super().__init__()
 
@@ -121,8 +121,8 @@ class Table(LineView):
         self._fixed = fixed
 
     @property
-    def key(self) -> str | None:
-        """The key of the row with the cursor."""
+    def key(self) -> Any:
+        """The key of the row with the cursor; None where there is no row."""
         return self.rows.keys[self.cursor] if self.cursor < len(self.rows.keys) else None
 
     def show(self, rows: Rows) -> None:
@@ -138,7 +138,7 @@ class Table(LineView):
             self._tell()
         self.refresh()
 
-    def go_to(self, key: str) -> None:
+    def go_to(self, key: Any) -> None:
         """Put the cursor on a row, if it is there."""
         self.cursor = _find(self.rows.keys, key, self.cursor)
 
@@ -256,7 +256,7 @@ class Table(LineView):
         return strip.crop_extend(0, width, base)
 
 
-def _find(keys: Sequence[str], key: str | None, place: int) -> int:
+def _find(keys: Sequence[Any], key: Any, place: int) -> int:
     """Return where a key is now; where it is not there any more, the place that it had."""
     if key is None or (place < len(keys) and keys[place] == key):
         return place
