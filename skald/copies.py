@@ -111,7 +111,7 @@ class Copyable:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what a copy needs to join the run, and the attributes of a class of the user's own."""
-        state = {name: value for name, value in self.__dict__.items() if name not in OPENED}
+        state = {name: value for name, value in self.__dict__.items() if name not in {*OPENED, "_tui"}}
         if self._origin is None:
             state["_origin"] = Origin.of(self._session, self._calls.scope, self._capture)
         return state

@@ -45,6 +45,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
                 logger.log_metric("loss", 0.3, step=40)
     """
 
+    _tui = False
+
     def __init__(
         self,
         run_name: str | None = None,
@@ -58,6 +60,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
         system: bool = False,
         tags: str | Iterable[str] = (),
         notes: str = "",
+        tui: bool = False,
     ) -> None:
         """Open a run for writing.
 
@@ -75,6 +78,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
             system: log system metrics, as `log_system()` does.
             tags: words to find the run by.
             notes: what it is about.
+            tui: open the viewer in the terminal when the context manager ends, if there is one: in the process that
+                made the run or resumed it.
 
         Raises:
             InvalidInputError: an argument is none of these.
@@ -83,6 +88,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
         """
         _check_choice("errors", errors, ("raise", "warn"))
         _check_choice("system", system, (True, False))
+        _check_choice("tui", tui, (True, False))
         _check_choice("capture", capture, (True, False, "fd") if os.name == "posix" else (True, False))
         if ids is not None and not isinstance(ids, Mapping):
             raise InvalidInputError(f"ids must be a mapping of names to values, got {type(ids).__name__}")
@@ -92,6 +98,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
         session.constant = constant
         calls = Calls(session, constant, None, type(self))
         self._open(calls, Console(session.file, calls.ids), capture)
+        self._tui = tui
         if system:
             session.log_system(SYSTEM_SECS)
 
@@ -311,6 +318,10 @@ class Logger(Copyable, Messages, ArtifactCalls):
             self._session.close(*left)
         finally:
             self._session.capture.stop()
+        if self._tui and self._session.run and not (self._session.joined or self._session.forked):
+            from skald.viewing import open_viewer
+
+            open_viewer(self._session.run)
 
     def __repr__(self) -> str:
         """Return one line: the run's name, status, rows and path, and the logger's ids."""

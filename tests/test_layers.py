@@ -17,7 +17,7 @@ LAYERS = {
     "engine": "engine",
     "record": "record",
     "api": "system scope calls board progress latebar compacting opening ending lastword session process portrait"
-    " copies logger run selection summary histogram"
+    " viewing copies logger run selection summary histogram"
     " widening finding pushdown paramtable union cloud scanning comparison verification repair"
     " rewinding curves heatmap sketch card cardcache seriescolumns overview inflight artifact_calls artifact_table",
     "package": "__init__",

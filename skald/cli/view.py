@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
+
+from skald.viewing import is_interactive
 
 
 def view_paths(paths: Sequence[str]) -> None:
@@ -13,7 +13,7 @@ def view_paths(paths: Sequence[str]) -> None:
     Args:
         paths: as given on the command line; none: the default folder.
     """
-    if not _is_terminal():
+    if not is_interactive():
         from skald.cli.runchoice import RunWish
         from skald.cli.show import show_paths
 
@@ -23,7 +23,3 @@ def view_paths(paths: Sequence[str]) -> None:
     from skald.viewer import view
 
     view([resolve(path) for path in paths] or [resolve(None)])
-
-
-def _is_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -67,6 +67,13 @@ class MetricsPane(Widget):
             super().__init__()
             self.plot = plot
 
+    class Failed(Message):
+        """The painter has ended with an error."""
+
+        def __init__(self, error: Exception) -> None:
+            super().__init__()
+            self.error = error
+
     def __init__(self, runs: Mapping[str, Path], **options: Any) -> None:
         super().__init__(**options)
         self._painter = Painter(runs, self._tell)
@@ -99,8 +106,16 @@ class MetricsPane(Widget):
         """Look for new rows, in the painter's thread."""
         self._painter.look()
 
-    def _tell(self, found: Plot | Report) -> None:
-        self.post_message(self.Looked(found) if isinstance(found, Report) else self.Painted(found))
+    def _tell(self, found: Plot | Report | Exception) -> None:
+        """Hand over, in the painter's thread, what it tells."""
+        if isinstance(found, Exception):
+            self.post_message(self.Failed(found))
+        else:
+            self.post_message(self.Looked(found) if isinstance(found, Report) else self.Painted(found))
+
+    def on_metrics_pane_failed(self, event: Failed) -> None:
+        """Fail as the painter did."""
+        raise event.error
 
     def on_resize(self, event: events.Resize) -> None:
         """Show the names where there is room."""

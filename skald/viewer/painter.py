@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import polars as pl
 
@@ -20,6 +20,9 @@ from skald.schema import METRIC, RUN, Kinds, unify
 from skald.sketch import Sketch
 from skald.viewer.plotting import Order, Plot, View, make_plot
 from skald.viewer.watch import FAULTS, Vitals, Watch
+
+_MOST_SKETCHES: Final = 256
+"""So many are kept for plots that are scrolled back to."""
 
 
 class Report(NamedTuple):
@@ -44,22 +47,26 @@ class _Demand(NamedTuple):
 class Painter(threading.Thread):
     """Draws plots of runs, in a thread of its own."""
 
-    def __init__(self, runs: Mapping[str, Path], tell: Callable[[Plot | Report], object]) -> None:
+    def __init__(self, runs: Mapping[str, Path], tell: Callable[[Plot | Report | Exception], object]) -> None:
         """Do nothing before it is started.
 
         Args:
             runs: the folders of the runs by their names.
-            tell: called in the thread with each plot that is drawn, and with what each look found.
+            tell: called in the thread with each plot that is drawn, with what each look found, and
+                with the error that ended it.
         """
         super().__init__(name="skald-painter", daemon=True)
         self._watches = {name: Watch(path) for name, path in runs.items()}
         self._tell = tell
         self._wake = threading.Condition()
         self._wants_look, self._is_over = True, False
+        self._waits = False  # for the next look, as the files are others than at the last
         self._demand = _Demand()
         self._kinds: Kinds = {}
         self._rows: dict[str, pl.DataFrame] = {}  # read, and not yet sketched
         self._sketches: dict[str, Sketch] = {}
+        self._stale: dict[str, Sketch] = {}  # of what may never be read again
+        self._names: dict[str, list[str]] = {}
         self._sketched = View().sketched
         self._drawn: dict[Order, tuple[View, int, int]] = {}
         self._beginnings = 0
@@ -84,7 +91,13 @@ class Painter(threading.Thread):
             self._wake.notify()
 
     def run(self) -> None:
-        """Look and draw until it is stopped."""
+        """Look and draw until it is stopped; what goes wrong is told, as nobody sees a thread."""
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001  it is raised where it is told
+            self._tell(error)
+
+    def _work(self) -> None:
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._is_over or self._wants_look or self._next() is not None)
@@ -100,7 +113,7 @@ class Painter(threading.Thread):
     def _next(self) -> Order | None:
         """Return the first plot that is wanted and not yet drawn as it would be now."""
         view = self._demand.view
-        for order in self._demand.orders:
+        for order in () if self._waits else self._demand.orders:
             if self._drawn.get(order) != self._state(view, order.metric):
                 return order
         return None
@@ -111,14 +124,16 @@ class Painter(threading.Thread):
 
     def _look(self, demand: _Demand) -> None:
         """Read what is new, and tell what was found."""
+        self._waits = False
         news = {name: watch.look() for name, watch in self._watches.items()}
+        self._names.update((name, self._watches[name].follower.names) for name, found in news.items() if found)
         if any(found is not None and found.is_anew for found in news.values()):
             self._begin()
         else:
             for name, found in news.items():
                 if found is not None and len(found.rows):
                     self._take_in(self._fitted(name, found.rows), {order.metric for order in demand.orders})
-        metrics = dict.fromkeys(metric for watch in self._watches.values() for metric in watch.follower.names)
+        metrics = dict.fromkeys(metric for names in self._names.values() for metric in names)
         vitals = {name: watch.vitals for name, watch in self._watches.items()}
         self._tell(Report(list(metrics), position_ids(self._kinds), vitals))
 
@@ -129,6 +144,7 @@ class Painter(threading.Thread):
             for name, kind in watch.follower.kinds.items():
                 self._kinds[name] = unify(self._kinds.get(name, kind), kind)
         self._beginnings += 1
+        self._stale |= self._sketches
         self._sketches.clear()
         self._rows.clear()
 
@@ -144,20 +160,29 @@ class Painter(threading.Thread):
     def _draw(self, demand: _Demand, order: Order) -> None:
         if self._sketched != demand.view.sketched:
             self._sketched = demand.view.sketched
+            self._stale |= self._sketches
             self._sketches.clear()
+            self._rows.clear()
         state = self._state(demand.view, order.metric)
         known = self._sketches.keys() | self._rows.keys()
         if order.metric not in known:
             try:
                 self._read(self._unread(order, demand, known))
             except ChangedError:
-                self._wants_look = True
-                return
+                self._waits = True
         sketch = self._sketch(order.metric)
+        self._keep({other.metric for other in demand.orders})
         self._drawn = {other: self._drawn[other] for other in demand.orders if other in self._drawn}
         self._drawn[order] = state
         if sketch is not None:
             self._tell(make_plot(sketch, order, demand.view))
+
+    def _keep(self, wanted: Collection[str]) -> None:
+        """Forget sketches that are not wanted where they are many."""
+        for sketches in (self._sketches, self._stale):
+            if len(sketches) > _MOST_SKETCHES:
+                for metric in sketches.keys() - set(wanted):
+                    del sketches[metric]
 
     def _unread(self, order: Order, demand: _Demand, known: Collection[str]) -> Collection[str]:
         """Return the metrics to be read: all that are wanted, but the very first alone where that is quicker."""
@@ -183,7 +208,8 @@ class Painter(threading.Thread):
         if rows is not None:
             x, by, is_log = self._sketched
             self._sketches[metric] = Sketch(rows, x=x, by=by, is_log=is_log)
-        return self._sketches.get(metric)
+            self._stale.pop(metric, None)
+        return self._sketches.get(metric) or self._stale.get(metric)
 
     def _fitted(self, name: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a run as those of all runs are; of several they name it."""
