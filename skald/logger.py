@@ -98,7 +98,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
         session.constant = constant
         calls = Calls(session, constant, None, type(self))
         self._open(calls, Console(session.file, calls.ids), capture)
-        self._tui = tui
+        if tui:
+            self._tui = True
         if system:
             session.log_system(SYSTEM_SECS)
 
