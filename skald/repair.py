@@ -64,6 +64,8 @@ def _repair(run: Path, fault: Fault) -> str:
     kept = _salvage(fault.path, aside) if is_table else 0
     if fault.path.name in (layout.PARQUET, layout.CSV) and not kept:
         _put_aside_rewound(run)
+    if fault.path.is_relative_to(run / layout.ARTIFACTS):
+        return f"moved to {aside.relative_to(run)}"
     return f"{plural(kept, 'row')} kept, moved to {aside.relative_to(run)}"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, segment_files
 from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError, RunNotFoundError
+from skald.record.artifacts import read_sums
 from skald.record.info import read_info
 from skald.record.params import read_params
 
@@ -55,6 +58,7 @@ def find_faults(run: Path) -> Iterator[Fault]:
     for file in segment_files(run):
         yield from _segment(file)
     yield from _metrics(run)
+    yield from _artifacts(run)
 
 
 def _document(path: Path, read: Callable[[], Any]) -> Iterator[Fault]:
@@ -119,6 +123,21 @@ def _rewound(path: Path) -> Iterator[Fault]:
                 rows += len(table)
     except CorruptRunError as error:
         yield Fault(path, str(error), rows)
+
+
+def _artifacts(run: Path) -> Iterator[Fault]:
+    """Hold the files that were logged against their sums; what somebody has removed, or linked, is not missed."""
+    for path, sums in read_sums(run).items():
+        file = run / layout.ARTIFACTS / path
+        try:
+            with file.open("rb") as opened:
+                size, sha256 = os.fstat(opened.fileno()).st_size, hashlib.file_digest(opened, "sha256").hexdigest()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+            continue
+        if sha256 not in sums:
+            logged = list(sums.values())[-1]
+            found = "other content" if size == logged else f"{size:,} bytes"
+            yield Fault(file, f"expected the {plural(logged, 'byte')} that were logged, found {found}")
 
 
 def _crc32(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -171,3 +172,57 @@ def test_repair_keeps_what_was_taken_back_of_a_file_that_is_damaged(rewound: Pat
     assert kept == 280_000
     assert (rewound / "damaged" / "rewound-1.parquet").exists()
     assert not (rewound / "rewound-1.parquet").exists()
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    """Return a run with four artifacts: one replaced since it was first logged, one in a folder, one linked."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights.bin").write_bytes(bytes(1000))
+    (tmp_path / "big.bin").write_bytes(bytes(1000))
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_text("notes.md", "first")
+        logger.log_text("notes.md", "second thoughts")
+        logger.log_artifact(tmp_path / "model")
+        logger.log_artifact(tmp_path / "big.bin", link=True)
+    return tmp_path / "run"
+
+
+def test_check_holds_artifacts_against_their_sums(kept: Path) -> None:
+    """One flipped byte is found, and a file cut short; repair moves them aside, and the next check finds nothing."""
+    weights, notes = kept / "artifacts" / "model" / "weights.bin", kept / "artifacts" / "notes.md"
+    assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
+    damage(weights, 500, count=1)
+    notes.write_text("second")
+
+    done = start("check", "run", folder=kept.parent)
+    repaired = output("check", "run", "--repair", folder=kept.parent)
+
+    assert done.code == 1
+    assert "model/weights.bin: expected the 1,000 bytes that were logged, found other content\n" in done.stdout
+    assert "notes.md: expected the 15 bytes that were logged, found 6 bytes\n" in done.stdout
+    assert "moved to damaged/artifacts/notes.md" in repaired
+    assert (kept / "damaged" / "artifacts" / "notes.md").read_text() == "second"
+    assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
+
+
+def test_check_misses_no_artifact_that_was_removed_linked_or_not_yet_replaced(kept: Path) -> None:
+    """Who removes a checkpoint has not damaged it; a crash may leave the content that was to be replaced."""
+    (kept / "artifacts" / "model" / "weights.bin").unlink()
+    (kept / "artifacts" / "notes.md").write_text("first")
+    (kept.parent / "big.bin").write_bytes(b"another")
+
+    assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
+
+
+def test_check_tells_each_fault_on_a_line_and_in_every_form(run: Path) -> None:
+    """A parser's words of several lines too; JSON is a list of objects, CSV a row a fault."""
+    (run / PARAMS).write_text("lr: [0.1\n", encoding="utf-8")
+
+    lines = start("check", "run", folder=run.parent).stdout.splitlines()
+    objects = json.loads(start("check", "run", "--format", "json", folder=run.parent).stdout)
+    rows = list(csv.DictReader(start("check", "run", "--format", "csv", folder=run.parent).stdout.splitlines()))
+
+    assert [line[:15] for line in lines] == ["run/params.yaml", "1 run checked, ", "--repair keeps "]
+    assert [(one["run"], one["path"], one["rows"], one["repaired"]) for one in objects] == [("run", PARAMS, 0, "")]
+    assert [(row["run"], row["path"], row["problem"]) for row in rows] == [("run", PARAMS, objects[0]["problem"])]

@@ -66,7 +66,8 @@ def _check(run: Path, *, mend: bool) -> list[dict[str, Any]]:
 
 def _print(found: Sequence[dict[str, Any]], runs: int) -> None:
     for fault in found:
-        done = f"; {fault['repaired']}" if fault["repaired"] else f"; {plural(fault['rows'], 'row')} can be read"
+        saved = f"; {plural(fault['rows'], 'row')} can be read" if fault["rows"] else ""
+        done = f"; {fault['repaired']}" if fault["repaired"] else saved
         sys.stdout.write(f"{fault['run']}/{fault['path']}: {fault['problem']}{done}\n")
     damaged = len({fault["run"] for fault in found})
     sys.stdout.write(f"{plural(runs, 'run')} checked, {damaged or 'none'} damaged\n")

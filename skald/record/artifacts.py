@@ -176,15 +176,29 @@ def read_artifacts(run: Path) -> list[Artifact]:
     return sorted(found, key=lambda artifact: (artifact.time, artifact.path))
 
 
+def read_sums(run: Path) -> dict[str, dict[str, int]]:
+    """Return, for each path that was logged with its content, the SHA-256 and the size of each content it has had.
+
+    More than one may be right: a crash may come between the line that tells of a new one and its file.
+    """
+    sums: dict[str, dict[str, int]] = {}
+    for artifact in _lines(run):
+        if artifact.sha256 is None:
+            sums.pop(artifact.path, None)  # linked since: its content is another's
+        else:
+            sums.setdefault(artifact.path, {})[artifact.sha256] = artifact.size
+    return sums
+
+
 def _listed(run: Path) -> dict[str, Artifact]:
     """Return what the lists of all writers say, by path; of several lines the latest counts."""
-    found: dict[str, Artifact] = {}
-    for path in layout.artifact_lists(run):
-        for artifact in _parse(path.read_bytes()):
-            before = found.get(artifact.path)
-            if before is None or before.time <= artifact.time:
-                found[artifact.path] = artifact
-    return found
+    return {artifact.path: artifact for artifact in _lines(run)}
+
+
+def _lines(run: Path) -> list[Artifact]:
+    """Return the lines of the lists of all writers, oldest first."""
+    lines = [artifact for path in layout.artifact_lists(run) for artifact in _parse(path.read_bytes())]
+    return sorted(lines, key=lambda artifact: artifact.time)
 
 
 def _parse(data: bytes) -> Iterator[Artifact]:
