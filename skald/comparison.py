@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
 from typing import Final
 
 import polars as pl
 
-from skald.schema import METRIC, VALUE, series_ids
+from skald.schema import METRIC, RUN, VALUE, series_ids
 from skald.selection import id_kinds
 
 PARTS_AT: Final = "parts_at"
@@ -18,28 +16,27 @@ _OWN: Final = "\x01"  # no metric and no id can be named so
 _ROW, _TURN, _OTHER = f"{_OWN}row", f"{_OWN}turn", f"{_OWN}other"
 
 
-def find_partings(frames: Sequence[pl.LazyFrame]) -> pl.DataFrame:
-    """Return a row for each series that the first run shares with another.
+def find_partings(rows: pl.LazyFrame, first: str) -> pl.DataFrame:
+    """Return a row for each series that one run shares with others.
 
     Rows are paired by their metric and all their ids; where these recur, the first with the first and so on. Rows
     that only one of two runs has are no difference, two NaN are none either.
 
     Args:
-        frames: the rows of each run, as `scan` has them: with the same columns.
+        rows: those of all runs, as `scan` has them.
+        first: the run with which the others are compared.
 
     Returns:
         `metric`, the string and bool ids, `pairs` (how many rows were compared, of all runs with the first), and the
         struct `parts_at`: all ids of the first row, in the order of the first run, whose value differs in another;
         null where none does.
     """
-    kinds = id_kinds(frames[0].collect_schema())
+    kinds = id_kinds(rows.collect_schema())
     keys, by = [METRIC, *kinds], [METRIC, *series_ids(kinds)]
-    first, *others = (_numbered(frame, keys) for frame in frames)
-    pairs = [
-        first.join(other.select(*keys, _TURN, pl.col(VALUE).alias(_OTHER)), on=[*keys, _TURN], nulls_equal=True)
-        for other in others
-    ]
-    paired = reduce(lambda one, two: pl.concat([one, two]), pairs)
+    turn = pl.int_range(pl.len()).over([RUN, *keys]).alias(_TURN)
+    numbered = rows.select(RUN, *keys, VALUE).with_row_index(_ROW).with_columns(turn)
+    others = numbered.filter(pl.col(RUN) != first).select(*keys, _TURN, pl.col(VALUE).alias(_OTHER))
+    paired = numbered.filter(pl.col(RUN) == first).join(others, on=[*keys, _TURN], nulls_equal=True)
     differs = pl.col(VALUE) != pl.col(_OTHER)
     place = pl.struct(*kinds) if kinds else pl.struct(pl.lit(None).alias(METRIC))
     found = paired.group_by(by).agg(
@@ -48,8 +45,3 @@ def find_partings(frames: Sequence[pl.LazyFrame]) -> pl.DataFrame:
         place.filter(differs).sort_by(pl.col(_ROW).filter(differs)).first().alias(PARTS_AT),
     )
     return found.sort(_ROW).drop(_ROW).collect(engine="streaming")
-
-
-def _numbered(frame: pl.LazyFrame, keys: Sequence[str]) -> pl.LazyFrame:
-    """Number the rows, and those that have all their ids in common."""
-    return frame.with_row_index(_ROW).with_columns(pl.int_range(pl.len()).over(keys).alias(_TURN))

@@ -84,11 +84,11 @@ def test_compare_of_one_run_is_an_error(runs: Path) -> None:
     assert (done.code, done.stderr) == (1, "skald: compare takes two runs or more, got 1 run\n")
 
 
-def frame(*rows: tuple[int | None, float], metric: str = "loss") -> pl.LazyFrame:
-    """Return rows of one metric with a step."""
-    steps, values = zip(*rows, strict=True)
-    columns = {"metric": [metric] * len(rows), "step": steps, "value": values}
-    return pl.LazyFrame(columns, schema={"metric": pl.String, "step": pl.Int64, "value": pl.Float64})
+def frame(*runs: list[tuple[int | None, float]]) -> pl.LazyFrame:
+    """Return rows of one metric with a step, of the runs 0, 1, ..."""
+    rows = [(str(number), "loss", step, value) for number, run in enumerate(runs) for step, value in run]
+    schema = {"run": pl.String, "metric": pl.String, "step": pl.Int64, "value": pl.Float64}
+    return pl.LazyFrame(rows, schema=schema, orient="row")
 
 
 NAN = float("nan")
@@ -106,10 +106,10 @@ NAN = float("nan")
     ids=["same", "by ids, not by place", "NaN", "ids that recur", "rows of one run only"],
 )
 def test_partings_pair_rows_by_all_their_ids(
-    one: list[tuple[int, float]], two: list[tuple[int, float]], step: int | None
+    one: list[tuple[int | None, float]], two: list[tuple[int | None, float]], step: int | None
 ) -> None:
     """The first in the order of the first run counts."""
-    found = find_partings([frame(*one), frame(*two)])
+    found = find_partings(frame(one, two), "0")
 
     place = found["parts_at"].to_list()[0]
     assert (place and place["step"]) == step
@@ -117,14 +117,14 @@ def test_partings_pair_rows_by_all_their_ids(
 
 def test_partings_of_several_runs_are_the_first_of_any() -> None:
     """Each is compared with the first."""
-    found = find_partings([frame((1, 0.0), (2, 0.0)), frame((1, 0.0), (2, 1.0)), frame((1, 1.0), (2, 0.0))])
+    found = find_partings(frame([(1, 0.0), (2, 0.0)], [(1, 0.0), (2, 1.0)], [(1, 1.0), (2, 0.0)]), "0")
 
     assert found["parts_at"].to_list() == [{"step": 1}]
 
 
 def test_partings_of_rows_without_ids() -> None:
     """A null is equal to a null."""
-    found = find_partings([frame((None, 0.0)), frame((None, 1.0))])
+    found = find_partings(frame([(None, 0.0)], [(None, 1.0)]), "0")
 
     assert found["parts_at"].to_list() == [{"step": None}]
 

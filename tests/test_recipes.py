@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -14,50 +13,22 @@ import numpy as np
 import polars as pl
 import pytest
 from commands import output
+from sweeps import EPOCHS, RATES, SEEDS, accuracy, loss, write_sweep
 from test_readme import README, Step, steps_of
 
 import skald
-
-RATES = (1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3)
-SEEDS, EPOCHS = 25, 4
-
-
-def loss(rate: float, seed: int, epoch: int) -> float:
-    """Return a loss that is lowest at an epoch in the middle, and NaN at the end of runs that diverge."""
-    if rate == 0.3 and epoch == EPOCHS - 1:
-        return math.nan
-    return abs(math.log10(rate) + 2) + abs(epoch - 1) / 10 + seed / 1000
-
-
-def accuracy(rate: float, seed: int, epoch: int) -> float:
-    """Return an accuracy, which is NaN where the loss is."""
-    return 1 / (1 + loss(rate, seed, epoch))
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a sweep of 200 runs, and a run that learned four tasks after each other."""
     folder = tmp_path_factory.mktemp("recipes")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda _: None)  # nobody pulls the plug here, and 200 runs wait for the disk
-        for rate in RATES:
-            for seed in range(SEEDS):
-                log_run(folder / "sweep" / f"lr={rate}", rate, seed)
+    write_sweep(folder / "sweep")
     with skald.Logger("continual", folder / "learned", capture=False) as logger:
         for task in range(4):
             for seen in range(task + 1):
                 logger.log_metric("accuracy", 0.9 - 0.1 * (task - seen), task=task, eval_task=seen)
     return folder
-
-
-def log_run(runs: Path, rate: float, seed: int) -> None:
-    """Log one run of the sweep."""
-    with skald.Logger(f"seed{seed}", runs, capture=False) as logger:
-        logger.log_params(lr=rate, seed=seed)
-        for epoch in range(EPOCHS):
-            logger.log_metric("loss", loss(rate, seed, epoch) - 5, epoch=epoch, split="train")
-            logger.log_metric("loss", loss(rate, seed, epoch), epoch=epoch, split="val")
-            logger.log_metric("accuracy", accuracy(rate, seed, epoch), epoch=epoch, split="val")
 
 
 def section(title: str) -> str:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-import polars as pl
 from rich.text import Text
 
 from skald.amounts import plural
@@ -23,7 +22,7 @@ from skald.finding import find_runs
 from skald.paramtable import dotted
 from skald.run import Run
 from skald.scanning import scan
-from skald.schema import METRIC, RUN, series_ids
+from skald.schema import METRIC, series_ids
 from skald.selection import id_kinds
 from skald.summary import summarize
 
@@ -92,13 +91,11 @@ def _series(paths: Sequence[str], names: Sequence[str], metrics: Sequence[str], 
     rows = chosen_rows(scan(paths), metrics, ids)
     kinds = id_kinds(rows.collect_schema())
     by = series_ids(kinds)
-    frames = [rows.filter(pl.col(RUN) == name).drop(RUN) for name in names]
-    partings = {_key(row, by): row[PARTS_AT] for row in find_partings(frames).iter_rows(named=True)}
+    partings = {_key(row, by): row[PARTS_AT] for row in find_partings(rows, names[0]).iter_rows(named=True)}
     numbers: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for name, frame in zip(names, frames, strict=True):
-        for row in summarize(frame, by=by).iter_rows(named=True):
-            key = tuple(row[column] for column in list(row)[: 1 + len(by)])
-            numbers.setdefault(key, {})[name] = {what: row[what] for what in _SHOWN}
+    for row in summarize(rows, by=by, runs=True).iter_rows(named=True):
+        run, *key = list(row.values())[: 2 + len(by)]
+        numbers.setdefault(tuple(key), {})[run] = {what: row[what] for what in _SHOWN}
     series = [
         Series(key[0], _given(zip(by, key[1:], strict=True)), found, _place(partings.get(key)))
         for key, found in numbers.items()
