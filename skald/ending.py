@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import sys
 import traceback
 from collections.abc import Iterator
 from types import FrameType
@@ -26,8 +27,16 @@ def ending(error: BaseException | None) -> Ending:
     """Return how a run ends with this exception (None: without one)."""
     if error is None or (isinstance(error, SystemExit) and not _is_failure(error)):
         return Ending()
-    is_stop = isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and _is_signalled(error))
-    return Ending("stopped" if is_stop else "failed", _described(error))
+    return Ending("stopped" if _is_stop(error) else "failed", _described(error))
+
+
+def _is_stop(error: BaseException) -> bool:
+    """Tell whether somebody wanted the end: asyncio makes a Ctrl-C a CancelledError of the task."""
+    if isinstance(error, SystemExit):
+        return _is_signalled(error)
+    tasks = sys.modules.get("asyncio.exceptions")
+    cancelled = (tasks.CancelledError,) if tasks else ()
+    return isinstance(error, (KeyboardInterrupt, GeneratorExit, *cancelled))
 
 
 def _is_failure(error: SystemExit) -> bool:

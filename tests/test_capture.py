@@ -20,6 +20,7 @@ from typing import Any
 
 import loguru
 import pytest
+from tqdm.contrib import DummyTqdmFile
 
 import skald
 from skald.record.transcript import Unfinished
@@ -568,7 +569,7 @@ def test_bound_write_from_the_block_works_after_it(tmp_path: Path, streams: dict
     assert log_of(tmp_path / "run") == "inside\n"
 
 
-class Slotted:
+class Forwarding:
     """A stream that is not of the library, and forwards to another."""
 
     def __init__(self, below: Any) -> None:
@@ -589,7 +590,7 @@ def test_stream_that_forwards_to_the_first_is_heard_once(
 ) -> None:
     """As those of colorama do: what was made with the stream below is heard too."""
     below = streams["stdout"]
-    monkeypatch.setattr(sys, "stdout", Slotted(below))
+    monkeypatch.setattr(sys, "stdout", Forwarding(below))
 
     with skald.Logger("run", tmp_path):
         print("above")
@@ -597,6 +598,43 @@ def test_stream_that_forwards_to_the_first_is_heard_once(
 
     assert log_of(tmp_path / "run") == "above\nbelow\n"
     assert vars(sys.stdout) == {"below": below}
+
+
+class Slotted:
+    """A stream without a place for attributes of its own."""
+
+    __slots__ = ("below",)
+
+    def __init__(self, below: Any) -> None:
+        self.below = below
+
+    def write(self, text: str) -> int:
+        """Pass it on."""
+        return int(self.below.write(text))
+
+    def flush(self) -> None:
+        """Pass it on."""
+        self.below.flush()
+
+
+@pytest.mark.parametrize("wrapper", [Slotted, DummyTqdmFile])
+@on_plain_streams
+def test_stream_whose_attributes_are_not_its_own_is_heard_once(
+    tmp_path: Path, streams: dict[str, Any], monkeypatch: pytest.MonkeyPatch, wrapper: Callable[[Any], Any]
+) -> None:
+    """One that has none, and one of tqdm that passes on to the stream below what is set on it."""
+    below = streams["stdout"]
+    above = wrapper(below)
+    monkeypatch.setattr(sys, "stdout", above)
+    before = list(vars(below))
+
+    with skald.Logger("run", tmp_path):
+        print("above")
+        below.write("below\n")
+
+    assert log_of(tmp_path / "run") == "above\nbelow\n"
+    assert list(vars(below)) == before
+    assert "write" not in getattr(above, "__dict__", {})
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import os
 import re
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -408,3 +410,20 @@ logger.close()
     warned = [line for line in ended.stderr.splitlines() if "WARNING" in line]
     assert len(warned) == 3
     assert "; 300 calls refused (200 x InvalidInputError, 100 x ValueTypeError)" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are Unicode")
+def test_logger_writes_in_a_folder_whose_name_is_no_unicode(tmp_path: Path) -> None:
+    """As a disk has them that was used under another locale: all is there, and compacted."""
+    folder = tmp_path / os.fsdecode(b"\xff\xe9")
+
+    with skald.Logger("run", folder) as logger:
+        logger.log_metric("loss", 0.5)
+        logger.log_params({"lr": 0.1})
+        logger.log_text("note", "text")
+        print("printed")
+
+    run = skald.Run(folder / "run")
+    assert (run.status, run.params, values(run.path)) == ("finished", {"lr": 0.1}, [0.5])
+    assert run.console.startswith("printed\n")
+    assert not (run.path / "segments").exists()

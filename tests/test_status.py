@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,44 @@ def test_status_says_how_the_process_ended(end: str, tmp_path: Path) -> None:
     assert (run.status, run.info["exception"]) == (status, exception), ended.stderr
     assert values(tmp_path / "run") == [0.5]
     assert (run.ended is None) == (status == "crashed")
+
+
+def test_status_of_a_task_that_is_stopped_by_hand(tmp_path: Path) -> None:
+    """In asyncio a Ctrl-C is a cancellation of the task that it interrupts."""
+    source = """
+import asyncio, signal, skald
+async def train():
+    with skald.Logger("run", ".") as logger:
+        logger.log_metric("loss", 0.5)
+        signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(60)
+asyncio.run(train())
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    run = skald.Run(tmp_path / "run")
+    assert "KeyboardInterrupt" in ended.stderr
+    assert (run.status, run.info["exception"]) == ("stopped", "asyncio.exceptions.CancelledError"), ended.stderr
+    assert values(tmp_path / "run") == [0.5]
+
+
+def test_status_of_a_generator_that_is_left_early(tmp_path: Path) -> None:
+    """A loop over it was left by `break`: that is no failure, and not the end that it would have come to."""
+
+    def losses() -> Iterator[float]:
+        with skald.Logger("run", tmp_path) as logger:
+            for step in range(3):
+                logger.log_metric("loss", step)
+                yield step
+
+    for loss in losses():
+        if loss == 1:
+            break
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.status, run.info["exception"]) == ("stopped", "GeneratorExit")
+    assert values(tmp_path / "run") == [0, 1]
 
 
 def test_status_knows_the_signal_handlers_of_objects(tmp_path: Path) -> None:

@@ -237,7 +237,10 @@ def _by_writer(files: Iterable[SegmentFile]) -> dict[str, tuple[int, ...]]:
 def _check(plan: Plan, beside: Path, written: _Written, taken: int) -> None:
     """Hold the file against the segments before it takes their place."""
     expected = written.coverage.rows
-    rows = pq.read_metadata(beside).num_rows if plan.format == "parquet" else expected
+    rows = expected
+    if plan.format == "parquet":
+        with beside.open("rb") as file:  # NOTE: pyarrow takes no path that is not UTF-8
+            rows = pq.read_metadata(file).num_rows
     if not rows == expected == plan.rows - written.damaged - taken:
         raise CorruptRunError(
             f"expected {plan.rows} rows of which {written.damaged} are damaged and {taken} were taken back, "

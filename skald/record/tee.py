@@ -384,9 +384,12 @@ def _set_hasty(*, hasty: bool) -> None:
 
 
 def _streams(name: str) -> list[Any]:
-    """Return the stream of this name, and the one that the interpreter began with where another took its place."""
+    """Return the stream of this name, and the one that the interpreter began with where another took its place.
+
+    One that has no place for a `write` of its own is left out: what it forwards is heard below it.
+    """
     found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
-    return [stream for stream in found.values() if callable(getattr(stream, "write", None))]
+    return [each for each in found.values() if callable(getattr(each, "write", None)) and hasattr(each, "__dict__")]
 
 
 def _tee_of(stream: Any, name: str) -> Tee:
@@ -401,16 +404,17 @@ def _tee_of(stream: Any, name: str) -> Tee:
 
 def _replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
     """Replace a method in an object itself; return what puts it back, unless others have replaced it since."""
-    before = vars(owner).get(name, _ABSENT)
-    setattr(owner, name, function)
+    own = vars(owner)  # NOTE: no `setattr`, which objects around a stream may pass on to it
+    before = own.get(name, _ABSENT)
+    own[name] = function
 
     def restore() -> None:
-        if vars(owner).get(name) is not function:
+        if own.get(name) is not function:
             return
         if before is _ABSENT:
-            delattr(owner, name)
+            del own[name]
         else:
-            setattr(owner, name, before)
+            own[name] = before
 
     return restore
 
