@@ -119,6 +119,19 @@ def test_screen_keeps_all_while_the_cursor_is_hidden() -> None:
     assert after == "a 49\nb 49\n"
 
 
+def test_screen_lets_go_what_is_above_the_line_where_the_cursor_is_hidden() -> None:
+    """A bar that is finished stands above what is logged while the next is drawn."""
+    screen = Screen()
+    screen.feed("\x1b[?25l\r 50%\r100%\n\x1b[?25h")
+    screen.feed("\x1b[?25l\r 10%\n\r 20%\x1b[1A\r 30%")
+
+    settled = screen.settle()
+    again = screen.settle()
+
+    assert (settled, again) == ("100%\n", "")
+    assert screen.text == " 30%\n 20%\n"
+
+
 def test_screen_lets_an_endless_line_go() -> None:
     """A program that never ends its line does not fill the memory."""
     screen = Screen()

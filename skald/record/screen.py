@@ -55,6 +55,7 @@ class Screen:
         self._code = ""  # the beginning of a code whose end has not come
         self._redrawn = 0  # how many of the next lines are drawn again
         self._hidden = self._alternate = False
+        self._above = 0  # how many lines are above the one in which the cursor was hidden
 
     @property
     def text(self) -> str:
@@ -81,7 +82,7 @@ class Screen:
 
     def settle(self) -> str:
         """Return the lines above the cursor: something is printed below them elsewhere."""
-        return "" if self._hidden else self._cut(self._row)
+        return self._cut(self._above if self._hidden else self._row)
 
     def _is_plain(self) -> bool:
         """Tell whether there is one line, which has only been appended to."""
@@ -153,6 +154,8 @@ class Screen:
         if code in "JK":
             self._erase(number, screen=code == "J")
         elif code in "hl" and args == "?25":
+            if not self._hidden:
+                self._above = self._row
             self._hidden = code == "l"
         elif code in "hl" and args in _ALTERNATE:
             self._alternate = code == "h"
@@ -200,8 +203,8 @@ class Screen:
         for place, row in enumerate(self._rows[: self._row]):
             if not row.drawn and (row.text or final == place):
                 final = place + 1
-        if self._hidden:  # whoever hides the cursor comes back to all of it
-            final = 0
+        if self._hidden:  # whoever hides the cursor comes back to all that follows
+            final = self._above
         return self._cut(min(self._row, max(final, len(self._rows) - HEIGHT)))
 
     def _cut(self, count: int) -> str:
@@ -210,6 +213,7 @@ class Screen:
         final = "".join(f"{row}\n" for row in self._rows[:count])
         del self._rows[:count]
         self._row -= count
+        self._above = max(0, self._above - count)
         return final
 
 
