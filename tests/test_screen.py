@@ -122,13 +122,11 @@ def test_screen_keeps_all_while_the_cursor_is_hidden() -> None:
 def test_screen_lets_go_what_is_above_the_line_where_the_cursor_is_hidden() -> None:
     """A bar that is finished stands above what is logged while the next is drawn."""
     screen = Screen()
-    screen.feed("\x1b[?25l\r 50%\r100%\n\x1b[?25h")
-    screen.feed("\x1b[?25l\r 10%\n\r 20%\x1b[1A\r 30%")
 
-    settled = screen.settle()
-    again = screen.settle()
+    first = screen.feed("\x1b[?25l\r 50%\r100%\n\x1b[?25h")
+    second = screen.feed("\x1b[?25l\r 10%\n\r 20%\x1b[1A\r 30%") + screen.settle()
 
-    assert (settled, again) == ("100%\n", "")
+    assert (first, second) == ("", "100%\n")
     assert screen.text == " 30%\n 20%\n"
 
 
