@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from skald.record.screen import Screen
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -97,7 +99,7 @@ class Terminal:
         self._stream, self._descriptor = stream, stream.fileno()
         self._image = ""
         self._height = 0  # lines that stand there now
-        self._is_midline = False  # somebody else's line has no end yet
+        self._others: Screen | None = None  # what others have written; None: nobody knows
         self._restorers: list[Callable[[], None]] = []
 
     def draw(self, loops: Sequence[Loop], values: Mapping[str, float]) -> None:
@@ -110,11 +112,12 @@ class Terminal:
     def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
         """Take the bars away, and print the last state as a line that stays."""
         self._clear()
-        self._image = ""
+        start = "" if self._is_free() else "\n"
+        self._image, self._others = "", None
         for restore in self._restorers:
             restore()
         self._restorers = []
-        self._stream.write(f"{self._rendered([loop], values)}\n")
+        self._stream.write(f"{start}{self._rendered([loop], values)}\n")
         self._stream.flush()
 
     def abandon(self) -> None:
@@ -138,10 +141,25 @@ class Terminal:
         console.print(_grid(loops, values))
         return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n"))
 
+    def _is_free(self) -> bool:
+        """Tell whether the cursor's line is: there may be a prompt, or the bar of another library."""
+        return self._others is None or self._others.is_blank_below
+
     def _paint(self) -> None:
-        if self._image and not self._is_midline:
-            self._send(self._erasure() + self._image)
+        if self._image and self._is_free():
+            self._send((self._erasure() or self._line_start()) + self._image)
             self._height = self._image.count("\n") + 1
+            self._others = self._others or Screen()
+
+    def _line_start(self) -> str:
+        """Return what goes to the start of the cursor's line, or of the next where that may hold something.
+
+        NOTE: nobody tells where the cursor is, but spaces for a whole line pass its end unless they began at its start.
+        """
+        if self._others is not None:
+            return "\r"
+        spaces = " " * os.get_terminal_size(self._descriptor).columns
+        return spaces and f"{spaces}\r"
 
     def _clear(self) -> None:
         if self._height:
@@ -172,8 +190,9 @@ class Terminal:
                 return original(text)
             self._clear()
             written = original(text)
-            self._is_midline = not text.endswith("\n")
-            if not self._is_midline:
+            self._others = self._others or Screen()
+            self._others.feed(text)
+            if self._is_free():
                 stream.flush()
                 self._paint()
             return written

@@ -23,6 +23,11 @@ import sys, loguru, skald
 loguru.logger.disable("skald")  # the last word of a run
 logger = skald.Logger('run', sys.argv[1])
 """
+SIZE = """
+import fcntl, struct, termios
+fcntl.ioctl(2, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+"""
+"""Libraries show no bars on a terminal of no columns."""
 
 
 def shown_on_terminal(source: str, folder: Path, *, stdout_too: bool = True, **variables: str) -> str:
@@ -230,7 +235,38 @@ print(" done")
 """
     lines = screen(shown_on_terminal(source, tmp_path))
 
-    assert "waitingwaitingwaiting" in lines[0]
+    assert lines[0] == "waitingwaitingwaiting"
+    assert lines[1].startswith("step ")
+    assert lines[2] == " done"
+
+
+def test_track_begins_below_a_line_that_has_no_end(tmp_path: Path) -> None:
+    """What was printed before the loop stays, wherever the cursor is."""
+    source = """
+print("training: ", end="", flush=True)
+for step in logger.track(range(3), "step"): pass
+"""
+    shown = shown_on_terminal(SIZE + source, tmp_path)
+
+    assert shown.startswith("training: " + " " * 80 + "\r" + "step ")
+
+
+def test_track_comes_back_when_the_bar_of_another_library_is_gone(tmp_path: Path) -> None:
+    """As tqdm wipes out the bar of an inner loop; and while that is there nothing is drawn over it."""
+    source = """
+import os, time
+from tqdm import tqdm
+for epoch in logger.track(range(2), "epoch"):
+    for step in tqdm(range(3), leave=False, mininterval=0):
+        time.sleep(0.11)
+    if epoch: os._exit(0)
+"""
+    shown = shown_on_terminal(SIZE + source, tmp_path)
+
+    (line,) = screen(shown)
+    assert shown.count("3/3") == 2
+    assert line.startswith("epoch ")
+    assert " 1/2 " in line
 
 
 def test_track_leaves_the_streams_as_it_found_them(tmp_path: Path) -> None:

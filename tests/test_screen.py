@@ -147,3 +147,23 @@ def test_screen_leaves_few_lines_of_a_display_that_goes_up() -> None:
     left = shown(frames[0], *[f"\x1b[3A{frame}" for frame in frames[1:]])
 
     assert left == frames[0] + frames[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_blank"),
+    [
+        ("", True),
+        ("a line\n", True),
+        ("half a line", False),
+        ("50%\r", False),
+        ("50%\r   \r", True),
+        ("outer\ninner\x1b[A\r", False),
+        ("outer\r     \r\n     \x1b[A\r", True),
+    ],
+)
+def test_screen_knows_whether_the_line_of_the_cursor_is_free(text: str, *, is_blank: bool) -> None:
+    """Neither a line without an end nor bars below the cursor are there."""
+    screen = Screen()
+    screen.feed(text)
+
+    assert screen.is_blank_below is is_blank

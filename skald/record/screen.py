@@ -63,6 +63,11 @@ class Screen:
         text = "\n".join(map(str, self._rows))
         return text if not text or text.endswith("\n") else f"{text}\n"
 
+    @property
+    def is_blank_below(self) -> bool:
+        """Whether nothing is to be seen from the cursor's line on."""
+        return not any(row.text.strip() for row in self._rows[self._row :])
+
     def feed(self, text: str) -> str:
         """Print a text; return the lines that are now final, each with its end."""
         if self._code:
