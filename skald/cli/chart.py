@@ -1,21 +1,21 @@
-"""Pictures drawn with characters, by plotext: curves in braille, their ranges shaded, histograms as blocks."""
+"""Pictures drawn with characters: curves in braille, their ranges shaded, histograms as blocks."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import threading
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
-from rich.ansi import AnsiDecoder
 from rich.text import Text
 
+from skald.cli.canvas import Canvas, Mark
 from skald.cli.picture import Line, Picture
 from skald.cli.ticks import Tick, clock_ticks, duration_unit, log_ticks, number_ticks
 from skald.curves import HIGH, LOW, MEAN, NAN, X_MEAN, Span
+from skald.heatmap import HeatMap
 
 COLORS: Final = (74, 208, 36, 175, 166, 32, 178, 245)
 """Colours of the 256 of a terminal that can be told apart, also by the colour-blind, on dark and on light."""
@@ -32,8 +32,8 @@ _MOST_RANGES: Final = 3
 _MOST_LABELS: Final = 12
 FRAME_LINES: Final = 4
 """Lines of a plot around its canvas: the frame, the ticks, what x is."""
-_ONE_AT_A_TIME: Final = threading.Lock()
-"""Held while plotext draws: it has one figure."""
+_FRAME: Final = 2
+_RED: Final = "color(160)"
 
 
 class Style(NamedTuple):
@@ -119,40 +119,25 @@ def plot(picture: Picture, span: Span, style: Style) -> Drawing:
         span: from where to where x goes.
         style: the size, and what can be shown.
     """
-    import plotext
-
     heights = picture.heat.values if picture.heat else _heights(picture)
     is_log = "y" in picture.log and not picture.heat
     y_ticks = (log_ticks if is_log else number_ticks)(*heights, max(3, (style.height - 3) // 3))
-    left = max(len(tick.label) for tick in y_ticks) + 1
-    canvas = max(style.width - left - 1, 1)
+    columns = max(style.width - max(len(tick.label) for tick in y_ticks) - _FRAME, 1)
+    x_ticks = axis_ticks(picture, span, max(2, columns // 10))
     axes = _Axes(_drawn(span, "x" in picture.log), _drawn(heights, is_log))
-    x_ticks = axis_ticks(picture, span, max(2, canvas // 12))
-    with _ONE_AT_A_TIME:
-        figure = plotext.figure
-        figure.clear()
-        figure.theme("colorless")
-        plotext.terminal.limit(width=False, height=False)
-        figure.plot_size(style.width, style.height)
-        _set_ticks(figure.ruler("y", "left"), y_ticks, axes.y, is_log=is_log)
-        _set_ticks(figure.ruler("x", "lower"), x_ticks, axes.x, is_log="x" in picture.log)
-        if style.has_label:
-            figure.label(x_label(picture, span), "x", "lower")
-        for signal in _signals(picture, axes, style, canvas):
-            figure.draw(signal)
-        drawn = figure.build().string(colorless=not style.has_colors)
-    drawn = drawn.translate(_TO_ASCII) if style.ascii_only else drawn
-    text = Text("\n").join(_trimmed(line) for line in AnsiDecoder().decode(drawn.rstrip("\n")))
-    return Drawing(text, left, canvas, _canvas_lines(style))
+    canvas = Canvas(columns, max(_canvas_lines(style), 1))
+    if picture.heat is not None:
+        _draw_heat(canvas, picture.heat, style)
+    else:
+        _draw_curves(canvas, picture, axes, style)
+    label = x_label(picture, span) if style.has_label else None
+    marks = _marks(x_ticks, axes.x, is_log="x" in picture.log), _marks(y_ticks, axes.y, is_log=is_log)
+    lines, left = canvas.framed(*marks, label, ascii_only=style.ascii_only)
+    return Drawing(Text("\n").join(lines), left, columns, canvas.lines)
 
 
 def _canvas_lines(style: Style) -> int:
     return style.height - FRAME_LINES + (not style.has_label)
-
-
-def _trimmed(line: Text) -> Text:
-    line.rstrip()
-    return line
 
 
 def x_label(picture: Picture, span: Span) -> str:
@@ -175,10 +160,16 @@ def axis_ticks(picture: Picture, span: Span, most: int) -> list[Tick]:
     return number_ticks(*span, most)
 
 
-def _set_ticks(ruler: Any, ticks: Sequence[Tick], span: Span, *, is_log: bool) -> None:
+def _marks(ticks: Sequence[Tick], span: Span, *, is_log: bool) -> list[Mark]:
+    """Return where ticks stand on an axis that is drawn over a span."""
     places = [math.log10(tick.place) if is_log else tick.place for tick in ticks]
-    ruler.lim(*span)
-    ruler.ticks(places, [tick.label for tick in ticks])
+    parts = _parts(np.array(places, np.float64), span).tolist()
+    return [Mark(part, tick.label) for part, tick in zip(parts, ticks, strict=True) if 0 <= part <= 1]
+
+
+def _parts(places: npt.NDArray[np.float64], span: Span) -> npt.NDArray[np.float64]:
+    """Return places as parts of a span; by halves, as its width may be beyond a float."""
+    return (places / 2 - span.low / 2) / (span.high / 2 - span.low / 2)
 
 
 def _drawn(span: Span, is_log: bool) -> Span:  # noqa: FBT001
@@ -204,109 +195,80 @@ def _has_ranges(picture: Picture) -> bool:
     return picture.has_range and len(picture.lines) <= _MOST_RANGES
 
 
-def _signals(picture: Picture, axes: _Axes, style: Style, canvas: int) -> Iterator[Any]:
-    """Yield what is drawn, from the back to the front."""
-    if picture.heat is not None:
-        yield from _heat(picture, axes, style, canvas)
-        return
+def _draw_curves(canvas: Canvas, picture: Picture, axes: _Axes, style: Style) -> None:
+    """Draw from the back to the front: the ranges, the curves, and where they are NaN."""
     places = [_places(line.table, picture.log, axes) for line in picture.lines]
     if _has_ranges(picture):
         for line, place in zip(picture.lines, places, strict=True):
-            yield from _range(place, axes.y, "░", _pixel(picture, line, style, "dim"), style.height)
+            has_range = np.isfinite(place.low) & np.isfinite(place.high)
+            dim = f"{_style(picture, line, style)} dim".strip() if style.has_colors else ""
+            shade = ":" if style.ascii_only else "░"
+            canvas.shade(place.x[has_range], place.low[has_range], place.high[has_range], shade, dim)
     for line, place in zip(picture.lines, places, strict=True):
-        yield from _curve(place, _marker(picture, line, style), _pixel(picture, line, style))
+        _draw_curve(canvas, place, _marker(picture, line, style), _style(picture, line, style))
     for place in places:
-        yield from _nan(place, axes.y.high, _ASCII_NAN if style.ascii_only else _NAN, style)
+        cross = _ASCII_NAN if style.ascii_only else _NAN
+        canvas.points(place.x[place.nan], np.ones(place.nan.sum()), cross, f"{_RED} bold" if style.has_colors else "")
 
 
-def _places(table: pl.DataFrame, log: str, axes: _Axes) -> pl.DataFrame:
-    """Return a curve's columns as they are drawn, what lies outside at the edge."""
-    x = pl.col(X_MEAN).log(10) if "x" in log else pl.col(X_MEAN)
-    heights: list[pl.Expr] = [pl.col(name) for name in (LOW, HIGH, MEAN)]
-    if "y" in log:
-        heights = [pl.when(height > 0).then(height.log(10)) for height in heights]
-    low, high, mean = heights
-    shown = [low.fill_null(axes.y.low).clip(*axes.y), high.clip(*axes.y), mean]
-    named = [expression.alias(name) for expression, name in zip(shown, (LOW, HIGH, MEAN), strict=True)]
-    return table.select(x.alias(X_MEAN), *named, NAN)
+class _Places(NamedTuple):
+    """A curve's columns as parts of the canvas, NaN where there is nothing, and where values are NaN."""
+
+    x: npt.NDArray[np.float64]
+    low: npt.NDArray[np.float64]
+    high: npt.NDArray[np.float64]
+    mean: npt.NDArray[np.float64]
+    nan: npt.NDArray[np.bool_]
 
 
-def _range(place: pl.DataFrame, span: Span, marker: str, pixel: Any, height: int) -> Iterator[Any]:
-    """Yield the shade between minimum and maximum, a point for each half of a character."""
-    import plotext
-
-    step = (span.high / 2 - span.low / 2) / height
-    points = [
-        (x, low + (high - low) * part / parts)
-        for x, low, high in place.select(X_MEAN, LOW, HIGH).drop_nulls().iter_rows()
-        for parts in [max(math.ceil((high - low) / step), 1)]
-        for part in range(parts + 1)
-    ]
-    if points:
-        xs, ys = zip(*points, strict=True)
-        yield plotext.figure.signal(xs, ys, marker=plotext.marker(marker, pixel))
+def _places(table: pl.DataFrame, log: str, axes: _Axes) -> _Places:
+    """Return where a curve is drawn; what lies outside is at the edge."""
+    x, low, high, mean = (table[name].cast(pl.Float64).to_numpy() for name in (X_MEAN, LOW, HIGH, MEAN))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x = np.log10(x) if "x" in log else x
+        if "y" in log:
+            low, high, mean = (np.where(heights > 0, np.log10(heights), np.nan) for heights in (low, high, mean))
+            low = np.where(np.isnan(low) & np.isfinite(high), axes.y.low, low)
+        low, high, mean = (_parts(np.clip(numbers, *axes.y), axes.y) for numbers in (low, high, mean))
+    return _Places(np.clip(_parts(x, axes.x), 0, 1), low, high, mean, table[NAN].to_numpy() > 0)
 
 
-def _curve(place: pl.DataFrame, marker: str, pixel: Any) -> Iterator[Any]:
-    """Yield the line through the means, broken where there is none."""
-    import plotext
-
-    means = place.select(X_MEAN, MEAN, pl.col(MEAN).is_null().cum_sum().alias(NAN)).filter(pl.col(MEAN).is_not_null())
-    if means.is_empty():
-        return
-    xs, ys, breaks = (means[name].to_list() for name in (X_MEAN, MEAN, NAN))
-    signal = plotext.figure.signal(xs, ys, marker=plotext.marker(marker, pixel)).lines()
-    for number in range(1, len(breaks)):
-        if breaks[number] != breaks[number - 1]:
-            signal.line(number, active=False)
-    yield signal
-    alone = [n for n in range(len(xs)) if breaks.count(breaks[n]) == 1] if len(set(breaks)) > 1 or len(xs) == 1 else []
-    if alone and marker == "braille":  # a dot of braille is hardly seen
-        yield plotext.figure.signal([xs[n] for n in alone], [ys[n] for n in alone], marker=plotext.marker("•", pixel))
+def _draw_curve(canvas: Canvas, place: _Places, sign: str, style: str) -> None:
+    """Draw the line through the means, broken where there is none."""
+    known = np.isfinite(place.mean)
+    edges = np.flatnonzero(np.diff(known.astype(np.int8), prepend=0, append=0))
+    for first, stop in edges.reshape(-1, 2).tolist():
+        part = slice(first, stop)
+        is_alone = stop - first == 1 and not sign and canvas.columns > 1  # a dot of braille is hardly seen
+        draw = canvas.points if is_alone else canvas.line
+        draw(place.x[part], place.mean[part], "•" if is_alone else sign, style)
 
 
-def _nan(place: pl.DataFrame, top: float, sign: str, style: Style) -> Iterator[Any]:
-    import plotext
+def _draw_heat(canvas: Canvas, heat: HeatMap, style: Style) -> None:
+    """Draw the shares as blocks, from light to dark where there are no colours."""
+    shares = np.nan_to_num(heat.shares)
+    line, column = (
+        ((np.arange(count) + 0.5) / count * size).astype(np.int64)
+        for count, size in zip((canvas.lines, canvas.columns), shares.shape, strict=True)
+    )
+    drawn = shares[line[::-1, None], column[None, :]]
+    signs = "█" * len(SCALE) if style.has_colors else (_ASCII_SHADES if style.ascii_only else _SHADES)
+    styles = [f"color({color})" for color in SCALE] if style.has_colors else [""] * len(signs)
+    levels = np.minimum((drawn / shares.max() * len(signs)).astype(np.int64), len(signs) - 1)
+    canvas.cells(np.where(drawn > 0, levels, -1), "#" * len(signs) if _is_plain(style) else signs, styles)
 
-    xs = place.filter(pl.col(NAN) > 0)[X_MEAN].to_list()
-    if xs:
-        pixel = plotext.pixel(160 if style.has_colors else None, style="bold")
-        yield plotext.figure.signal(xs, [top] * len(xs), marker=plotext.marker(sign, pixel))
 
-
-def _heat(picture: Picture, axes: _Axes, style: Style, canvas: int) -> Iterator[Any]:
-    """Yield the shares as blocks, from light to dark where there are no colours."""
-    import plotext
-
-    assert picture.heat is not None
-    shares = np.nan_to_num(picture.heat.shares)
-    lines, columns = shares.shape
-    levels = SCALE if style.has_colors else (_ASCII_SHADES if style.ascii_only else _SHADES)
-    by_level: dict[int, list[tuple[float, float]]] = {}
-    canvas_height = _canvas_lines(style)
-    for x, y in itertools.product(range(canvas), range(canvas_height)):
-        right, up = (x + 0.5) / canvas, (y + 0.5) / canvas_height
-        share = float(shares[int(up * lines), int(right * columns)])
-        level = min(int(share / shares.max() * len(levels)), len(levels) - 1)
-        if share > 0:
-            place = [end.low * (1 - part) + end.high * part for end, part in zip(axes, (right, up), strict=True)]
-            by_level.setdefault(level, []).append((place[0], place[1]))
-    for level, points in sorted(by_level.items()):
-        xs, ys = zip(*points, strict=True)
-        block = "█" if style.has_colors else str(levels[level])
-        pixel = plotext.pixel(SCALE[level]) if style.has_colors else plotext.pixel()
-        yield plotext.figure.signal(xs, ys, marker=plotext.marker(block, pixel))
+def _is_plain(style: Style) -> bool:
+    return style.has_colors and style.ascii_only
 
 
 def _marker(picture: Picture, line: Line, style: Style) -> str:
-    """Return what a curve is drawn with: where colours do not tell curves apart, signs do."""
+    """Return the sign that a curve is drawn with, none for braille: where colours do not tell it, signs do."""
     is_told = style.has_colors or len(picture.legend) <= 1
     if is_told and not style.ascii_only:
-        return "braille"
+        return ""
     return _MARKERS[0 if is_told else line.color % len(_MARKERS)]
 
 
-def _pixel(picture: Picture, line: Line, style: Style, look: str | None = None) -> Any:
-    import plotext
-
-    return plotext.pixel(color_of(picture, line.color), style=look) if style.has_colors else plotext.pixel()
+def _style(picture: Picture, line: Line, style: Style) -> str:
+    return f"color({color_of(picture, line.color)})" if style.has_colors else ""

@@ -274,9 +274,8 @@ class PlotGrid(ScrollView, can_focus=True):
         for note in plot.picture.notes:
             text.append(note, style=dim).append("  ")
         x = plot.picture.axis.label
-        room = width - cell_len(x) - 1
-        text.truncate(max(room, 0), overflow="ellipsis", pad=True)
-        text.append(x[: max(width - 1, 0)], style=dim)
+        text.truncate(max(width - cell_len(x) - 2, 0), overflow="ellipsis", pad=True)
+        text.append(f" {x}"[: max(width - 1, 0)], style=dim)
         return strips(text)[0]
 
     def _ink(self, name: str) -> Style:
