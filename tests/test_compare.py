@@ -154,3 +154,12 @@ def test_compare_tells_of_params_that_cannot_be_read_and_shows_the_rest(runs: Pa
     assert done.code == 0
     assert len(done.stderr.splitlines()) == 1
     assert "loss" in done.stdout
+
+
+def test_compare_takes_a_condition_and_the_default_folder(runs: Path) -> None:
+    """`--where` chooses among the runs, by the names that they have in the folder."""
+    found = json.loads(output("compare", "--where", "lr > 0.15", "--format", "json", folder=runs))
+
+    assert found["runs"] == ["b", "c"]
+    assert found["params"] == {"lr": {"b": 0.2, "c": 0.3}}
+    assert set(found["series"][0]["numbers"]) == {"b", "c"}

@@ -102,3 +102,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     small, large = (int(program(source, rows, folder=tmp_path).stdout) for rows in (500_000, 6_000_000))
 
     assert large < small + 250_000
+
+
+def test_export_takes_a_condition_over_the_runs(runs: Path) -> None:
+    """Of runs of which it does not hold nothing is written; of none it is an error."""
+    names = sorted(skald.runs(runs / "runs")["run"])
+    output("export", "runs", "-o", "one.csv", "--where", f"run = '{names[0]}'", folder=runs)
+    done = start("export", "runs", "-o", "none.csv", "--where", "run = 'nowhere'", folder=runs)
+
+    assert set(pl.read_csv(runs / "one.csv")["run"]) == {names[0]}
+    assert (done.code, done.stderr) == (1, "skald: no run meets the condition \"run = 'nowhere'\"\n")
+    assert not (runs / "none.csv").exists()

@@ -134,6 +134,18 @@ def test_plot_draws_a_band_over_a_param(folder: Path, band: str) -> None:
     assert "░" in printed
 
 
+def test_plot_takes_a_condition_over_the_runs(folder: Path) -> None:
+    """Params, and metrics of the series that `--id` chooses."""
+    text = output("plot", "runs", "-m", "loss", "--where", "lr = 0.5 and seed = 1", folder=folder)
+    chosen = output(
+        "plot", "runs", "-m", "accuracy", "--id", "split=val", "--where", "accuracy.max < 1 and lr = 0.1", folder=folder
+    )
+
+    assert "lr0.1" not in text
+    assert "lr0.1-s0" in chosen
+    assert "lr0.5" not in chosen
+
+
 def test_plot_draws_a_band_over_runs_and_over_an_id(folder: Path) -> None:
     """Over all runs there is one curve of each series, over an id one of each run."""
     runs = output("plot", "runs", "-m", "accuracy", "--band", "run", folder=folder)

@@ -164,12 +164,13 @@ def compare(
     *,
     metric: MetricOption = None,
     id_: IdOption = None,
+    where: WhereOption = None,
     format_: FormatOption = Format.TABLE,
 ) -> None:
     """Compare runs: params that differ, series side by side, and the first ids at which the runs part."""
     from skald.cli.compare import compare_paths
 
-    compare_paths(paths or [], metrics=metric or [], ids=id_ or [], form=format_.value)
+    compare_paths(paths or [], metrics=metric or [], ids=id_ or [], where=where, form=format_.value)
 
 
 @app.command(epilog='Example: [dim]skald query runs "select run, min(value) from metrics group by run"[/dim]')
@@ -212,7 +213,7 @@ def tail(
 
 
 @app.command(epilog="Example: [dim]skald plot runs -m loss --id split=val --band seed --log -o loss.svg[/dim]")
-def plot(
+def plot(  # noqa: PLR0913  an option each
     paths: PathsArgument = None,
     *,
     metric: Annotated[
@@ -223,6 +224,7 @@ def plot(
     ],
     x: Annotated[str | None, typer.Option("-x", metavar="ID|time|relative", help="What is drawn over.")] = None,
     id_: IdOption = None,
+    where: WhereOption = None,
     color: Annotated[str | None, typer.Option(metavar="NAME", help="Colour by run, or a param or an id.")] = None,
     band: Annotated[
         str | None, typer.Option(metavar="NAME", help="Draw mean and deviation over run, or a param or an id.")
@@ -243,7 +245,7 @@ def plot(
     from skald.cli.plot import plot_paths
 
     log_axes = "x" * log_x + "y" * log
-    wish = Wish(metric, id_ or [], x=x, smoothing=smooth, log=log_axes, band=band, color=color)
+    wish = Wish(metric, id_ or [], x=x, smoothing=smooth, log=log_axes, band=band, color=color, where=where)
     plot_paths(paths or [], wish, output=output, width=width, height=height)
 
 
@@ -255,11 +257,12 @@ def export(
     wide: Annotated[bool, typer.Option("--wide", help="A column a metric.")] = False,
     metric: MetricOption = None,
     id_: IdOption = None,
+    where: WhereOption = None,
 ) -> None:
     """Write the rows of runs into one file."""
     from skald.cli.export import export_paths
 
-    export_paths(paths or [], output, metrics=metric or [], ids=id_ or [], is_wide=wide)
+    export_paths(paths or [], output, metrics=metric or [], ids=id_ or [], where=where, is_wide=wide)
 
 
 @app.command(epilog="Example: [dim]skald check runs --repair[/dim]")

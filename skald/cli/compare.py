@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import polars as pl
 from rich.text import Text
 
 from skald.amounts import plural
@@ -15,6 +16,7 @@ from skald.cli.choice import chosen_rows
 from skald.cli.format import MISSING, ids_text, json_value, number_text, param_text
 from skald.cli.paths import resolve
 from skald.cli.report import readable_params
+from skald.cli.runchoice import names_where
 from skald.cli.shapes import to_csv, to_json
 from skald.comparison import PARTS_AT, find_partings
 from skald.errors import InvalidInputError
@@ -22,7 +24,7 @@ from skald.finding import find_runs
 from skald.paramtable import dotted
 from skald.run import Run
 from skald.scanning import scan
-from skald.schema import METRIC, series_ids
+from skald.schema import METRIC, RUN, series_ids
 from skald.selection import id_kinds
 from skald.summary import summarize
 
@@ -49,24 +51,31 @@ class Series(NamedTuple):
     parts_at: dict[str, Any] | None
 
 
-def compare_paths(paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[str], form: str) -> None:
+def compare_paths(
+    paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[str], form: str, where: str | None = None
+) -> None:
     """Print what differs between runs.
 
     Args:
-        paths: two runs or more; a folder stands for the runs in it.
+        paths: two runs or more; a folder stands for the runs in it; none: the default folder.
         metrics: globs.
         ids: `NAME=VALUE`.
+        where: a condition in SQL over the columns of `runs`; None: all runs.
         form: table, json or csv.
 
     Raises:
         InvalidInputError: they are fewer than two runs.
     """
-    found = find_runs([resolve(path) for path in paths])
+    folders = [resolve(path) for path in paths] or [resolve(None)]
+    found = find_runs(folders)
+    if where is not None and found:
+        chosen = set(names_where(folders, where, ids))
+        found = [run for run in found if run.name in chosen]
     if len(found) < 2:  # noqa: PLR2004
         raise InvalidInputError(f"compare takes two runs or more, got {plural(len(found), 'run')}")
     names = [run.name for run in found]
     params = _different({run.name: dotted(readable_params(Run(run.folder))) for run in found}, names)
-    series = _series([run.folder for run in found], names, metrics, ids)
+    series = _series(scan(folders).filter(pl.col(RUN).is_in(names)), names, metrics, ids)
     if form == "json":
         shape = {"runs": names, "params": params, "series": [one._asdict() for one in series]}
         sys.stdout.write(to_json(shape))
@@ -87,8 +96,8 @@ def _are_equal(values: Any) -> bool:
     return len({json.dumps(json_value(value), sort_keys=True) for value in values}) == 1
 
 
-def _series(paths: Sequence[str], names: Sequence[str], metrics: Sequence[str], ids: Sequence[str]) -> list[Series]:
-    rows = chosen_rows(scan(paths), metrics, ids)
+def _series(rows: pl.LazyFrame, names: Sequence[str], metrics: Sequence[str], ids: Sequence[str]) -> list[Series]:
+    rows = chosen_rows(rows, metrics, ids)
     kinds = id_kinds(rows.collect_schema())
     by = series_ids(kinds)
     partings = {_key(row, by): row[PARTS_AT] for row in find_partings(rows, names[0]).iter_rows(named=True)}

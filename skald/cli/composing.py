@@ -12,6 +12,7 @@ from skald import layout
 from skald.cli.choice import matching_metrics, parse_ids
 from skald.cli.paths import resolve
 from skald.cli.picture import Picture, color_lines, curve_label, heat_picture, notes_on
+from skald.cli.runchoice import rows_where
 from skald.curves import (
     HIGH,
     LOW,
@@ -47,6 +48,7 @@ class Wish(NamedTuple):
         log: the axes that are logarithmic: a part of `xy`.
         band: the run, a param or an id over which curves are averaged; None: none.
         color: the run, a param or an id that gives curves their colour; None: each curve has its own.
+        where: a condition in SQL over the columns of `runs`; None: all runs.
     """
 
     metrics: Sequence[str]
@@ -56,6 +58,7 @@ class Wish(NamedTuple):
     log: str = ""
     band: str | None = None
     color: str | None = None
+    where: str | None = None
 
 
 class _Source(NamedTuple):
@@ -81,7 +84,7 @@ def compose(paths: Sequence[str], wish: Wish, columns: int, cells: tuple[int, in
         RunNotFoundError: there are no runs.
         InvalidInputError: a metric, an id or a param does not exist, or cannot be what it is asked to be.
     """
-    source = _open(paths, wants_params=bool(wish.band or wish.color))
+    source = _open(paths, wish)
     kinds = id_kinds(source.rows.collect_schema())
     names = matching_metrics(source.rows, wish.metrics)
     if len(names) > MOST_PICTURES:
@@ -99,19 +102,20 @@ def compose(paths: Sequence[str], wish: Wish, columns: int, cells: tuple[int, in
     return pictures
 
 
-def _open(paths: Sequence[str], *, wants_params: bool) -> _Source:
+def _open(paths: Sequence[str], wish: Wish) -> _Source:
     folders = [resolve(path) for path in paths] or [resolve(None)]
     source: Path | list[Path] = folders[0] if len(folders) == 1 else folders
     found = find_runs(source)
     if not found:
         raise RunNotFoundError(f"there are no runs in {', '.join(map(str, folders))}")
-    if len(folders) == 1 and layout.is_run(folders[0]):
+    if len(folders) == 1 and layout.is_run(folders[0]) and wish.where is None:
         return _Source(Run(folders[0]).metrics, pl.DataFrame())
-    if not wants_params:
-        return _Source(scan(source), pl.DataFrame())
+    rows = rows_where(scan(source), source, wish.where, wish.ids)
+    if not (wish.band or wish.color):
+        return _Source(rows, pl.DataFrame())
     params = [_readable_params(Path(run.folder)) for run in found]
     names = pl.Series(RUN, [run.name for run in found], pl.String)
-    return _Source(scan(source), pl.DataFrame([names, *param_columns(params, param_names(params, "*"))]))
+    return _Source(rows, pl.DataFrame([names, *param_columns(params, param_names(params, "*"))]))
 
 
 def _readable_params(run: Path) -> dict[str, Any]:

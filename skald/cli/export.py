@@ -13,6 +13,7 @@ from skald import layout
 from skald.cli.choice import chosen_rows
 from skald.cli.format import path_text
 from skald.cli.paths import resolve
+from skald.cli.runchoice import rows_where
 from skald.durable import replace
 from skald.errors import InvalidInputError
 from skald.run import Run
@@ -26,7 +27,13 @@ Write = Callable[[pl.LazyFrame, Path], object]
 
 
 def export_paths(
-    paths: Sequence[str], target: Path, *, metrics: Sequence[str], ids: Sequence[str], is_wide: bool
+    paths: Sequence[str],
+    target: Path,
+    *,
+    metrics: Sequence[str],
+    ids: Sequence[str],
+    where: str | None = None,
+    is_wide: bool,
 ) -> None:
     """Write the rows of runs into a file, whose suffix says the format; memory does not grow with the rows.
 
@@ -35,6 +42,7 @@ def export_paths(
         target: the file, which is replaced.
         metrics: globs.
         ids: `NAME=VALUE`.
+        where: a condition in SQL over the columns of `runs`; None: all runs.
         is_wide: whether metrics become columns.
     """
     write = _WRITERS.get(target.suffix.lower())
@@ -43,8 +51,9 @@ def export_paths(
     if not target.parent.is_dir():
         raise InvalidInputError(f"there is no folder {path_text(target.parent)} to write {target.name} into")
     folders = [resolve(path) for path in paths]
-    is_one = len(folders) == 1 and layout.is_run(folders[0])
-    frame = Run(folders[0]).metrics if is_one else scan(folders[0] if len(folders) == 1 else folders)
+    source: Path | list[Path] = folders[0] if len(folders) == 1 else folders
+    is_one = isinstance(source, Path) and layout.is_run(source) and where is None
+    frame = Run(folders[0]).metrics if is_one else rows_where(scan(source), source, where, ids)
     rows = chosen_rows(frame, metrics, ids)
     beside = layout.temporary(target)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,10 +14,11 @@ from skald.cli.choice import parse_ids
 from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
-from skald.overview import runs
+from skald.overview import read_runs, runs
 from skald.scanning import scan
-from skald.schema import PARAMS_PREFIX
+from skald.schema import PARAMS_PREFIX, RUN
 from skald.selection import close_matches, id_kinds
+from skald.union import describe_broken
 
 STATISTICS: Final = ("last", "min", "max")
 """The numbers of a metric that a table of runs shows."""
@@ -84,15 +86,50 @@ def choose_runs(source: Path | Sequence[Path], wish: RunWish) -> Chosen:
     return Chosen(in_order(found, column, descending=wish.descending), column)
 
 
+def rows_where(
+    rows: pl.LazyFrame, source: Path | Sequence[Path], condition: str | None, ids: Sequence[str]
+) -> pl.LazyFrame:
+    """Return the rows of the runs of which a condition in SQL holds; all where there is none.
+
+    Args:
+        rows: those of the runs, as `scan` has them.
+        source: the runs.
+        condition: as in RunWish.
+        ids: `NAME=VALUE`: which series of the metrics that it names.
+
+    Raises:
+        InvalidInputError: as `choose_runs`, or it holds of no run.
+    """
+    return rows if condition is None else rows.filter(pl.col(RUN).is_in(names_where(source, condition, ids)))
+
+
+def names_where(source: Path | Sequence[Path], condition: str, ids: Sequence[str]) -> list[str]:
+    """Return the names of the runs of which a condition in SQL holds.
+
+    Raises:
+        InvalidInputError: as `choose_runs`, or it holds of no run.
+    """
+    wish = RunWish(where=condition, ids=ids)
+    if ids and not _metrics_meant(wish, runs(source).columns):
+        wish = wish._replace(ids=())  # they choose rows, and none of a series is asked for
+    names: list[str] = choose_runs(source, wish).table[RUN].to_list()
+    if not names:
+        raise InvalidInputError(f"no run meets the condition {condition!r}")
+    return names
+
+
 def _with_metrics(
     source: Path | Sequence[Path], metrics: Sequence[str], ids: Mapping[str, Any], sort: str | None, columns: list[str]
 ) -> pl.DataFrame:
     try:
-        return runs(source, metrics=metrics, **ids)
+        table, broken = read_runs(source, metrics, ids)
     except InvalidInputError as error:
         if sort is not None and str(error) == f"there is no metric {_metric(sort)!r}":  # nor a near one
             raise _no_column(sort, columns) from None
         raise
+    if broken:
+        warnings.warn(describe_broken(broken), stacklevel=2)
+    return table
 
 
 def _metrics_meant(wish: RunWish, columns: Sequence[str]) -> list[str]:
