@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from rich.cells import cell_len
+from textual import events
 from textual.binding import Binding, BindingType
 
 from skald.cli.format import printable
 from skald.viewer.lines import Span
-from skald.viewer.table import Column, Table
+from skald.viewer.table import GAP, Column, Table
 
 Path: TypeAlias = tuple[str, ...]
 Tree: TypeAlias = Mapping[str, Any]
@@ -24,7 +25,7 @@ Describe: TypeAlias = Callable[[Path, Any], Sequence[Span]]
 INDENT: Final = 2
 FEW_LEAVES: Final = 200
 """With so many all branches are open at first."""
-_WIDEST_NAME: Final = 60
+_NARROWEST_NAME: Final = 16
 
 
 class Node(NamedTuple):
@@ -73,8 +74,9 @@ class _Rows:
     def __init__(self, seen: Sequence[Node], opened: set[Path], columns: Sequence[Column], describe: Describe) -> None:
         self.keys: Sequence[Path] = [node.path for node in seen]
         self._seen, self._opened, self._describe = seen, opened, describe
-        width = max((INDENT * len(node.path) + cell_len(node.path[-1]) for node in seen), default=0)
-        self.columns: Sequence[Column] = [Column(columns[0].title, min(width, _WIDEST_NAME)), *columns[1:]]
+        width = max((INDENT * len(node.path) + cell_len(printable(node.path[-1])) for node in seen), default=0)
+        title, most, _ = columns[0]
+        self.columns: Sequence[Column] = [Column(title, max(cell_len(title), min(width, most))), *columns[1:]]
 
     def cells(self, row: int) -> Sequence[Span]:
         """Return a node's name, and what describes it."""
@@ -88,7 +90,8 @@ class Outline(Table):
     """A tree.
 
     Args:
-        columns: the first is that of the names; the others are described.
+        columns: the first is that of the names, not wider than that where the others leave no room; the others are
+            described.
         describe: what stands in the others.
     """
 
@@ -171,4 +174,11 @@ class Outline(Table):
             tree = matching(tree, self._wanted)
             opened = branches(tree)
         self._shown = list(nodes(tree, opened))
-        self.show(_Rows(self._shown, opened, self._columns, self._describe))
+        names, *others = self._columns
+        room = self.size.width - sum(column.width + GAP for column in others)
+        names = names._replace(width=room if room >= _NARROWEST_NAME else names.width)
+        self.show(_Rows(self._shown, opened, [names, *others], self._describe))
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Give the names the room that there is now."""
+        self._lay_out()

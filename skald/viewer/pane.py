@@ -63,6 +63,11 @@ class Pane(Vertical, Generic[Found]):
         self._looking = False
         self._next_look = 0.0
 
+    def on_mount(self) -> None:
+        """Look, if it is in sight already."""
+        if self.region.area:
+            self.look_now()
+
     def on_show(self) -> None:
         """Look as soon as the tab comes into sight."""
         self.look_now()
@@ -74,7 +79,7 @@ class Pane(Vertical, Generic[Found]):
 
     def look_now(self) -> None:
         """Look again, unless that is under way."""
-        if not self._looking:
+        if self.is_mounted and not self._looking:
             self._looking = True
             self.run_worker(self._refresh(), group="look")
 

@@ -24,6 +24,7 @@ from skald.viewer.pane import Pane
 from skald.viewer.prompt import Prompt
 from skald.viewer.table import Column, Table
 
+LONGEST_NAME: Final = 60
 LONGEST_LINE: Final = 200
 LONGEST_VALUE: Final = 20_000
 """Characters of a value that are shown below the tree."""
@@ -56,7 +57,7 @@ class ParamsPane(Pane[dict[str, Any]]):
     def compose(self) -> ComposeResult:
         """Lay out the tree, the line to type into, and the value with the cursor."""
         yield self.problem
-        yield Outline([Column("param", 0), Column("value", LONGEST_LINE)], describe, id="param-tree")
+        yield Outline([Column("param", LONGEST_NAME), Column("value", LONGEST_LINE)], describe, id="param-tree")
         yield Prompt("names or values", id="param-search")
         with VerticalScroll(id="param-value", can_focus=False):
             yield Static()
@@ -112,9 +113,9 @@ class ParamsPane(Pane[dict[str, Any]]):
         if node is not None:
             text = _told(node)
         elif self._params:
-            text = Content.styled("no param is like that", "$text-muted")
+            text = Content.styled("no param is like that", "dim")
         else:
-            text = Content.styled("this run has no params", "$text-muted")
+            text = Content.styled("this run has no params", "dim")
         self.query_one("#param-value > Static", Static).update(text)
 
     @property
@@ -141,7 +142,7 @@ def _has(path: outline.Path, value: Any, words: Sequence[str]) -> bool:
 def _told(node: Node) -> Content:
     """Return a param in full: its dotted name, its kind, its value."""
     name = Content.styled(printable(".".join(node.path)), "bold")
-    kind = Content.styled(f"  {_kind(node.value)}", "$text-muted")
+    kind = Content.styled(f"  {_kind(node.value)}", "dim")
     if node.is_branch:
         return name + kind
     lines = map(printable, _full(_beginning(node.value))[:LONGEST_VALUE].splitlines())

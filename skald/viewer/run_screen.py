@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, TabbedContent, TabPane
 
+from skald.viewer.artifacts_pane import ArtifactsPane
 from skald.viewer.console_pane import ConsolePane
 from skald.viewer.header import RunHeader
 from skald.viewer.info_pane import InfoPane
@@ -25,6 +26,7 @@ PANES: Final[dict[str, Callable[[Path], Widget]]] = {
     "metrics": lambda run: MetricsPane({run.name: run}),
     "params": ParamsPane,
     "console": ConsolePane,
+    "artifacts": ArtifactsPane,
     "info": InfoPane,
 }
 """What is in the tabs, in their order."""

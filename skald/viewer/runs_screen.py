@@ -274,7 +274,7 @@ class RunsScreen(Screen[None]):
         self.query_one("#runs-state", Static).update(Content(printable("  ".join(parts))))
 
     def _title(self) -> Content:
-        place = Content.styled(f"  {printable(path_text(self._path))}", "$text-muted")
+        place = Content.styled(f"  {printable(path_text(self._path))}", "dim")
         if self._folder is None:
             return Content("looking for runs") + place
         counts = Counter(self._folder.table["status"].to_list())
