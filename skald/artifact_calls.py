@@ -94,7 +94,7 @@ class ArtifactCalls:
             for suffix, data in files.contents.items():
                 keeping.put(stem + suffix, content_of_bytes(data))
             if files.problem:
-                self._session.warn_once(files.problem)
+                self._session.losses.warn_once(files.problem)
 
     def log_image(self, name: str, image: Any, /, **ids: Any) -> None:
         """Keep an image, as PNG, or in the format that a suffix in the name chooses, as in `"sample.jpg"`.

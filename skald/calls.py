@@ -101,7 +101,7 @@ class Calls:
         """Raise an error of bad input, or count it, as the logger's `errors` says."""
         if self.session.errors == "raise" or isinstance(error, LoggerClosedError):
             raise error
-        self.session.refuse(error)
+        self.session.losses.refuse(error)
 
     # --- what generated code calls ---
 
@@ -161,7 +161,7 @@ class Calls:
             return value
         number, rounded = as_value(name, value)
         if rounded:
-            self.session.note_rounded(name)
+            self.session.losses.note_rounded(name)
         return number
 
     def _adapt(self, function: str, given: Mapping[str, Any], resolved: Mapping[str, Id], count: int | None) -> None:

@@ -150,7 +150,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
             writer = self._session.writer()
             batch = Batch.of(metrics, self._calls.scope.merged(ids), time)
             for name, count in batch.rounded.items():
-                self._session.note_rounded(name, count)
+                self._session.losses.note_rounded(name, count)
             if batch.length:
                 writer.append_batch(batch)
 

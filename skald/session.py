@@ -10,11 +10,9 @@ import contextlib
 import datetime as dt
 import os
 import platform
-import re
 import sys
 import threading
 import weakref
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
@@ -42,6 +40,7 @@ from skald.layout import (
     runs_dir,
     system_lock_name,
 )
+from skald.losses import Losses
 from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
 from skald.record.artifacts import Artifacts
 from skald.record.capture import Capture
@@ -56,11 +55,8 @@ if TYPE_CHECKING:
     from skald.engine.newest import Newest
     from skald.system.sampler import Sampler
 
-MOST_WARNED: Final = 20
 _OWN_MODULES: Final = ("skald", "contextlib", "weakref")
 """Whose frames are not the caller's."""
-_VARIABLE: Final = re.compile(r"'[^']*'|\d+")
-"""What differs between messages of one kind."""
 
 
 class Session:
@@ -94,9 +90,7 @@ class Session:
         self.closed = self._ended = False
         self._left = Ending()
         self.forked = False
-        self.refused: Counter[str] = Counter()
-        self._warned: set[str] = set()
-        self.rounded = self.failed_values = 0
+        self.losses = Losses(self.warn)
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -104,7 +98,7 @@ class Session:
         self._console = run / console_name(claim.name if joined and claim else None) if run else None
         self.file = LogFile(self._console)
         self.capture = Capture(self.file, claim.folder / self._console.name if claim and self._console else None)
-        self.pending = Pending(self.note_rounded, self._device_failed)
+        self.pending = Pending(self.losses.note_rounded, self.losses.note_failed)
         self._writer: Writer | None = Writer(claim, self.namespace)
         self._writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
@@ -205,7 +199,7 @@ class Session:
         self.environment = self._system = None
         self.lock, self._ending = threading.RLock(), threading.RLock()
         self._in_flight = InFlight()
-        self.pending = Pending(self.note_rounded, self._device_failed)
+        self.pending = Pending(self.losses.note_rounded, self.losses.note_failed)
         self.namespace.empty()
 
     def newest(self) -> dict[str, Newest]:
@@ -227,33 +221,6 @@ class Session:
     def _append_system(self, rows: list[tuple[str, float]], ids: Mapping[str, str], time_ns: int) -> None:
         constant = {name: value for name, value in self.constant.items() if value is not None}
         self.writer().append(rows, {**constant, **ids}, time_ns)
-
-    def refuse(self, error: SkaldError) -> None:
-        """Count bad input that was refused, and warn of it once a kind."""
-        self.refused[type(error).__name__] += 1
-        kind = _VARIABLE.sub("…", str(error))
-        if kind not in self._warned and len(self._warned) < MOST_WARNED:
-            self._warned.add(kind)
-            self.warn(f"refused, and the like of it will be without another word: {error}")
-
-    def warn_once(self, text: str) -> None:
-        """Warn, unless the same was said before."""
-        if text not in self._warned and len(self._warned) < MOST_WARNED:
-            self._warned.add(text)
-            self.warn(text)
-
-    def note_rounded(self, name: str, count: int = 1) -> None:
-        """Count numbers that are no float64, and warn of the first."""
-        is_first = not self.rounded
-        self.rounded += count
-        if is_first:
-            self.warn(f"metric {name!r} got an int that is no float64; it, and others like it, are logged rounded")
-
-    def _device_failed(self, name: str, error: Exception) -> None:
-        self.failed_values += 1
-        if self.failed_values == 1:
-            reason = error.__cause__ or error
-            self.warn(f"the device did not produce a value of metric {name!r}: {type(reason).__name__}: {reason}")
 
     def warn(self, text: str) -> None:
         """Warn in the terminal, as from the line that called Skald, and in console.log."""
@@ -360,8 +327,8 @@ class Session:
                 if session.writer == self._writer_name:
                     session.status, session.exception = ending
                     session.ended = dt.datetime.now(dt.UTC)
-                    session.refused = dict(self.refused)
-                    session.failed_values, session.rounded = self.failed_values, self.rounded
+                    session.refused = dict(self.losses.refused)
+                    session.failed_values, session.rounded = self.losses.failed, self.losses.rounded
             settle(info, writing=writing(info, live_writers(run)))
             write_info(run, info)
             self._leave(writer)

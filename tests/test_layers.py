@@ -16,8 +16,8 @@ LAYERS = {
     "words": "amounts errors layout schema durable values notice",
     "engine": "engine",
     "record": "record",
-    "api": "system scope calls board progress latebar compacting opening ending lastword session process portrait"
-    " viewing copies logger run selection summary histogram"
+    "api": "system scope calls board progress latebar compacting opening ending losses lastword session process"
+    " portrait viewing copies logger run selection summary histogram"
     " widening finding pushdown paramtable union cloud scanning comparison verification repair"
     " rewinding curves heatmap sketch card cardcache seriescolumns overview inflight artifact_calls artifact_table",
     "package": "__init__",

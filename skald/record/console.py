@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
 from skald.record.logfile import LogFile
-from skald.record.tee import MARK, hush, one_message, unhush
+from skald.record.shown import MARK, hush, one_message, unhush
 
 if TYPE_CHECKING:
     from loguru import Record
@@ -253,7 +253,7 @@ class Messages:
 def _hush(record: Record, file: LogFile) -> None:
     """Keep a message that a file has out of what it gets from the streams: handlers show it here, or in a thread."""
     cast("dict[str, Any]", record)[MARK] = file.name
-    hush(file)
+    hush(file.name)
 
 
 def say(file: LogFile, level: str, text: str, *, depth: int) -> None:

@@ -18,11 +18,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from types import CodeType, FrameType
+from collections.abc import Callable
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
-from skald.record.logfile import LogFile
+from skald.record.shown import callers, forget, joined, origin, speaker
 from skald.record.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
 BATCH: Final = 1024
 BATCH_CHARACTERS: Final = 1 << 16
-
-MARK: Final = "skald"
-"""The key of loguru's record under which a message says which file has it."""
+"""So many texts, and about so many characters, are taken up at a time."""
 
 _ABSENT: Final = object()
 _MOST_BETWEEN: Final = 10
@@ -51,10 +49,6 @@ _deep: Final[list[Transcript]] = []
 """The transcripts that get what is written to the descriptors."""
 _tees: Final[list[Tee]] = []
 _our_code: Final[set[CodeType]] = set()
-_marked = False
-"""Whether there have been messages of Skald's, which handlers may show at any time, since streams are teed."""
-_speaking: Final[dict[int, str]] = {}
-"""The threads in which loguru shows a message, and the file that has it already; until something else is written."""
 
 
 class Tee:
@@ -140,11 +134,11 @@ class Tee:
     def _take(self, text: str) -> None:
         if not self.transcripts or (self.is_behind and _is_behind_another()):
             return
-        speaker = _speaker() if _speaking else None
-        if speaker is not None:
+        file = speaker()
+        if file is not None:
             _catch_up()
             with _lock:
-                self._feed(str(text), besides=speaker)
+                self._feed(str(text), besides=file)
             return
         _settle(line=True)
         self.pending.append(text)
@@ -159,10 +153,10 @@ class Tee:
         while start < len(texts):
             batch = texts[start : start + size]
             start += size
-            whole = _joined(batch)
+            whole = joined(batch)
             if whole is None:
                 for text in batch:
-                    self._feed(str(text), besides=_origin(text))
+                    self._feed(str(text), besides=origin(text))
             else:
                 self._feed(whole)
                 # NOTE: all at once would be slower, by the page faults of copies
@@ -229,7 +223,7 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     Raises:
         OSError: there are no descriptors left, or no process can be started.
     """
-    global _pace, _descriptors, _marked  # noqa: PLW0603 the process has one of each
+    global _pace, _descriptors  # noqa: PLW0603 the process has one of each
     _settle()
     with _lock:
         if deep and _descriptors is None:
@@ -240,7 +234,8 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
         if deep:
             _deep.append(transcript)
         if not _tees:
-            _pace, _marked = _Pace(), False
+            _pace = _Pace()
+            forget()
         _drain()
         _set_hasty(hasty=False)
         for name in ("stdout", "stderr"):
@@ -293,32 +288,6 @@ def catch_up() -> None:
             _drain()
             for transcript in _transcripts():
                 transcript.settle()
-
-
-def hush(file: LogFile) -> None:
-    """Keep what loguru's handlers now write in this thread out of a file, which has the message; others get it."""
-    global _marked  # noqa: PLW0603 it is about all streams
-    _marked = True
-    _speaking[threading.get_ident()] = file.name
-
-
-def unhush() -> None:
-    """Take what this thread writes from now on: the message has been shown."""
-    _speaking.pop(threading.get_ident(), None)
-
-
-@contextlib.contextmanager
-def one_message() -> Iterator[None]:
-    """Let `hush` hold for one message: the next one of this thread may be the user's."""
-    ident = threading.get_ident()
-    before = _speaking.get(ident)
-    try:
-        yield
-    finally:
-        if before is None:
-            _speaking.pop(ident, None)
-        else:
-            _speaking[ident] = before
 
 
 def _catch_up() -> None:
@@ -421,42 +390,7 @@ def _replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[]
 
 def _is_behind_another() -> bool:
     """Tell whether a stream is being written to by another that is teed too, which has taken the text."""
-    return any(frame.f_code in _our_code for frame in itertools.islice(_callers(), 2, _MOST_BETWEEN))
-
-
-def _speaker() -> str | None:
-    """Return the file that has what this thread writes, None unless it is loguru that writes."""
-    ident = threading.get_ident()
-    speaker = _speaking.get(ident)
-    if speaker and not any(frame.f_globals.get("__name__") == "loguru._handler" for frame in _callers()):
-        del _speaking[ident]
-        return None
-    return speaker
-
-
-def _callers() -> Iterator[FrameType]:
-    """Go through the frames above the function that calls."""
-    frame = sys._getframe(2).f_back
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _joined(texts: list[str]) -> str | None:
-    """Return texts as one; None where one of them may be a message, or is no str."""
-    # NOTE: to look at all types takes a fifth of the time that printing takes
-    if _marked and not set(map(type, texts)) <= {str}:
-        return None
-    try:
-        return "".join(texts)
-    except TypeError:
-        return None
-
-
-def _origin(text: str) -> str | None:
-    """Return the file that has a text already: one of loguru's, of a message that Skald logged."""
-    record = getattr(text, "record", None)
-    return record.get(MARK) if isinstance(record, dict) else None
+    return any(frame.f_code in _our_code for frame in itertools.islice(callers(), 2, _MOST_BETWEEN))
 
 
 def _before_fork() -> None:
