@@ -302,6 +302,55 @@ def test_git_diff_restores_the_changes(repository: Path, tmp_path: Path) -> None
     assert not (clone / ".gitignore").exists()
 
 
+def test_git_diff_restores_the_changes_in_submodules(repository: Path, tmp_path: Path) -> None:
+    """Those that are committed there and those that are not; the superproject's own line tells only that there are."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    git(inner, "init", "--quiet")
+    (inner / "model.py").write_text("depth = 1\n", encoding="utf-8")
+    (inner / "data.bin").write_bytes(b"\0one")
+    git(inner, "add", ".")
+    git(inner, "commit", "--quiet", "--message=first")
+    local = "-c", "protocol.file.allow=always"
+    git(repository, *local, "submodule", "--quiet", "add", str(inner), "lib/inner")
+    git(repository, "commit", "--quiet", "--message=second")
+    (repository / "lib" / "inner" / "data.bin").write_bytes(b"\0two")
+    git(repository / "lib" / "inner", "commit", "--quiet", "--all", "--message=not pushed")
+    (repository / "lib" / "inner" / "model.py").write_text("depth = 2\n", encoding="utf-8")
+    (repository / "train.py").write_text("lr = 2\n", encoding="utf-8")
+
+    found = recorded(repository)["git"]
+
+    clone = tmp_path / "clone"
+    git(tmp_path, *local, "clone", "--quiet", "--recurse-submodules", str(repository), str(clone))
+    git(clone, "apply", str(repository / "runs" / "run" / found["diff"]))
+    assert (clone / "train.py").read_text(encoding="utf-8") == "lr = 2\n"
+    assert (clone / "lib" / "inner" / "model.py").read_text(encoding="utf-8") == "depth = 2\n"
+    assert (clone / "lib" / "inner" / "data.bin").read_bytes() == b"\0two"
+
+
+def test_git_diff_of_a_submodule_that_cannot_be_had_is_left_out_with_a_word(repository: Path, tmp_path: Path) -> None:
+    """As where its commit is not there any more; the rest of the environment is."""
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    git(inner, "init", "--quiet")
+    git(inner, "commit", "--quiet", "--allow-empty", "--message=first")
+    git(repository, "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(inner), "inner")
+    git(repository, "commit", "--quiet", "--message=second")
+    git(repository / "inner", "checkout", "--quiet", "--orphan", "other")
+    git(repository / "inner", "commit", "--quiet", "--allow-empty", "--message=other")
+    git(repository / "inner", "update-ref", "-d", "refs/heads/master")
+    git(repository / "inner", "update-ref", "-d", "refs/remotes/origin/master")
+    git(repository / "inner", "update-ref", "-d", "refs/remotes/origin/HEAD")
+    git(repository / "inner", "reflog", "expire", "--expire=now", "--all")
+    git(repository / "inner", "prune", "--expire=now")
+
+    found = recorded(repository)
+
+    assert found["git"]["dirty"]
+    assert found["missing"]["diff"].startswith("in the submodule inner: ")
+
+
 def test_git_diff_is_listed_as_the_other_artifacts_are(repository: Path) -> None:
     """With its size and its sum, and no ids."""
     (repository / "train.py").write_text("lr = 2\n", encoding="utf-8")

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 MOST_DIFF_BYTES: Final = 10 << 20
 """A larger diff is left out."""
+_TOO_LARGE: Final = f"larger than {MOST_DIFF_BYTES >> 20} MiB"
 
 _ENVIRONMENT: Final = {
     "GIT_OPTIONAL_LOCKS": "0",
@@ -75,19 +76,33 @@ class Question:
             self.state = _state(status)
             if not self.state.dirty:
                 return
-            seen = _changed_files(self.root, status)
+            seen, inside = _changed_files(self.root, status), _changed_submodules(status)
             self.diff = _latest.get(seen)
-            if self.diff is None:
+            if self.diff is None or inside:
                 self.diff = yield from self._ask(self.root, *_DIFF, "HEAD" if self.state.commit else "--cached")
                 _latest.clear()
                 if self.diff is not None:
                     _latest[seen] = self.diff
+            for path, commit in inside.items():
+                yield from self._add_submodule(self.root, path, commit)
         except FileNotFoundError:
             self.problems["git"] = "there is no git here to ask"
         except OSError as error:
             self.problems["git"] = str(error)
         finally:
             self.stop()
+
+    def _add_submodule(self, root: Path, path: str, commit: str) -> Generator[None, None, None]:
+        """Add to the diff what differs in a submodule from the commit that the repository has of it."""
+        if self.diff is None:
+            return
+        prefixes = f"--src-prefix=a/{path}/", f"--dst-prefix=b/{path}/"
+        more = yield from self._ask(root / path, *_DIFF, *prefixes, commit)
+        if more is None:
+            self.problems["diff"] = f"in the submodule {path}: {self.problems['diff']}"
+        elif len(self.diff) + len(more) > MOST_DIFF_BYTES:
+            self.problems["diff"], more = _TOO_LARGE, None
+        self.diff = None if more is None else self.diff + more
 
     def stop(self) -> None:
         """End git, if it is still running."""
@@ -104,7 +119,7 @@ class Question:
                 break
             yield
         if command.size > MOST_DIFF_BYTES:
-            self.problems[what] = f"larger than {MOST_DIFF_BYTES >> 20} MiB"
+            self.problems[what] = _TOO_LARGE
         elif command.problem:
             self.problems[what] = command.problem
         else:
@@ -190,6 +205,16 @@ def _changed_files(root: Path, status: bytes) -> tuple[object, ...]:
             found = path.stat()
             files.append((path, found.st_mtime_ns, found.st_size, found.st_ino))
     return (root, status, *files)
+
+
+def _changed_submodules(status: bytes) -> dict[str, str]:
+    """Return the paths of submodules whose files differ from their commits, and these."""
+    lines = [line.split(b" ", 8) for line in status.split(b"\0") if line.startswith(b"1 ")]
+    return {
+        os.fsdecode(path): commit.decode()
+        for _, _, kind, _, _, _, commit, _, path in lines
+        if kind.startswith(b"S") and kind[1:3] != b".." and commit.strip(b"0")
+    }
 
 
 def _state(status: bytes) -> State:
