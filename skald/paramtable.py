@@ -58,7 +58,7 @@ def chosen_names(existing: Sequence[str], globs: Sequence[str]) -> list[str]:
         glob = given if given in existing else given.removeprefix(PARAMS_PREFIX)
         found = {glob} if glob in existing else {name for name in existing if fnmatchcase(name, glob)}
         if not found and glob != "*":
-            raise InvalidInputError(f"there is no param {glob!r}{close_matches(glob, existing)}")
+            raise InvalidInputError(f"there is no param {glob!r}{close_matches(glob, existing, 'params')}")
         chosen |= found
     return [name for name in existing if name in chosen]
 

@@ -11,6 +11,9 @@ import polars as pl
 from skald.errors import IdTypeError, InvalidInputError
 from skald.schema import BIN_HIGH, BIN_LOW, KIND_OF, METRIC, PARAMS_PREFIX, RESERVED, Id, Kind, plain_id
 
+_NAMED: Final = 12
+"""So many names a message holds."""
+
 _KIND_OF_DTYPE: Final[dict[type[pl.DataType], Kind]] = {
     pl.Int64: "int",
     pl.Float64: "float",
@@ -72,10 +75,20 @@ def check_metrics(names: Iterable[str], existing: Collection[str]) -> None:
             raise InvalidInputError(f"there is no metric {name!r}{close_matches(name, existing)}")
 
 
-def close_matches(name: str, names: Iterable[str]) -> str:
-    """Return the end of a message that names what was perhaps meant, empty where nothing is near."""
-    near = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+def close_matches(name: str, names: Iterable[str], what: str = "metrics") -> str:
+    """Return the end of a message that names what was perhaps meant, else some of what there is, if there is any.
+
+    Args:
+        name: what was asked for.
+        names: what there is.
+        what: what these are.
+    """
+    existing = list(names)
+    near = difflib.get_close_matches(name, existing, n=3, cutoff=0.5)
+    if near:
+        return f"; did you mean {' or '.join(map(repr, near))}?"
+    more = f" and {len(existing) - _NAMED:,} more" if len(existing) > _NAMED else ""
+    return f"; the {what} are {', '.join(existing[:_NAMED])}{more}" if existing else ""
 
 
 def _existing(kinds: Mapping[str, Kind]) -> str:

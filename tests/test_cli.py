@@ -364,6 +364,25 @@ def test_a_name_that_is_nearly_right_is_told(folder: Path) -> None:
     assert "did you mean digits?" in done.stderr
 
 
+def test_a_command_that_is_nearly_right_is_told(folder: Path) -> None:
+    """A first word that is neither a command nor a run may be a slip of the one or of the other."""
+    assert "hint: did you mean the command show?" in start("shwo", "runs", folder=folder).stderr
+    assert "command" not in start("show", "shwo", folder=folder).stderr
+    assert "command" not in start("digitz", folder=folder).stderr
+
+
+def test_a_name_that_is_not_even_near_is_told_what_there_is(folder: Path) -> None:
+    """The message names the metrics or the params that there are."""
+    assert (
+        "there is no metric 'xyz'; the metrics are loss, accuracy, grad_norm/first"
+        in start("show", "digits", "-m", "xyz", folder=folder).stderr
+    )
+    assert (
+        "there is no param 'xyz'; the params are lr, model.depth, model.act"
+        in start("show", "runs", "--param", "xyz", folder=folder).stderr
+    )
+
+
 def test_a_default_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     """`skald` alone where nothing was logged says where it looked."""
     done = start(folder=tmp_path)

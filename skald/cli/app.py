@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from skald.errors import SkaldError
+from skald.errors import RunNotFoundError, SkaldError
 from skald.notice import tell
 
 
@@ -292,6 +292,18 @@ def _tell_once() -> Callable[..., None]:
     return show_warning
 
 
+def _hint_at_command(error: Exception) -> None:
+    """Add what was perhaps meant to the failure of a first word that is neither a command nor a run."""
+    import difflib
+
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    near = difflib.get_close_matches(
+        word, [command.callback.__name__ for command in app.registered_commands if command.callback]
+    )
+    if isinstance(error, RunNotFoundError) and near and repr(word) in str(error):
+        error.add_note(f"hint: did you mean the command {near[0]}?")
+
+
 def main() -> None:
     """Run the command line: exit code 0 if it is done, 1 with a line on stderr if it failed, 2 for wrong usage."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -304,5 +316,6 @@ def main() -> None:
         except (SkaldError, OSError) as error:
             from skald.cli.report import report
 
+            _hint_at_command(error)
             report(error)
             raise SystemExit(1) from None

@@ -135,7 +135,9 @@ def _column_of(name: str, source: _Source) -> str:
     if param in source.params.columns:
         return param
     existing = [column.removeprefix(PARAMS_PREFIX) for column in (*columns, *source.params.columns)]
-    raise InvalidInputError(f"there is no id and no param {name!r} of several runs{close_matches(name, existing)}")
+    raise InvalidInputError(
+        f"there is no id and no param {name!r} of several runs{close_matches(name, existing, 'columns')}"
+    )
 
 
 def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_by: str | None, columns: int) -> Picture:

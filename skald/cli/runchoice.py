@@ -124,7 +124,7 @@ def _with_metrics(
     try:
         table, broken = read_runs(source, metrics, ids)
     except InvalidInputError as error:
-        if sort is not None and str(error) == f"there is no metric {_metric(sort)!r}":  # nor a near one
+        if sort is not None and str(error).startswith(f"there is no metric {_metric(sort)!r}; the"):  # nor a near one
             raise _no_column(sort, columns) from None
         raise
     if broken:
@@ -172,8 +172,7 @@ def _column(name: str, columns: Sequence[str]) -> str:
 
 def _no_column(name: str, columns: Sequence[str]) -> InvalidInputError:
     plain = list(dict.fromkeys(one.removeprefix(PARAMS_PREFIX) for one in columns))
-    near = close_matches(name, plain) or f"; the columns are {', '.join(plain)}"
-    return InvalidInputError(f"there is no column and no metric {name!r}{near}")
+    return InvalidInputError(f"there is no column and no metric {name!r}{close_matches(name, plain, 'columns')}")
 
 
 def in_order(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFrame:
