@@ -124,3 +124,21 @@ def test_query_without_rows_says_so(runs: Path) -> None:
 
     assert output("query", "runs", sql, folder=runs) == "no rows\n"
     assert output("query", "runs", sql, "--format", "csv", folder=runs) == "run\n"
+
+
+def test_query_prints_what_show_prints_of_runs(tmp_path: Path) -> None:
+    """Durations in seconds, times in UTC, tags as a list or as words, bools in lower case: in JSON and in CSV."""
+    with skald.Logger("a", tmp_path / "runs", capture=False, tags=["x", "y"]) as logger:
+        logger.log_params(flag=True, sizes=[1, 2])
+    sql = "select run, started, duration, tags, flag, sizes from runs"
+
+    row = json.loads(output("query", "runs", sql, "--format", "json", folder=tmp_path))[0]
+    shown = json.loads(output("show", "runs", "--format", "json", folder=tmp_path))[0]
+    cells = next(csv.DictReader(io.StringIO(output("query", "runs", sql, "--format", "csv", folder=tmp_path))))
+
+    assert row["duration"] == shown["duration"]
+    assert row["started"] == shown["started"]
+    assert (row["tags"], row["flag"], row["sizes"]) == (["x", "y"], True, "[1, 2]")
+    assert (cells["tags"], cells["flag"], cells["sizes"]) == ("x y", "true", "[1, 2]")
+    assert float(cells["duration"]) == shown["duration"]
+    assert cells["started"] == shown["started"]

@@ -55,7 +55,7 @@ def printable(text: str) -> str:
 
 
 def json_value(value: Any) -> Any:
-    """Return what JSON can hold: NaN and infinities as strings, times ISO 8601 in UTC."""
+    """Return what JSON can hold: NaN and infinities as strings, times ISO 8601 in UTC, durations in seconds."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
@@ -64,6 +64,8 @@ def json_value(value: Any) -> Any:
         return [json_value(item) for item in value]
     if isinstance(value, dt.datetime):
         return iso(value)
+    if isinstance(value, dt.timedelta):
+        return value.total_seconds()
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skald.cli.format import ids_text, path_text
+from skald.cli.format import path_text
 from skald.cli.runchoice import RunWish, choose_runs
 from skald.cli.runs_table import print_table
 from skald.cli.shapes import to_csv, to_json
@@ -42,7 +42,7 @@ def show_runs(folders: Sequence[Path], wish: RunWish, *, form: str) -> None:
     if form == "json":
         sys.stdout.write(to_json(rows))
     else:
-        sys.stdout.write(to_csv(table.columns, ([_csv_cell(cell) for cell in row.values()] for row in rows)))
+        sys.stdout.write(to_csv(table.columns, (list(row.values()) for row in rows)))
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -54,9 +54,3 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
 
 def _given(ids: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in ids.items() if value is not None}
-
-
-def _csv_cell(value: Any) -> Any:
-    if isinstance(value, dict):
-        return ids_text(value, exact=True)
-    return " ".join(value) if isinstance(value, list) else value

@@ -41,9 +41,7 @@ def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int, para
 
 def summary_csv(summary: pl.DataFrame, by: Sequence[str]) -> str:
     """Return the series as CSV: `metric`, the ids in `by`, the numbers; places as `epoch=3 step=120`."""
-    rows = [
-        [row[METRIC], *row["ids"].values(), *(_csv_cell(row[name]) for name in _ORDER)] for row in _rows(summary, by)
-    ]
+    rows = [[row[METRIC], *row["ids"].values(), *(row[name] for name in _ORDER)] for row in _rows(summary, by)]
     return to_csv([METRIC, *summary.columns[1 : len(by) + 1], *_ORDER], rows)
 
 
@@ -67,7 +65,7 @@ def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([json_value(cell) for cell in row] for row in rows)
+    writer.writerows([_csv_cell(cell) for cell in row] for row in rows)
     return file.getvalue()
 
 
@@ -90,4 +88,9 @@ def _given(ids: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv_cell(value: Any) -> Any:
-    return ids_text(value, exact=True) if isinstance(value, dict) else value
+    """Return a cell: places as `epoch=3 step=120`, tags as words, other lists as JSON, bools in lower case."""
+    if isinstance(value, dict):
+        return ids_text(value, exact=True)
+    if isinstance(value, list):
+        return " ".join(value) if all(isinstance(item, str) for item in value) else json.dumps(json_value(value))
+    return str(value).lower() if isinstance(value, bool) else json_value(value)
