@@ -286,3 +286,31 @@ def test_long_names_of_runs_leave_room_for_what_was_asked(tmp_path: Path) -> Non
     assert "lr" in header.split()
     assert max(map(len, rows)) <= 80
     assert "a_long_name_" * 8 + "1" in pipe
+
+
+@pytest.mark.parametrize(
+    ("condition", "runs"),
+    [
+        ("loss < 1", ["b"]),
+        ("loss.last > 0.5", ["a"]),
+        ("params.loss > 1 and loss.last > 0.5", ["a"]),
+        ("depth = 1", ["a"]),
+        ("depth.of = 2", ["b"]),
+        ("\"weird key\" = 's'", ["b"]),
+        ("\"group\" = 'g1'", ["a"]),
+        ('"val/acc.top-1.max" > 0.7', ["b"]),
+        ("gr\u00f6\u00dfe = 1", ["a"]),
+        ("run = 'a'", ["a"]),
+        ("params.run = 'mine'", ["b"]),
+    ],
+)
+def test_where_tells_names_that_are_alike_apart(condition: str, runs: list[str], tmp_path: Path) -> None:
+    """A param and a metric of one name, a param and a group of params, a param and a column, names with signs."""
+    first = {"loss": 3, "depth": 1, "weird key": 1, "group": "g1", "gr\u00f6\u00dfe": 1}
+    second = {"loss": 0.5, "depth": {"of": 2}, "weird key": "s", "group": "g2", "run": "mine"}
+    for name, params, loss in (("a", first, 0.9), ("b", second, 0.1)):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_params(params)
+            logger.log_metrics({"loss": loss, "val/acc.top-1": 1 - loss}, step=1)
+
+    assert shown(tmp_path, "--where", condition) == runs

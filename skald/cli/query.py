@@ -69,7 +69,7 @@ def _asked(tables: dict[str, Any], sql: str) -> pl.DataFrame:
         if "runs" not in tables:
             raise
         with contextlib.suppress(*_UNKNOWN):
-            return _collected(tables | {"runs": with_short_names(tables["runs"])}, sql)
+            return _collected(tables | {"runs": with_short_names(tables["runs"], sql)}, sql)
         raise
 
 

@@ -195,7 +195,7 @@ def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
     Raises:
         InvalidInputError: the SQL is wrong.
     """
-    named = with_short_names(table).with_columns(pl.int_range(pl.len()).alias(_ROW))
+    named = with_short_names(table, condition).with_columns(pl.int_range(pl.len()).alias(_ROW))
     sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
     rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, line=2)
     return table[rows[_ROW]]

@@ -10,17 +10,18 @@ import polars as pl
 from skald.schema import PARAMS_PREFIX
 
 
-def with_short_names(table: pl.DataFrame) -> pl.DataFrame:
+def with_short_names(table: pl.DataFrame, sql: str) -> pl.DataFrame:
     """Return a table of runs with further names for its columns: params without `params.`, and nothing needs quotes.
 
-    A name that a column, a metric or another param has already stays theirs.
+    A name that a column has already stays its. Of a param and a metric of one name the metric is meant where the SQL
+    has a dot after it.
 
     NOTE: what SQL takes `model.depth` for is a field of a struct, so that is what it is given.
     """
-    return table.select(*_short_names(table.columns), pl.all())
+    return table.select(*_short_names(table.columns, sql), pl.all())
 
 
-def _short_names(columns: Sequence[str]) -> list[pl.Expr]:
+def _short_names(columns: Sequence[str], sql: str) -> list[pl.Expr]:
     params = {name.removeprefix(PARAMS_PREFIX): name for name in columns if name.startswith(PARAMS_PREFIX)}
     plain = {short: name for short, name in params.items() if short not in columns}
     tree: dict[str, Any] = {}
@@ -28,9 +29,9 @@ def _short_names(columns: Sequence[str]) -> list[pl.Expr]:
         _grow(tree, name.split("."), name)
     heads = set(tree)
     for short, name in plain.items():
-        head = short.partition(".")[0]
-        if "." in short and head not in heads | set(plain):
+        if "." in short and short.partition(".")[0] not in heads:
             _grow(tree, short.split("."), name)
+    plain = {short: name for short, name in plain.items() if short not in tree or f"{short}." not in sql}
     taken = {*columns, *plain}
     structs = [_struct(node).alias(head) for head, node in tree.items() if head not in taken and isinstance(node, dict)]
     return [*(pl.col(name).alias(short) for short, name in plain.items()), *structs]
