@@ -244,7 +244,7 @@ def test_preview_of_odd_values_shows_them_on_one_line(tmp_path: Path) -> None:
     preview = look_into(tmp_path / "odd.parquet")
 
     assert isinstance(preview, FrameRows)
-    assert [text for text, _ in preview.cells(0)] == ["null", r"b'\x00x'", "[1, 2]", r"x\ny\x1b"]
+    assert [text for text, _ in preview.cells(0, range(4))] == ["null", r"b'\x00x'", "[1, 2]", r"x\ny\x1b"]
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "HSV", "YCbCr"])

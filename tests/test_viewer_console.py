@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from stage import Show, play
 
@@ -203,6 +203,7 @@ def test_text_file_shows_its_end_before_the_rest_is_read(tmp_path: Path) -> None
     assert second.stop - second.start <= textfile.STEP_BYTES
 
 
+@settings(deadline=None)
 @given(
     lines=st.lists(st.text(alphabet="ab\r é", max_size=30), max_size=40),
     more=st.text(alphabet="ab\n", max_size=300),

@@ -29,6 +29,7 @@ from skald.viewer.picture_view import PictureView
 from skald.viewer.preview import Bytes, FrameRows, Picture, Preview, Text, look_into
 from skald.viewer.prompt import Prompt
 from skald.viewer.table import Column, Table
+from skald.viewer.work import start
 
 PAUSE_SECS: Final = 0.05
 """While the cursor moves faster nothing is looked into."""
@@ -59,6 +60,7 @@ class ArtifactsPane(Pane[list[Artifact]]):
         super().__init__(run)
         self._artifacts: list[Artifact] | None = None
         self._shown: Artifact | None = None
+        self._note = ""
 
     def compose(self) -> ComposeResult:
         """Lay out the tree, what is told of a file, and what is in it."""
@@ -135,7 +137,7 @@ class ArtifactsPane(Pane[list[Artifact]]):
         elif artifact != self._shown:
             self._shown = artifact
             self._tell(_told(artifact, ""))
-            self.run_worker(self._look_into(artifact), group="preview", exclusive=True)
+            start(self, self._look_into, artifact, exclusive=True)
 
     @on(Input.Changed, "#artifact-search")
     def _search(self, event: Input.Changed) -> None:
@@ -165,7 +167,7 @@ class ArtifactsPane(Pane[list[Artifact]]):
     @on(FileView.Changed)
     def _tell_of_search(self) -> None:
         if self._shown is not None and self._visible is self._text:
-            self._tell(_told(self._shown, self._text.note))
+            self._tell(_told(self._shown, self._text.note or self._note))
 
     async def _look_into(self, artifact: Artifact) -> None:
         await asyncio.sleep(PAUSE_SECS)
@@ -176,8 +178,9 @@ class ArtifactsPane(Pane[list[Artifact]]):
         except OSError as error:
             preview = Bytes((), f"it cannot be read: {error.strerror or error}")
         if artifact == self._shown:
+            self._note = preview.note
             self._show_preview(preview)
-            self._tell(_told(artifact, preview.note))
+            self._tell(_told(artifact, self._note))
 
     def _show_preview(self, preview: Preview) -> None:
         match preview:

@@ -18,6 +18,7 @@ from textual.message import Message
 
 from skald.viewer.lines import LineView, Span
 from skald.viewer.textfile import SEARCH_BYTES, Part, TextFile, count_ends, find, state_of
+from skald.viewer.work import start
 
 TAB: Final = 8
 _WAIT_SECS: Final = 0.02
@@ -83,7 +84,7 @@ class FileView(LineView):
             self._extend(0)
         if path and not self._reading:
             self._reading = True
-            self.run_worker(self._read(), group="read")
+            start(self, self._read)
 
     def line(self, number: int) -> Sequence[Span]:
         """Return a line, its matches marked."""
@@ -145,7 +146,7 @@ class FileView(LineView):
     def action_search_next(self, direction: int) -> None:
         """Go to the next match (1) or the one before (-1)."""
         if self.words and self.file:
-            self.run_worker(self._search(self.file, direction), group="search", exclusive=True)
+            start(self, self._search, self.file, direction, exclusive=True)
 
     async def _read(self) -> None:
         """Take in what has come, and what is not known yet."""

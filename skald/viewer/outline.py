@@ -78,12 +78,13 @@ class _Rows:
         title, most, _ = columns[0]
         self.columns: Sequence[Column] = [Column(title, max(cell_len(title), min(width, most))), *columns[1:]]
 
-    def cells(self, row: int) -> Sequence[Span]:
+    def cells(self, row: int, columns: Sequence[int]) -> Sequence[Span]:
         """Return a node's name, and what describes it."""
         node = self._seen[row]
         mark = ("▼ " if node.path in self._opened else "▶ ") if node.is_branch else "  "
         name = " " * INDENT * (len(node.path) - 1) + mark + printable(node.path[-1])
-        return [(name, "heading" if node.is_branch else "name"), *self._describe(*node)]
+        cells = [(name, "heading" if node.is_branch else "name"), *self._describe(*node)]
+        return [cells[place] for place in columns]
 
 
 class Outline(Table):

@@ -17,6 +17,7 @@ from textual.widgets import Static
 from skald import layout
 from skald.errors import RunNotFoundError
 from skald.viewer.watch import FAULTS
+from skald.viewer.work import start
 
 Found = TypeVar("Found")
 
@@ -81,7 +82,7 @@ class Pane(Vertical, Generic[Found]):
         """Look again, unless that is under way."""
         if self.is_mounted and not self._looking:
             self._looking = True
-            self.run_worker(self._refresh(), group="look")
+            start(self, self._refresh)
 
     def look(self) -> Found:
         """Return what is on the disk; called in a thread."""

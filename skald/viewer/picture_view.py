@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from skald.viewer.capability import is_ascii_only
+from skald.viewer.work import start
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,7 +51,7 @@ class PictureView(Widget, can_focus=True):
 
     def _draw(self) -> None:
         if self._image is not None and self.size.width and self.size.height:
-            self.run_worker(self._drawn(self._image), group="draw", exclusive=True)
+            start(self, self._drawn, self._image, exclusive=True)
 
     async def _drawn(self, image: Image) -> None:
         strips = await asyncio.to_thread(blocks, image, self.size.width, self.size.height, halves=not is_ascii_only())

@@ -70,9 +70,9 @@ class FrameRows:
             for place, (name, dtype) in enumerate(frame.schema.items())
         ]
 
-    def cells(self, row: int) -> Sequence[Span]:
-        """Return a row."""
-        return self._cells[row]
+    def cells(self, row: int, columns: Sequence[int]) -> Sequence[Span]:
+        """Return some columns of a row."""
+        return [self._cells[row][place] for place in columns]
 
 
 class Picture(NamedTuple):

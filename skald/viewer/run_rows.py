@@ -121,11 +121,16 @@ class RunRows:
             ),
         ]
 
-    def cells(self, row: int) -> Sequence[Span]:
-        """Return the texts of a run."""
-        mark = "●" if self.keys[row] in self._marked else ""
-        values = zip(self.names, self._shown.row(row), strict=True)
-        return [(mark, "warm"), *((cell_text(name, value), _tone(name, value)) for name, value in values)]
+    def cells(self, row: int, columns: Sequence[int]) -> Sequence[Span]:
+        """Return the texts of a run; the first column is the mark."""
+        values = self._shown.row(row)
+        return [self._cell(self.names[place - 1], values[place - 1]) if place else self._mark(row) for place in columns]
+
+    def _mark(self, row: int) -> Span:
+        return "●" if self.keys[row] in self._marked else "", "warm"
+
+    def _cell(self, name: str, value: Any) -> Span:
+        return cell_text(name, value), _tone(name, value)
 
 
 def _text(table: pl.DataFrame) -> pl.Series:

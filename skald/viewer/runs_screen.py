@@ -26,6 +26,7 @@ from skald.viewer.run_rows import Folder, Order, RunRows, choose, read_folder
 from skald.viewer.run_screen import RunScreen
 from skald.viewer.table import Table
 from skald.viewer.watch import FAULTS
+from skald.viewer.work import start
 
 LIVE_SECS: Final = 0.5
 MOST_COMPARED: Final = 20
@@ -107,7 +108,7 @@ class RunsScreen(Screen[None]):
         """Look at the folder again, unless that is under way, or was just now."""
         if self.is_current and not self._looking and time.monotonic() >= self._next_look:
             self._looking = True
-            self.run_worker(self._look(self._wish), group="look")
+            start(self, self._look, self._wish)
 
     def action_filter(self) -> None:
         """Ask which runs to show."""
@@ -203,7 +204,7 @@ class RunsScreen(Screen[None]):
 
     def _want_metrics(self, text: str) -> None:
         self._wish, self._said = self._wish._replace(metrics=tuple(text.replace(",", " ").split())), ""
-        self.run_worker(self._look(self._wish), group="look")
+        start(self, self._look, self._wish)
 
     def _choose_column(self, column: int) -> None:
         table = self._table
@@ -237,10 +238,9 @@ class RunsScreen(Screen[None]):
 
     def _arrange(self, *, to_top: bool = False) -> None:
         if self._folder is not None:
-            shown = self._rearranged(self._folder, self._wish, to_top=to_top)
-            self.run_worker(shown, group="arrange", exclusive=True)
+            start(self, self._rearranged, self._folder, self._wish, to_top, exclusive=True)
 
-    async def _rearranged(self, folder: Folder, wish: Wish, *, to_top: bool) -> None:
+    async def _rearranged(self, folder: Folder, wish: Wish, to_top: bool) -> None:  # noqa: FBT001
         try:
             rows = await asyncio.to_thread(_rows, folder, wish, self._marked)
         except InvalidInputError as error:

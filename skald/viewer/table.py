@@ -5,7 +5,8 @@ Invariant: the cursor stays on its row, by the row's key, when rows are added, r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from rich.segment import Segment
@@ -42,8 +43,8 @@ class Rows(Protocol):
     def keys(self) -> Sequence[Any]:
         """What each row is known by."""
 
-    def cells(self, row: int) -> Sequence[Span]:
-        """Return a row's texts and their tones, one a column."""
+    def cells(self, row: int, columns: Sequence[int]) -> Sequence[Span]:
+        """Return a row's texts and their tones, in some columns."""
 
 
 class NoRows:
@@ -52,7 +53,7 @@ class NoRows:
     columns: Sequence[Column] = ()
     keys: Sequence[Any] = ()
 
-    def cells(self, row: int) -> Sequence[Span]:
+    def cells(self, row: int, columns: Sequence[int]) -> Sequence[Span]:  # noqa: ARG002
         """Return nothing: it is not asked for."""
         raise IndexError(row)
 
@@ -154,15 +155,16 @@ class Table(LineView):
         style = self.rich_style
         if row == self.cursor:
             style += self.get_component_rich_style("table--cursor")
-        cells = self.rows.cells(row)
-        own = [self.tone(tone) for _, tone in cells]
-        return self._row([text for text, _ in cells], [style + tone for tone in own], style)
+        return self._row(
+            lambda columns: [(text, style + self.tone(tone)) for text, tone in self.rows.cells(row, columns)], style
+        )
 
     def line(self, number: int) -> Sequence[Span]:
         """Return a row as a line, for the mouse to copy."""
         if not _HEADER <= number < len(self.rows.keys) + _HEADER:
             return ()
-        return [(f"{text}  ", tone) for text, tone in self.rows.cells(number - _HEADER)]
+        everything = range(len(self.rows.columns))
+        return [(f"{text}  ", tone) for text, tone in self.rows.cells(number - _HEADER, everything)]
 
     def watch_cursor(self) -> None:
         """Keep the cursor in sight."""
@@ -238,22 +240,38 @@ class Table(LineView):
     def _header(self) -> Strip:
         base = self.rich_style + self.get_component_rich_style("table--header")
         chosen = self.rich_style + self.get_component_rich_style("table--header-chosen")
-        columns = self.rows.columns
-        styles = [chosen if place == self.chosen_column else base for place in range(len(columns))]
-        return self._row([column.title for column in columns], styles, base)
+        titles = [column.title for column in self.rows.columns]
+        return self._row(
+            lambda columns: [(titles[place], chosen if place == self.chosen_column else base) for place in columns],
+            base,
+        )
 
-    def _row(self, texts: Sequence[str], styles: Sequence[Style], base: Style) -> Strip:
-        cells = []
-        for column, text, style in zip(self.rows.columns, texts, styles, strict=True):
-            # NOTE: underlining stops where the column does
+    def _row(self, cells: Callable[[Sequence[int]], Sequence[tuple[str, Style]]], base: Style) -> Strip:
+        """Return a line of the columns that are in sight."""
+        width, fixed = self.size.width, self._start(self._fixed)
+        left = self._in_sight(0, fixed, range(self._fixed), cells, base)
+        others = range(self._fixed, len(self.rows.columns))
+        right = self._in_sight(fixed + self.scroll_offset.x, max(0, width - fixed), others, cells, base)
+        return Strip([*left, *right]).crop_extend(0, width, base)
+
+    def _in_sight(
+        self,
+        begin: int,
+        width: int,
+        places: Sequence[int],
+        cells: Callable[[Sequence[int]], Sequence[tuple[str, Style]]],
+        base: Style,
+    ) -> Strip:
+        """Return what is in sight of some columns, between two places of the table."""
+        starts = list(accumulate((column.width + GAP for column in self.rows.columns), initial=0))
+        seen = [place for place in places if starts[place + 1] > begin and starts[place] < begin + width]
+        segments = []
+        for place, (text, style) in zip(seen, cells(seen), strict=True):
+            column = self.rows.columns[place]
             shown = clipped(printable(text), column.width, right=column.right)
-            cells.append([Segment(shown, style), Segment(" " * GAP, base)])
-        left, width = self.scroll_offset.x, self.size.width
-        fixed = [segment for cell in cells[: self._fixed] for segment in cell]
-        others = [segment for cell in cells[self._fixed :] for segment in cell]
-        room = max(0, width - self._start(self._fixed))
-        strip = Strip([*fixed, *Strip(others).crop_extend(left, left + room, base)])
-        return strip.crop_extend(0, width, base)
+            segments += [Segment(shown, style), Segment(" " * GAP, base)]  # what underlines ends with the column
+        offset = begin - starts[seen[0]] if seen else 0
+        return Strip(segments).crop_extend(offset, offset + width, base)
 
 
 def _find(keys: Sequence[Any], key: Any, place: int) -> int:
