@@ -549,6 +549,30 @@ def test_environment_ends_what_a_git_that_hangs_has_started(repository: Path, tm
 
 
 @needs_scripts
+def test_environment_leaves_no_git_when_it_is_interrupted(repository: Path, tmp_path: Path) -> None:
+    """Ctrl-C while a logger waits for git ends both."""
+    path = fake_git(tmp_path, f"echo $$ > '{tmp_path}/new'\nmv '{tmp_path}/new' '{tmp_path}/pid'\nexec sleep 600")
+    source = f"""
+import os, pathlib, signal, threading, time, skald
+def interrupt():
+    while not os.path.exists({str(tmp_path / "pid")!r}): time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
+try:
+    skald.Logger("run", "runs")
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+    done = program(source, folder=repository, PATH=path)
+
+    assert done.stdout == "interrupted\n"
+    with contextlib.suppress(psutil.NoSuchProcess):
+        pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
+        assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@needs_scripts
 def test_environment_leaves_no_git_when_the_logger_cannot_be_made(repository: Path, tmp_path: Path) -> None:
     """A constructor that fails ends what it began."""
     path = fake_git(tmp_path, f"echo $$ > '{tmp_path}/pid'\nexec sleep 600")
