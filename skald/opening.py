@@ -96,7 +96,8 @@ def check_mode(given: str | None) -> Mode:
     """
     mode = given if given is not None else os.environ.get("SKALD_MODE") or DEFAULT_MODE
     if mode not in get_args(Mode):
-        raise InvalidInputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+        source = " from $SKALD_MODE" if given is None else ""
+        raise InvalidInputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}{source}")
     return mode  # type: ignore[return-value]
 
 

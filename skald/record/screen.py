@@ -225,8 +225,9 @@ class Screen:
 def _overlaid(texts: list[str]) -> str:
     """Return what is to be seen of texts that are printed over each other."""
     seen = ""
-    for text in texts:
-        seen = text + seen[len(text) :]
+    for text in reversed(texts):  # of an earlier one what is longer
+        if len(text) > len(seen):
+            seen += text[len(seen) :]
     return seen
 
 

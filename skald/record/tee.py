@@ -37,7 +37,7 @@ CALM_TEXTS: Final = 100
 """When so few come in a period they are written at once again."""
 MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
-BATCH: Final = 1024
+BATCH: Final = 8192
 BATCH_CHARACTERS: Final = 1 << 16
 """So many texts, and about so many characters, are taken up at a time."""
 
@@ -159,7 +159,8 @@ class Tee:
                     self._feed(str(text), besides=origin(text))
             else:
                 self._feed(whole)
-                # NOTE: all at once would be slower, by the page faults of copies
+                # NOTE: all at once would be slower, by the page faults of copies; few at a time too, as each write
+                # gives the lock of Python away, which a program that prints gives back late
                 size = min(BATCH, max(1, size * BATCH_CHARACTERS // (len(whole) + 1)))
         return len(texts)
 
