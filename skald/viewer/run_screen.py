@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, TabbedContent, TabPane
+from textual.widgets import Footer, Input, TabbedContent, TabPane, Tabs
 
 from skald.viewer.artifacts_pane import ArtifactsPane
 from skald.viewer.console_pane import ConsolePane
@@ -30,6 +30,7 @@ PANES: Final[dict[str, Callable[[Path], Widget]]] = {
     "info": InfoPane,
 }
 """What is in the tabs, in their order."""
+_FIRST: Final = "metrics"
 
 
 class RunScreen(Screen[None]):
@@ -62,7 +63,8 @@ class RunScreen(Screen[None]):
         with TabbedContent():
             for name, make in PANES.items():
                 with TabPane(name, id=f"tab-{name}"):
-                    yield make(self._run)
+                    if name == _FIRST:  # the others are made as they are shown: the first picture comes sooner
+                        yield make(self._run)
         yield Footer()
 
     def on_mount(self) -> None:
@@ -72,6 +74,23 @@ class RunScreen(Screen[None]):
     def action_show_tab(self, name: str) -> None:
         """Show a tab."""
         self.query_one(TabbedContent).active = f"tab-{name}"
+
+    async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
+        """Fill a tab as it is shown for the first time, and let keys reach it."""
+        pane = event.pane
+        if not pane.children:
+            await pane.mount(PANES[str(pane.id).removeprefix("tab-")](self._run))
+        if not isinstance(self.focused, Tabs):
+            self.call_after_refresh(self._focus, pane)
+
+    def _focus(self, pane: TabPane) -> None:
+        """Focus the first widget of a tab that takes keys, unless one has them."""
+        if pane.has_focus_within:
+            return
+        shown = (widget for widget in pane.walk_children() if isinstance(widget, Widget) and widget.focusable)
+        first = next((widget for widget in shown if not isinstance(widget, Input)), None)
+        if first is not None:
+            first.focus()
 
     def on_metrics_pane_looked(self, event: MetricsPane.Looked) -> None:
         """Tell how the run is, which the metrics are always looked at for."""
