@@ -12,7 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from skald import layout
+from skald.finding import find_runs
+from skald.overview import runs
 from skald.viewer.capability import AsciiFilter, is_ascii_only
+from skald.viewer.compare_screen import CompareScreen
 from skald.viewer.run_screen import RunScreen
 from skald.viewer.runs_screen import RunsScreen
 
@@ -38,12 +41,16 @@ class ViewerApp(App[None]):
     def __init__(self, paths: Sequence[Path]) -> None:
         super().__init__()
         self._paths = [path.absolute() for path in paths]
+        self._show_warning = warnings.showwarning
         if is_ascii_only():
             self._filters.append(AsciiFilter())
 
     def get_default_screen(self) -> Screen[None]:
         """Return the screen of what was asked for."""
         path = self._paths[0]
+        if len(self._paths) > 1:
+            found = {run.name: Path(run.folder) for run in find_runs(self._paths)}
+            return CompareScreen(found, runs(self._paths))
         return RunScreen(path) if layout.is_run(path) else RunsScreen(path)
 
     def on_mount(self) -> None:
@@ -57,6 +64,10 @@ class ViewerApp(App[None]):
                 self.notify(text, severity="warning", markup=False)
 
         warnings.showwarning = show_warning  # type: ignore[assignment]
+
+    def on_unmount(self) -> None:
+        """Leave warnings as they were."""
+        warnings.showwarning = self._show_warning
 
     def action_toggle_theme(self) -> None:
         """Change between light and dark."""

@@ -25,7 +25,7 @@ class ChoiceScreen(ModalScreen[int | None]):
     DEFAULT_CSS = """
     ChoiceScreen { align: center middle; background: $background 60%; }
     ChoiceScreen Vertical {
-        width: auto; min-width: 36; max-width: 80%; height: auto; max-height: 80%;
+        width: 44; max-width: 90%; height: auto; max-height: 80%;
         background: $surface; padding: 1 2;
     }
     ChoiceScreen Label { text-style: bold; padding: 0 1 1 1; }

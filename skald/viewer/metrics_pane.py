@@ -123,7 +123,7 @@ class MetricsPane(Widget):
 
     def on_metrics_pane_looked(self, event: Looked) -> None:
         """Show metrics that are new."""
-        if event.report.metrics != self._report.metrics:
+        if event.report.metrics != self._report.metrics or not self._report.vitals:
             self._report = event.report
             self._show_found()
         self._report = event.report
@@ -136,7 +136,8 @@ class MetricsPane(Widget):
         """Show the metrics that the search finds."""
         found = found_by(self.query_one("#search", Input).value, self._report.metrics)
         self.query_one(NamesTree).show_names(found)
-        self.query_one(PlotGrid).show_metrics(found)
+        empty = "no metric has this in its name" if self._report.metrics else "no metrics yet"
+        self.query_one(PlotGrid).show_metrics(found, empty)
         self._show_options()
 
     def _show_options(self) -> None:

@@ -27,7 +27,7 @@ def found_by(search: str, names: Sequence[str]) -> list[str]:
 
 
 def _is_in(word: str, name: str) -> bool:
-    return fnmatchcase(name, word) if set(word) & set("*?[") else word in name
+    return fnmatchcase(name, f"*{word}*") if set(word) & set("*?[") else word in name
 
 
 def grouped(names: Sequence[str]) -> Group:
@@ -75,14 +75,14 @@ class NamesTree(Tree[Group | str]):
         """Show these names; groups that were open stay so."""
         if list(names) == self._names:
             return
-        opened = {str(node.label) for node in self.root.children if node.is_expanded} if self._names else None
+        opened = {_group_name(node) for node in self.root.children if node.is_expanded}
         self._names = list(names)
         self.clear()
         self.root.data = grouped(names)
         self._fill(self.root)
         self.root.expand()
         for node in self.root.children:
-            if (opened is None and len(names) <= _FEW) or str(node.label) in (opened or ()):
+            if len(names) <= _FEW or _group_name(node) in opened:
                 node.expand()
 
     def on_tree_node_expanded(self, event: Tree.NodeExpanded[Group | str]) -> None:
@@ -122,6 +122,10 @@ class NamesTree(Tree[Group | str]):
                 node.add(f"{label} ({_count(data):,})", data)
         if len(node.data) > MOST_CHILDREN:
             node.add_leaf(f"and {len(node.data) - MOST_CHILDREN:,} more: search", None)
+
+
+def _group_name(node: TreeNode[Group | str]) -> str:
+    return str(node.label).partition("/ (")[0]
 
 
 def _count(group: Group) -> int:

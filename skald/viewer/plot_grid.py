@@ -106,6 +106,7 @@ class PlotGrid(ScrollView, can_focus=True):
     def __init__(self, *, ascii_only: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self._metrics: list[str] = []
+        self._empty = ""
         self._plots: dict[str, Plot] = {}
         self._headers: dict[str, list[Strip]] = {}
         self._zoom = _ZOOMS.index(1.0)
@@ -122,8 +123,9 @@ class PlotGrid(ScrollView, can_focus=True):
         """The metric of the selected plot."""
         return self._metrics[self.selected] if self._metrics else None
 
-    def show_metrics(self, metrics: Sequence[str]) -> None:
-        """Have a plot for each of these metrics."""
+    def show_metrics(self, metrics: Sequence[str], empty: str = "") -> None:
+        """Have a plot for each of these metrics; where there are none, these words."""
+        self._empty = empty
         if list(metrics) == self._metrics:
             return
         before = self.metric
@@ -229,6 +231,9 @@ class PlotGrid(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Return a line of the screen."""
+        if not self._metrics:
+            words = f" {self._empty}" if y == 1 else ""
+            return Strip([Segment(words, self._ink("grid--dim"))]).adjust_cell_length(self.size.width, self.rich_style)
         row, inside = divmod(y + int(self.scroll_offset.y), self._tiling.height)
         first = row * self._tiling.across
         parts = [self._line(name, inside) for name in self._metrics[first : first + self._tiling.across]]

@@ -1,0 +1,361 @@
+"""The viewer's tab of metrics: the grid, one plot with a cursor, names, x, smoothing, and what comes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import shutil
+import warnings
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stage import Show, play
+
+import skald
+from skald.viewer.app import ViewerApp
+from skald.viewer.metrics_pane import MetricsPane
+from skald.viewer.names_tree import NamesTree, found_by, grouped
+from skald.viewer.plot_grid import PlotGrid, tile
+from skald.viewer.plot_view import PlotView
+
+
+def log(folder: Path, name: str = "run", offset: float = 0.0) -> Path:
+    """Log a run with a curve that falls, two series, rows without ids, a NaN and histograms; return its folder."""
+    with skald.Logger(name, folder, capture=False) as logger:
+        for step in range(40):
+            logger.log_metric("train/loss", math.nan if step == 20 else offset + 2.0 - step / 20, epoch=step // 10,
+                              step=step)  # fmt: skip
+            for split in ("train", "val"):
+                logger.log_metric("accuracy", offset + step / 40 - (split == "val") / 10, step=step, split=split)
+        for epoch in range(4):
+            logger.log_histogram("weights", np.linspace(-1, epoch, 50), bins=5, epoch=epoch)
+        logger.log_metric("train/lr", 0.1, step=0)
+    return folder / name
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Return the folder of a run."""
+    return log(tmp_path)
+
+
+def watch(
+    runs: Path | dict[str, Path], scene: Callable[[Show], Awaitable[None]], *, size: tuple[int, int] = (80, 24)
+) -> None:
+    """Play a scene with the metrics of a run, or of several."""
+    found = runs if isinstance(runs, dict) else {runs.name: runs}
+
+    async def live(show: Show) -> None:
+        pane = show.app.query_one(MetricsPane)
+        pane.set_interval(0.2, pane.refresh_live)
+        await scene(show)
+
+    play(lambda: MetricsPane(found), live, size=size)
+
+
+def golden(name: str) -> str:
+    """Return a screen as it was found to look right."""
+    return (Path(__file__).parent / "screens" / f"{name}.txt").read_text(encoding="utf-8").rstrip("\n")
+
+
+def grid_of(show: Show) -> PlotGrid:
+    """Return the grid."""
+    return show.app.query_one(PlotGrid)
+
+
+def test_metrics_fill_the_terminal_with_plots(run: Path) -> None:
+    """A screen as it looks: titles with the last value, legends, ticks, what x is, the curves, and the keys."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("0.05", "split=train 0.975", "weights", "█")
+        await show.until_gone("reading")
+        assert show.text == golden("viewer_grid")
+
+    watch(run, scene)
+
+
+def test_plot_is_enlarged_and_its_cursor_reads_values(run: Path) -> None:
+    """Enter enlarges it; the cursor starts at the newest value, and tells x, value and what a column holds."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("0.05")
+        await show.press("enter")
+        await show.until_shown("step 39", "value 0.05")
+        assert show.text == golden("viewer_plot")
+        await show.press("home")
+        await show.until_shown("step 0", "value 2")
+        await show.press("right", "right")
+        await show.until_shown("step 1", "value 1.95")
+        await show.press("escape")
+        await show.until_shown("accuracy")
+        assert grid_of(show).has_focus
+
+    watch(run, scene)
+
+
+def test_cursor_reads_each_series_where_it_is_put(run: Path) -> None:
+    """Of several curves each has its value in the legend; n and p go to the next plot; a click puts the cursor."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("split=train")
+        await show.press("enter", "n")
+        await show.until_shown("split=train 0.975", "split=val 0.875", "step 39")
+        view = show.app.query_one(PlotView)
+        await show.pilot.click(PlotView, offset=(8, 5))
+        await show.until(lambda: view.cursor is not None)
+        await show.until_gone("split=train 0.975")
+        await show.press("p")
+        await show.until_shown("train/loss", "1 value NaN or infinite")
+
+    watch(run, scene)
+
+
+def test_cursor_tells_what_a_column_of_many_rows_holds(tmp_path: Path) -> None:
+    """Mean, extremes and the count of NaN of the rows that share a column."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        values = np.tile([0.0, 10.0], 5_000)
+        values[7] = np.nan
+        logger.log_batch({"loss": values}, step=np.arange(10_000))
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.press("enter")
+        await show.until_shown("0 to 10,", "rows")
+        await show.press("home")
+        await show.until_shown("1 NaN or infinite")
+
+    watch(tmp_path / "run", scene)
+
+
+def test_names_are_grouped_searched_and_chosen(run: Path) -> None:
+    """The tree points at plots, a search leaves those that it finds, escape shows all again."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("train/ (2)", "loss", "accuracy", "4 metrics")
+        await show.press("slash")
+        await show.type("TRAIN /*r")
+        await show.until_shown("1 of 4")
+        assert list(grid_of(show).metrics) == ["train/lr"]
+        await show.press("escape")
+        await show.until_shown("4 metrics")
+        show.app.query_one(NamesTree).focus()
+        await show.press("down", "down", "down")
+        await show.until(lambda: grid_of(show).metric == "train/lr")
+        await show.press("enter")
+        await show.until(lambda: show.app.query_one(PlotView).metric == "train/lr")
+        await show.press("t")
+        await show.until_gone("train/ (2)")
+        assert show.app.query_one(PlotView).has_focus
+
+    watch(run, scene, size=(120, 30))
+
+
+def test_x_is_chosen_for_all_plots(run: Path) -> None:
+    """An id, the time, or the time since the start; and back to what suits each metric."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("step")
+        await show.press("x")
+        await show.until_shown("Draw over", "epoch", "time since the start")
+        await show.press("down", "enter")
+        await show.until_shown("x epoch")
+        await show.press("enter")
+        await show.until_shown("epoch 3")
+        await show.press("x", "end", "enter")
+        await show.until_shown("x relative", "seconds since the start")
+        await show.press("x", "home", "enter")
+        await show.until_gone("x relative")
+
+    watch(run, scene)
+
+
+def test_number_id_has_a_curve_for_each_value_on_request(run: Path) -> None:
+    """The legend lists the values, each with its value at the cursor."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("0.05")
+        await show.press("b")
+        await show.until_shown("A curve for each value of", "epoch")
+        await show.press("down", "enter", "enter")
+        await show.until_shown("by epoch", "epoch=0", "epoch=1", "epoch=2")
+        await show.press("down", "down")
+        await show.until_shown("epoch=3 0.05")
+
+    watch(run, scene)
+
+
+def test_curves_are_smoothed_and_axes_logarithmic(run: Path) -> None:
+    """Each key changes all plots, and the line above them says how they are drawn."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("0.05")
+        await show.press("enter")
+        await show.until_shown("value 0.05")
+        await show.press("s", "s", "s", "s")
+        await show.until_shown("smooth 0.9", "value 0.4")
+        await show.press("S", "S", "S", "S")
+        await show.until_gone("smooth")
+        await show.press("l")
+        await show.until_shown("log y")
+        await show.press("L")
+        await show.until_shown("log y x", "without an x")
+        await show.press("l", "L")
+        await show.until_gone("log y")
+
+    watch(run, scene)
+
+
+def test_new_rows_new_metrics_and_the_end_are_seen(tmp_path: Path) -> None:
+    """What a logger does while one looks is on the screen shortly after."""
+    logger = skald.Logger("live", tmp_path, capture=False)
+    logger.log_metric("loss", 1.0, step=0)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss", "1 metric")
+        logger.log_metric("loss", 0.25, step=1)
+        await show.until_shown("0.25")
+        logger.log_metric("accuracy", 0.5, step=1)
+        await show.until_shown("accuracy", "2 metrics")
+        await show.press("enter")
+        await show.until_shown("step 1")
+        logger.log_metric("loss", 0.125, step=2)
+        await show.until_shown("step 2", "0.125")
+        logger.close()
+        await show.press("escape")
+        await show.until_shown("accuracy")
+
+    watch(tmp_path / "live", scene)
+
+
+def test_runs_are_drawn_over_each_other(run: Path, tmp_path: Path) -> None:
+    """Each curve says whose it is; a run without a metric has none of it."""
+    other = log(tmp_path, "other", offset=1.0)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("run 0.05", "other 1.05")
+        await show.press("enter", "n")
+        await show.until_shown("run split=train", "other split=val")
+
+    watch({"run": run, "other": other}, scene, size=(120, 30))
+
+
+def test_histograms_are_a_heat_map_of_one_series_at_a_time(tmp_path: Path) -> None:
+    """Down goes to the next series."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for split in ("train", "val"):
+            for epoch in range(3):
+                logger.log_histogram("weights", np.arange(10), bins=3, epoch=epoch, split=split)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("weights split=train", "█")
+        await show.press("enter", "down")
+        await show.until_shown("weights split=val", "█")
+
+    watch(tmp_path / "run", scene)
+
+
+def test_metrics_of_a_run_that_is_deleted_stay(run: Path) -> None:
+    """What was read can be looked at further."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("split=train 0.975", "train/lr")
+        shutil.rmtree(run)
+        await show.pilot.pause(0.5)
+        await show.press("enter")
+        await show.until_shown("step 39", "value 0.05")
+
+    watch(run, scene)
+
+
+def test_plots_are_paged_sized_and_clicked(tmp_path: Path) -> None:
+    """Of many metrics those on the screen are drawn, wherever one goes."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for step in range(3):
+            logger.log_metrics({f"m{number:03}": float(number) for number in range(300)}, step=step)
+
+    async def scene(show: Show) -> None:
+        grid = grid_of(show)
+        await show.until_shown("m000", "m003", "300 metrics")
+        await show.press("end")
+        await show.until_shown("m299", "299")
+        await show.press("home", "pagedown")
+        await show.until_shown("m004")
+        await show.press("down", "right", "left", "up", "pageup")
+        assert grid.metric == "m000"
+        await show.press("minus", "minus")
+        await show.pilot.click(PlotGrid, offset=(50, 12))
+        await show.until(lambda: grid.metric != "m000")
+        await show.pilot.click(PlotGrid, offset=(50, 12))
+        await show.until(lambda: show.app.query_one(PlotView).metric == grid.metric)
+
+    watch(tmp_path / "run", scene)
+
+
+def test_run_without_metrics_says_so_until_they_come(tmp_path: Path) -> None:
+    """An empty run is no error."""
+    logger = skald.Logger("run", tmp_path, capture=False)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("0 metrics")
+        logger.log_metric("loss", 1.0)
+        await show.until_shown("1 metric", "loss")
+        logger.close()
+
+    watch(tmp_path / "run", scene)
+
+
+@pytest.mark.parametrize(
+    ("count", "width", "height", "across"),
+    [
+        (1, 80, 20, 1),
+        (2, 80, 20, 2),
+        (3, 170, 50, 3),
+        (300, 80, 20, 2),
+        (300, 200, 58, 5),
+        (4, 30, 5, 1),
+        (0, 80, 20, 2),
+    ],
+)
+def test_tiles_fill_their_place(count: int, width: int, height: int, across: int) -> None:
+    """Few plots are large, many as large as they should be, and none is wider than its place."""
+    tiling = tile(count, width, height)
+
+    assert tiling.across == across
+    assert tiling.across * tiling.width <= width
+    assert tiling.height <= height
+
+
+def test_names_are_grouped_by_their_parts() -> None:
+    """A metric may be a group's name, too."""
+    found = grouped(["a/b/c", "a/b", "a", "d/"])
+
+    assert found == {"a/": {"b/": {"c": "a/b/c"}, "b": "a/b"}, "a": "a", "d/": {"/": "d/"}}
+
+
+def test_names_are_found_by_words_and_globs() -> None:
+    """Each word must be in the name, in any case."""
+    names = ["train/loss", "val/loss", "val/Accuracy"]
+
+    assert found_by("loss val", names) == ["val/loss"]
+    assert found_by("*ACC*", names) == ["val/Accuracy"]
+    assert found_by("", names) == names
+
+
+def test_warnings_are_shown_on_the_screen(run: Path) -> None:
+    """Of a damaged segment it is said that it is left out, and the screen is not torn."""
+    segment = run / "segments" / "writer" / "000000.arrow"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(b"no segment at all")
+    (segment.parent / "lock").touch()
+
+    async def scene() -> None:
+        warnings.simplefilter("always")
+        app = ViewerApp([run])
+        async with app.run_test(size=(100, 30), notifications=True) as pilot:
+            show = Show(app, pilot)
+            await show.until_shown("a damaged segment", "train/loss")
+
+    with warnings.catch_warnings():
+        asyncio.run(scene())
