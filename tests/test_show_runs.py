@@ -173,6 +173,16 @@ def test_sort_adds_the_metric_to_the_table(folder: Path) -> None:
     assert {"accuracy.last", "accuracy.max_at"} <= set(rows[0])
 
 
+def test_extreme_that_runs_are_sorted_by_is_shown_with_where_it_was(folder: Path) -> None:
+    """Beside it stand the ids of its row, but for those that its column has in its name."""
+    lines = on_terminal(folder, "--sort", "loss.max", "--id", "split=val", width=100)
+
+    header = lines[0].split()
+    assert header[header.index("loss.max") + 1] == "at"
+    assert "epoch=0" in lines[1].split()
+    assert "split=val" not in lines[1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from skald.amounts import duration_text, plural
 from skald.cli import terminal
-from skald.cli.format import number_text, param_text
+from skald.cli.format import ids_text, number_text, param_text
 from skald.cli.page import STYLES
 from skald.cli.runchoice import STATISTICS
 from skald.schema import PARAMS_PREFIX, RUN
@@ -42,6 +42,8 @@ def print_table(table: pl.DataFrame, *, sorted_by: str | None, params: Sequence[
     differing = differing_columns(table)
     asked = [name for name in (sorted_by, *params) if name in _shown(table)]
     order = _by_importance(table, differing, asked)
+    if f"{sorted_by}_at" in table.columns:
+        order.insert(order.index("status") + 1, f"{sorted_by}_at")
     columns = _fitting(table, order, console.width)
     placed = [columns[name] for name in _by_place(table, differing) if name in columns]
     console.print(terminal.flat_table(placed, console), end="")
@@ -69,6 +71,11 @@ def is_statistic(name: str) -> bool:
     return not is_param(name) and name.rpartition(".")[2] in STATISTICS
 
 
+def is_place(name: str) -> bool:
+    """Tell whether a column holds the ids of an extreme of a metric."""
+    return not is_param(name) and name.endswith((".min_at", ".max_at"))
+
+
 def _by_importance(table: pl.DataFrame, differing: set[str], asked: Sequence[str]) -> list[str]:
     """Return the columns in the order in which they get room: what was asked for, what differs, the rest."""
     statistics = sorted(filter(is_statistic, _shown(table)), key=lambda name: not name.endswith(".last"))
@@ -82,8 +89,9 @@ def _by_place(table: pl.DataFrame, differing: set[str]) -> list[str]:
     """Return the columns in the order in which they stand: the status, what differs, what is the same."""
     statistics = [name for name in _shown(table) if is_statistic(name)]
     params = [name for name in _shown(table) if is_param(name)]
-    usual = [*FACTS[1:], *statistics, *params]
-    return [RUN, "status", *sorted(usual, key=lambda name: name not in differing and not is_statistic(name))]
+    differ = [name for name in (*FACTS[1:], *statistics, *params) if name in differing or is_statistic(name)]
+    same = [name for name in (*FACTS[1:], *params) if name not in differing]
+    return [RUN, "status", *(place for name in differ for place in (name, f"{name}_at")), *same]
 
 
 def _fitting(table: pl.DataFrame, order: Sequence[str], width: int) -> dict[str, terminal.Column]:
@@ -114,7 +122,9 @@ def is_number(name: str) -> bool:
 
 
 def label(name: str) -> str:
-    """Return a column's name, of a param without its prefix, unless another column is called so."""
+    """Return a column's name, of a param without its prefix, unless another column is called so; of places `at`."""
+    if is_place(name):
+        return "at"
     short = name.removeprefix(PARAMS_PREFIX)
     return name if short in {RUN, *FACTS} else short
 
@@ -130,6 +140,8 @@ def cell_text(name: str, value: Any) -> str:
         return ""
     if is_param(name):
         return _param(value)
+    if is_place(name):  # strings and bools tell series apart, and their column has them in its name
+        return ids_text({id_: place for id_, place in value.items() if not isinstance(place, (str, bool))})
     return number_text(value) if is_statistic(name) else _TEXTS[name](value)
 
 
