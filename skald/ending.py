@@ -13,7 +13,8 @@ from typing import Any, Final, Literal, NamedTuple
 Word = Literal["finished", "stopped", "failed"]
 
 LONGEST_TEXT: Final = 10_000
-_TERMINATED: Final = 128 + signal.SIGTERM
+_SIGNALLED: Final = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM})
+"""The codes with which a program says that a signal ended it."""
 
 
 class Ending(NamedTuple):
@@ -47,7 +48,7 @@ def _is_failure(error: SystemExit) -> bool:
 
 def _is_signalled(error: SystemExit) -> bool:
     """Tell whether a signal handler raised the exception, or it says so by its code."""
-    if isinstance(error.code, int) and error.code == _TERMINATED:
+    if isinstance(error.code, int) and error.code in _SIGNALLED:
         return True
     return any(_is_handler(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
 

@@ -287,7 +287,12 @@ class Logger(Copyable, Messages, ArtifactCalls):
         return Run((self._origin and self._origin.run) or self._session.folder())
 
     def sync(self) -> None:
-        """Wait until the disk itself, not only the kernel, has everything that was logged."""
+        """Wait until the disk itself, not only the kernel, has everything that was logged.
+
+        Raises:
+            LoggerClosedError: the logger is closed.
+            StorageError: the disk takes nothing, the folder is gone.
+        """
         self._session.sync()
 
     def close(self, status: Word = "finished") -> None:

@@ -25,7 +25,7 @@ from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.pending import Pending
 from skald.engine.storage import check_variable
-from skald.engine.writer import Writer
+from skald.engine.writer import Writer, storage_error
 from skald.errors import InvalidInputError, LoggerClosedError, RunNotFoundError, SkaldError, StorageError
 from skald.inflight import InFlight
 from skald.latebar import late_bar
@@ -244,14 +244,20 @@ class Session:
             return self._scratch
 
     def sync(self) -> None:
-        """Put everything on the disk itself."""
+        """Put everything on the disk itself.
+
+        Raises:
+            StorageError: the disk takes nothing.
+        """
         self.pending.finish()
         self.writer().sync()
-        self.artifacts.sync()
-        if self.run and self._console:
-            for path in (self._console, self.run / PARAMS):
+        try:
+            self.artifacts.sync()
+            for path in (self._console, self.run / PARAMS) if self.run and self._console else ():
                 with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
                     os.fsync(file.fileno())
+        except OSError as error:
+            raise storage_error(error) from error
 
     def close(self, status: Word, exception: str | None = None) -> None:
         """End the session: seal, say how it ended, and by which exception, compact.

@@ -212,6 +212,18 @@ def test_close_is_idempotent(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "run.json").read_bytes() == written
 
 
+def test_sync_that_cannot_be_done_is_an_error_of_ours(tmp_path: Path) -> None:
+    """Whichever file of the run it is."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_metric("loss", 0.5)
+        (tmp_path / "run" / "params.yaml").mkdir()
+
+        with pytest.raises(skald.StorageError, match=r"params\.yaml"):
+            logger.sync()
+
+        (tmp_path / "run" / "params.yaml").rmdir()
+
+
 def test_close_takes_a_status(tmp_path: Path) -> None:
     """The status is finished by default; stopped and failed; anything else is refused, and the logger stays open."""
     statuses: tuple[Any, ...] = ("finished", "stopped", "failed")

@@ -48,6 +48,7 @@ ENDS = {
     "sys.exit(text) in the block": (BLOCK, "sys.exit('no data')", "failed", "SystemExit('no data')"),
     "Ctrl-C in the block": (BLOCK, INTERRUPT, "stopped", "KeyboardInterrupt"),
     "SIGTERM, handled, in the block": (BLOCK, handled("lambda *_: sys.exit(143)"), "stopped", "SystemExit(143)"),
+    "sys.exit by the code of Ctrl-C": (BLOCK, "sys.exit(130)", "stopped", "SystemExit(130)"),
     "SIGTERM, handled with another code": (BLOCK, handled("lambda number, _: sys.exit(1)"), "stopped", "SystemExit(1)"),
     "SIGTERM, handled with code 0": (BLOCK, handled("lambda number, _: sys.exit(0)"), "stopped", "SystemExit(0)"),
     "exception without a block": (NO_BLOCK, "raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
