@@ -17,7 +17,7 @@ from stage import Show, play
 
 import skald
 from skald.record.artifacts import Artifact, read_artifacts
-from skald.viewer.artifacts_pane import ArtifactsPane, tree_of
+from skald.viewer.artifacts_pane import ArtifactsPane, files_of
 from skald.viewer.file_view import FileView
 from skald.viewer.outline import Outline
 from skald.viewer.picture_view import PictureView, blocks
@@ -205,9 +205,10 @@ def test_tree_of_artifacts_has_numbers_in_their_order() -> None:
     when = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
     paths = ["b.txt", "a/epoch=10.png", "a/epoch=9.png", "a/x/y"]
 
-    tree = tree_of([Artifact(path=path, size=0, time=when) for path in paths])
+    files = files_of([Artifact(path=path, size=2, time=when) for path in paths])
 
-    assert [list(tree), list(tree["a"])] == [["a", "b.txt"], ["x", "epoch=9.png", "epoch=10.png"]]
+    assert files.folders == {("a",): (3, 6), ("a", "x"): (1, 2)}
+    assert [list(files.tree), list(files.tree["a"])] == [["a", "b.txt"], ["x", "epoch=9.png", "epoch=10.png"]]
 
 
 def test_preview_of_a_large_table_reads_its_first_rows(tmp_path: Path) -> None:

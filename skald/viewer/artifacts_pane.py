@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, NamedTuple
 
 from textual import on
 from textual.app import ComposeResult
@@ -36,7 +36,15 @@ PAUSE_SECS: Final = 0.05
 _SIZE_WIDTH: Final = 9
 
 
-class ArtifactsPane(Pane[list[Artifact]]):
+class Files(NamedTuple):
+    """The artifacts of a run: a list, their tree, and what each folder holds: how many files of how many bytes."""
+
+    artifacts: list[Artifact]
+    tree: dict[str, Any]
+    folders: dict[outline.Path, tuple[int, int]]
+
+
+class ArtifactsPane(Pane[Files | None]):
     """Files, and what is in them."""
 
     DEFAULT_CSS = """
@@ -58,7 +66,7 @@ class ArtifactsPane(Pane[list[Artifact]]):
 
     def __init__(self, run: Path) -> None:
         super().__init__(run)
-        self._artifacts: list[Artifact] | None = None
+        self._files = Files([], {}, {})
         self._shown: Artifact | None = None
         self._note = ""
 
@@ -67,7 +75,7 @@ class ArtifactsPane(Pane[list[Artifact]]):
         yield self.problem
         with Horizontal():
             columns = [Column("artifact", 60), Column("size", _SIZE_WIDTH, right=True)]
-            yield Outline(columns, describe, id="artifact-tree")
+            yield Outline(columns, self._describe, id="artifact-tree")
             with Vertical(id="artifact"):
                 yield Static(id="artifact-facts")
                 with ContentSwitcher(initial="artifact-bytes"):
@@ -78,17 +86,18 @@ class ArtifactsPane(Pane[list[Artifact]]):
         yield Prompt("names or ids of artifacts", id="artifact-search")
         yield Prompt("search in this file for…", id="artifact-words")
 
-    def look(self) -> list[Artifact]:
-        """Find the files."""
+    def look(self) -> Files | None:
+        """Find the files; None where they are the same as before."""
         if not layout.is_run(self.run):
             raise RunNotFoundError(self.run)
-        return read_artifacts(self.run)
+        found = read_artifacts(self.run)
+        return None if found and found == self._files.artifacts else files_of(found)
 
-    def show(self, found: list[Artifact]) -> None:
+    def show(self, found: Files | None) -> None:
         """Show the files, if they are others than before."""
-        if found != self._artifacts:
-            self._artifacts = found
-            self._tree.show_tree(tree_of(found))
+        if found is not None:
+            self._files = found
+            self._tree.show_tree(found.tree)
             self._look_into_chosen()
         if isinstance(self._visible, FileView) and self._shown is not None:
             self._visible.open(self._path_of(self._shown))  # it may grow
@@ -132,7 +141,7 @@ class ArtifactsPane(Pane[list[Artifact]]):
         artifact = node.value if node and isinstance(node.value, Artifact) else None
         if artifact is None:
             self._shown = None
-            self._tell(_told_of_branch(node) if node else self._told_of_nothing())
+            self._tell(self._told_of_folder(node) if node else self._told_of_nothing())
             self._show_lines(())
         elif artifact != self._shown:
             self._shown = artifact
@@ -209,8 +218,19 @@ class ArtifactsPane(Pane[list[Artifact]]):
     def _tell(self, text: Content) -> None:
         self.query_one("#artifact-facts", Static).update(text)
 
+    def _told_of_folder(self, node: Node) -> Content:
+        count, size = self._files.folders.get(node.path, (0, 0))
+        name = Content.styled(printable("/".join(node.path)), "bold")
+        return name + Content(f"\n{plural(count, 'file')}, {size_text(size)}")
+
+    def _describe(self, path: outline.Path, value: Any) -> Sequence[Span]:
+        """Return what stands beside the name of a file, or of a folder: how large it is."""
+        if isinstance(value, Artifact):
+            return [(size_text(value.size), "plain")]
+        return [(size_text(self._files.folders.get(path, (0, 0))[1]), "dim")]
+
     def _told_of_nothing(self) -> Content:
-        text = "no file is like that" if self._artifacts else "this run has no artifacts"
+        text = "no file is like that" if self._files.artifacts else "this run has no artifacts"
         return Content.styled(text, "dim")
 
     def _path_of(self, artifact: Artifact) -> Path:
@@ -237,23 +257,19 @@ class ArtifactsPane(Pane[list[Artifact]]):
         return self.query_one("#artifact-words", Prompt)
 
 
-def tree_of(artifacts: Sequence[Artifact]) -> dict[str, Any]:
+def files_of(artifacts: list[Artifact]) -> Files:
     """Return files in their folders, folders first, numbers in names in their order."""
     tree: dict[str, Any] = {}
+    folders: dict[outline.Path, tuple[int, int]] = {}
     for artifact in artifacts:
-        *folders, name = artifact.path.split("/")
+        *parents, name = artifact.path.split("/")
         node = tree
-        for folder in folders:
-            node = node.setdefault(folder, {})
+        for depth, parent in enumerate(parents, 1):
+            node = node.setdefault(parent, {})
+            count, size = folders.get(tuple(parents[:depth]), (0, 0))
+            folders[tuple(parents[:depth])] = count + 1, size + artifact.size
         node[name] = artifact
-    return _sorted(tree)
-
-
-def describe(_path: outline.Path, value: Any) -> Sequence[Span]:
-    """Return what stands beside the name of a file, or of a folder: how large it is."""
-    if isinstance(value, Artifact):
-        return [(size_text(value.size), "plain")]
-    return [(size_text(sum(file.size for file in _files(value))), "dim")]
+    return Files(artifacts, _sorted(tree), folders)
 
 
 def _sorted(tree: dict[str, Any]) -> dict[str, Any]:
@@ -265,14 +281,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
     """Return what sorts `epoch=9` before `epoch=10`."""
     parts = re.split(r"(\d+)", name.lower())
     return [(int(part), part) if number % 2 else (0, part) for number, part in enumerate(parts)]
-
-
-def _files(tree: Any) -> Iterator[Artifact]:
-    for value in tree.values():
-        if isinstance(value, Artifact):
-            yield value
-        else:
-            yield from _files(value)
 
 
 def _has(artifact: Artifact, words: Sequence[str]) -> bool:
@@ -289,9 +297,3 @@ def _told(artifact: Artifact, note: str) -> Content:
         Content.styled(f"sha256:{artifact.sha256}" if artifact.sha256 else "no checksum", "dim"),
     ]
     return Content("\n").join(lines)
-
-
-def _told_of_branch(node: Node) -> Content:
-    files = list(_files(node.value))
-    name = Content.styled(printable("/".join(node.path)), "bold")
-    return name + Content(f"\n{plural(len(files), 'file')}, {size_text(sum(file.size for file in files))}")

@@ -26,6 +26,8 @@ INDENT: Final = 2
 FEW_LEAVES: Final = 200
 """With so many all branches are open at first."""
 _NARROWEST_NAME: Final = 16
+_MOST_MEASURED: Final = 2000
+"""Of longer trees so many names say how wide the names are; one that is wider is cut."""
 
 
 class Node(NamedTuple):
@@ -74,7 +76,8 @@ class _Rows:
     def __init__(self, seen: Sequence[Node], opened: set[Path], columns: Sequence[Column], describe: Describe) -> None:
         self.keys: Sequence[Path] = [node.path for node in seen]
         self._seen, self._opened, self._describe = seen, opened, describe
-        width = max((INDENT * len(node.path) + cell_len(printable(node.path[-1])) for node in seen), default=0)
+        few = seen[:_MOST_MEASURED]
+        width = max((INDENT * len(node.path) + cell_len(printable(node.path[-1])) for node in few), default=0)
         title, most, _ = columns[0]
         self.columns: Sequence[Column] = [Column(title, max(cell_len(title), min(width, most))), *columns[1:]]
 
