@@ -116,6 +116,20 @@ def test_console_obeys_no_markup_and_no_control_characters(run: Path) -> None:
     watch(run, scene)
 
 
+def test_console_shows_the_rest_of_long_lines_to_the_right(run: Path) -> None:
+    """The arrows go there and back, by steps that can be seen."""
+    write(run, ["x" * 100 + " the end"])
+
+    async def scene(show: Show, _pane: ConsolePane) -> None:
+        await show.until_shown("x" * 70)
+        await show.press("right", "right", "right")
+        await show.until_shown("the end")
+        await show.press("left", "left", "left")
+        await show.until_shown("line 99")
+
+    watch(run, scene)
+
+
 def test_console_shows_what_is_not_finished(tmp_path: Path) -> None:
     """The line that a program is still printing stands below the others."""
     with skald.Logger("run", tmp_path) as logger:

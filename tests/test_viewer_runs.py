@@ -193,6 +193,23 @@ def test_runs_are_opened_with_enter_and_left_with_escape(folder: Path) -> None:
     watch(folder, scene)
 
 
+def test_runs_that_cannot_be_read_can_be_opened(folder: Path) -> None:
+    """What is wrong with them is told in each tab."""
+    (folder / "beta" / "run.json").write_text("{", encoding="utf-8")
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("unreadable")
+        await show.press("end", "enter")
+        await show.until_shown("unreadable", "Input data was truncated")
+        for key in "2345":
+            await show.press(key)
+            await show.until_shown("Input data was truncated")
+        await show.press("escape")
+        await show.until_shown("3 runs")
+
+    watch(folder, scene, size=(200, 20))
+
+
 def test_runs_that_are_marked_are_compared(folder: Path) -> None:
     """Their params that differ stand above their metrics."""
 

@@ -92,6 +92,18 @@ class LineView(ScrollView, can_focus=True):
             segments = _selected(segments, selected, self.screen.get_component_rich_style("screen--selection"))
         return Strip(segments).crop_extend(left, left + self.size.width, base)
 
+    def action_scroll_left(self) -> None:
+        """Go a good step to the left."""
+        self._scroll_across(-1)
+
+    def action_scroll_right(self) -> None:
+        """Go a good step to the right."""
+        self._scroll_across(1)
+
+    def _scroll_across(self, direction: int) -> None:
+        step = max(1, self.size.width // 4)
+        self.scroll_to(x=self.scroll_offset.x + direction * step, animate=False, force=True)
+
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
         """Return the text that the mouse has selected."""
         first = selection.start.y if selection.start else 0
