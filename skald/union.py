@@ -41,6 +41,10 @@ class Member(NamedTuple):
     folder: str = ""
 
 
+_MOST_KNOWN: Final = 100_000
+"""So many files are remembered, a few hundred bytes of each."""
+
+
 class KnownFiles:
     """The ids of files that were read before, as long as they are the same files."""
 
@@ -57,6 +61,8 @@ class KnownFiles:
         identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._kinds.get(path)
         if known is None or known[0] != identity:
+            if len(self._kinds) >= _MOST_KNOWN:
+                self._kinds.clear()
             known = self._kinds[path] = (identity, read_kinds(path))
         return known[1]
 

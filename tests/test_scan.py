@@ -240,6 +240,17 @@ def test_scan_may_be_kept_and_collected_later(tmp_path: Path) -> None:
     assert frame.filter(fold="x").select("run", "step").collect().rows() == [("a", 7)]
 
 
+def test_scan_looks_at_a_file_anew_that_another_took_the_place_of(tmp_path: Path) -> None:
+    """What was found out of a file holds for that file alone, also in the scans that come after."""
+    for name, step in (("a", 1), ("a", 0.5)):
+        with skald.Logger(name, tmp_path, mode="overwrite", capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=step)
+        found = skald.scan(tmp_path).collect()
+
+        assert found["step"].to_list() == [step]
+        assert found.schema["step"] == (pl.Int64() if step == 1 else pl.Float64())
+
+
 def test_scan_of_a_relative_path_may_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It means the folder that it meant at the call, wherever the program goes meanwhile."""
     log(tmp_path / "runs", "a", 1)
