@@ -32,15 +32,15 @@ KEYS = [
     ("\x1b[B", "metric"),
     ("\x1b[C", "metric"),
     ("\x1b[6~", "metric"),
-    ("\r", "All plots"),
+    ("\r", r"step \d+"),
     ("\x1b[D", r"step \d+"),
     ("\x1b[D", r"step \d+"),
     ("n", "metric"),
     ("p", "metric"),
-    ("\x1b", "Enlarge"),
+    ("\x1b", "metric"),
     ("\x1b[5~", "metric"),
     ("x", "Draw over"),
-    ("\x1b", "Enlarge"),
+    ("\x1b", "metric"),
     ("/", "Search|search"),
     ("9", r"\d+ of \d+"),
     ("\x1b", "200 metrics|20 metrics"),
@@ -159,9 +159,7 @@ def answer(terminal: Terminal, key: str, pattern: str) -> float:
     time.sleep(0.2)
     pressed = time.perf_counter()
     begin = terminal.press(key)
-    taken = (terminal.wait_for(pattern, begin=begin, secs=5) - pressed) * 1000
-    print(f"{key!r}: {taken:.0f} ms", file=sys.stderr)
-    return taken
+    return (terminal.wait_for(pattern, begin=begin, secs=5) - pressed) * 1000
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ def view(paths: Sequence[Path]) -> None:
         paths: a run, a folder of runs, or several of these.
     """
     os.environ.setdefault("ESCDELAY", "25")  # ms in which Textual waits for more than the key itself
+    sys.setswitchinterval(0.001)  # what is drawn in a thread must not keep a key waiting
     from skald.viewer.app import ViewerApp
 
     ViewerApp(paths).run()

@@ -135,10 +135,10 @@ class MetricsPane(Widget):
     def _show_found(self) -> None:
         """Show the metrics that the search finds."""
         found = found_by(self.query_one("#search", Input).value, self._report.metrics)
-        self.query_one(NamesTree).show_names(found)
         empty = "no metric has this in its name" if self._report.metrics else "no metrics yet"
         self.query_one(PlotGrid).show_metrics(found, empty)
         self._show_options()
+        self.call_after_refresh(self.query_one(NamesTree).show_names, found)
 
     def _show_options(self) -> None:
         found, total = len(self.query_one(PlotGrid).metrics), len(self._report.metrics)

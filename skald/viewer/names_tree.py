@@ -70,19 +70,21 @@ class NamesTree(Tree[Group | str]):
         self.show_root = False
         self.guide_depth = 2
         self._names: list[str] = []
+        self._opened: set[str] = set()
 
     def show_names(self, names: Sequence[str]) -> None:
         """Show these names; groups that were open stay so."""
         if list(names) == self._names:
             return
-        opened = {_group_name(node) for node in self.root.children if node.is_expanded}
+        if len(self._names) > _FEW:
+            self._opened = {_group_name(node) for node in self.root.children if node.is_expanded}
         self._names = list(names)
         self.clear()
         self.root.data = grouped(names)
         self._fill(self.root)
         self.root.expand()
         for node in self.root.children:
-            if len(names) <= _FEW or _group_name(node) in opened:
+            if len(names) <= _FEW or _group_name(node) in self._opened:
                 node.expand()
 
     def on_tree_node_expanded(self, event: Tree.NodeExpanded[Group | str]) -> None:

@@ -75,6 +75,11 @@ class Painter(threading.Thread):
     def ask(self, view: View, orders: Sequence[Order]) -> None:
         """Want these plots from now on, the first first; what was wanted before is forgotten."""
         with self._wake:
+            if any(order.is_large for order in orders):  # the others stay as they are behind it
+                kept = self._drawn.keys() - set(orders)
+            else:
+                kept = self._drawn.keys() & set(orders)
+            self._drawn = {order: self._drawn[order] for order in kept}
             self._demand = _Demand(view, orders)
             self._wake.notify()
 
@@ -172,7 +177,6 @@ class Painter(threading.Thread):
                 self._waits = True
         sketch = self._sketch(order.metric)
         self._keep({other.metric for other in demand.orders})
-        self._drawn = {other: self._drawn[other] for other in demand.orders if other in self._drawn}
         self._drawn[order] = state
         if sketch is not None:
             self._tell(make_plot(sketch, order, demand.view))

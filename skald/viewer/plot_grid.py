@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -108,7 +108,7 @@ class PlotGrid(ScrollView, can_focus=True):
         self._metrics: list[str] = []
         self._empty = ""
         self._plots: dict[str, Plot] = {}
-        self._headers: dict[str, list[Strip]] = {}
+        self._cells: dict[str, list[Strip]] = {}  # the lines of plots, as they are put on the screen
         self._zoom = _ZOOMS.index(1.0)
         self._tiling = Tiling(1, *CELL)
         self._ascii_only = ascii_only
@@ -136,8 +136,7 @@ class PlotGrid(ScrollView, can_focus=True):
     def show_plot(self, plot: Plot) -> None:
         """Put a plot on the screen."""
         self._plots[plot.order.metric] = plot
-        self._headers.pop(plot.order.metric, None)
-        self.refresh()
+        self._renew(plot.order.metric)
 
     def select(self, metric: str) -> None:
         """Select the plot of a metric."""
@@ -159,7 +158,7 @@ class PlotGrid(ScrollView, can_focus=True):
     def _lay_out(self) -> None:
         size = self.scrollable_content_region.size
         self._tiling = tile(len(self._metrics), size.width, size.height, _ZOOMS[self._zoom])
-        self._headers.clear()
+        self._cells.clear()
         rows = -(-len(self._metrics) // self._tiling.across)
         self.virtual_size = Size(size.width, rows * self._tiling.height)
         self._plots = {name: plot for name, plot in self._plots.items() if name in set(self._metrics)}
@@ -177,11 +176,12 @@ class PlotGrid(ScrollView, can_focus=True):
         if round(old_value) != round(new_value):
             self.post_message(self.Wanted())
 
-    def watch_selected(self) -> None:
+    def watch_selected(self, before: int) -> None:
         """Show what is selected."""
-        self._headers.clear()
+        for place in (before, self.selected):
+            if place < len(self._metrics):
+                self._renew(self._metrics[place])
         self._show_selected()
-        self.refresh()
         if self.metric is not None:
             self.post_message(self.Selected(self.metric))
 
@@ -236,27 +236,37 @@ class PlotGrid(ScrollView, can_focus=True):
             return Strip([Segment(words, self._ink("grid--dim"))]).adjust_cell_length(self.size.width, self.rich_style)
         row, inside = divmod(y + int(self.scroll_offset.y), self._tiling.height)
         first = row * self._tiling.across
-        parts = [self._line(name, inside) for name in self._metrics[first : first + self._tiling.across]]
+        parts = [self._cell(name)[inside] for name in self._metrics[first : first + self._tiling.across]]
         base = self.rich_style
         return Strip.join(parts).adjust_cell_length(self.size.width, base).apply_style(base)
 
-    def _line(self, name: str, inside: int) -> Strip:
-        """Return a line of a plot."""
-        width = self._tiling.width - _GAP
-        plot = self._plots.get(name)
-        gap = Strip([Segment(" " * _GAP)])
-        if inside < 2:  # noqa: PLR2004  its title, and its legend
-            if name not in self._headers:
-                self._headers[name] = self._header(name, plot, width)
-            line = self._headers[name][inside]
-        elif plot and plot.drawing and inside - 2 < len(plot.lines):
-            line = plot.lines[inside - 2].apply_style(self._ink("grid--frame"))
-        elif inside == self._tiling.height // 2:
-            words = "reading" if plot is None else "nothing to draw"
-            line = Strip([Segment(words.center(width), self._ink("grid--dim"))])
-        else:
-            line = Strip.blank(width)
-        return Strip.join([line.adjust_cell_length(width), gap])
+    def _renew(self, metric: str) -> None:
+        """Put the plot of a metric on the screen anew."""
+        self._cells.pop(metric, None)
+        if metric in self._metrics:
+            row, across = divmod(self._metrics.index(metric), self._tiling.across)
+            left, top = across * self._tiling.width, row * self._tiling.height - int(self.scroll_offset.y)
+            self.refresh(Region(left, top, self._tiling.width, self._tiling.height))
+
+    def notify_style_update(self) -> None:
+        """Take the colours of another theme."""
+        super().notify_style_update()
+        self._cells.clear()
+
+    def _cell(self, name: str) -> list[Strip]:
+        """Return the lines of a plot."""
+        if name not in self._cells:
+            width, plot = self._tiling.width - _GAP, self._plots.get(name)
+            frame = self._ink("grid--frame")
+            lines = [line.apply_style(frame) for line in plot.lines] if plot else []
+            lines = [*self._header(name, plot, width), *lines]
+            if not plot or not plot.drawing:
+                words = "reading" if plot is None else "nothing to draw"
+                lines += [Strip.blank(width)] * (self._tiling.height // 2 - len(lines))
+                lines.append(Strip([Segment(words.center(width), self._ink("grid--dim"))]))
+            lines += [Strip.blank(width)] * (self._tiling.height - len(lines))
+            self._cells[name] = [line.adjust_cell_length(self._tiling.width) for line in lines]
+        return self._cells[name]
 
     def _header(self, name: str, plot: Plot | None, width: int) -> list[Strip]:
         """Return a plot's title with the last value, and below it what its colours mean."""
