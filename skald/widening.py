@@ -135,7 +135,7 @@ def _common_ids(facts: pl.DataFrame, ids: Sequence[str]) -> list[str]:
     common = [name for name in ids if (facts[name] > 0).all()]
     if not common:
         error = InvalidInputError("these metrics have no id in common, so their rows cannot be put side by side")
-        error.add_note('hint: name the ids of a row as index=, or index="time" for metrics without ids')
+        error.add_note('hint: name the ids of a row as index= (--index), or index="time" for metrics without ids')
         raise error
     return common
 
@@ -167,7 +167,9 @@ def _coinciding_error(row: Mapping[str, Any], name: str, place: Sequence[str]) -
         f"rows of {row[METRIC]!r} at {where} differ in id {name!r}: {', '.join(map(repr, values))}"
     )
     one = next(value for value in values if value is not None)
-    error.add_note(f"hint: keep one with {name}={one!r}, or give each its column with columns={name!r}")
+    error.add_note(
+        f"hint: keep one with {name}={one!r}, or give each its column with columns={name!r} (--columns {name})"
+    )
     return error
 
 
@@ -209,6 +211,6 @@ def _column_names(on: pl.DataFrame, index: Sequence[str]) -> list[str]:
     for name, times in Counter([*index, *names]).items():
         if times > 1:
             error = InvalidInputError(f"{times} columns would be named {name!r}")
-            error.add_note("hint: ask for fewer metrics, or name other ids as index=")
+            error.add_note("hint: ask for fewer metrics, or name other ids as index= (--index)")
             raise error
     return names

@@ -75,6 +75,24 @@ def test_export_wide_has_a_column_a_metric(runs: Path) -> None:
     assert pl.read_csv(runs / "rows.csv").rows() == [(run, step, float(step)) for run in "ab" for step in range(3)]
 
 
+def test_export_wide_takes_what_a_row_is_and_what_becomes_columns(tmp_path: Path) -> None:
+    """As `Run.wide` does; a hint says how where it must be named, and without --wide it is wrong usage."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        for task in range(2):
+            for seen in range(task + 1):
+                logger.log_metric("accuracy", task + seen / 10, task=task, seen=seen)
+        logger.log_metric("total", 5.0)
+    matrix = ["export", "a", "-o", "rows.csv", "--wide", "-m", "accuracy", "--index", "task", "--columns", "seen"]
+
+    output(*matrix, folder=tmp_path)
+    nothing_in_common = start("export", "a", "-o", "rows.csv", "--wide", folder=tmp_path)
+    no_wide = start("export", "a", "-o", "rows.csv", "--index", "task", folder=tmp_path)
+
+    assert pl.read_csv(tmp_path / "rows.csv").rows() == [(0, 0.0, None), (1, 1.0, 1.1)]
+    assert (nothing_in_common.code, "--index" in nothing_in_common.stderr) == (1, True)
+    assert (no_wide.code, "add --wide" in " ".join(no_wide.stderr.split())) == (2, True)
+
+
 @pytest.mark.parametrize("target", ["rows.xlsx", "rows", "nowhere/rows.csv"])
 def test_export_into_what_it_cannot_write_is_an_error(runs: Path, target: str) -> None:
     """Nothing is left behind."""

@@ -255,6 +255,13 @@ def export(
     *,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".csv .parquet .arrow or .jsonl")],
     wide: Annotated[bool, typer.Option("--wide", help="A column a metric.")] = False,
+    index: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID", help="With --wide: what a row is; default: the ids of all metrics."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(metavar="ID", help="With --wide: a column for each value of this id.")
+    ] = None,
     metric: MetricOption = None,
     id_: IdOption = None,
     where: WhereOption = None,
@@ -262,7 +269,18 @@ def export(
     """Write the rows of runs into one file."""
     from skald.cli.export import export_paths
 
-    export_paths(paths or [], output, metrics=metric or [], ids=id_ or [], where=where, is_wide=wide)
+    if (index or columns) and not wide:
+        raise typer.BadParameter("only a wide table has it: add --wide", param_hint="--index/--columns")
+    export_paths(
+        paths or [],
+        output,
+        metrics=metric or [],
+        ids=id_ or [],
+        where=where,
+        is_wide=wide,
+        index=index or [],
+        columns=columns,
+    )
 
 
 @app.command(epilog="Example: [dim]skald check runs --repair[/dim]")

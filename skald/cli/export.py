@@ -34,6 +34,8 @@ def export_paths(
     ids: Sequence[str],
     where: str | None = None,
     is_wide: bool,
+    index: Sequence[str] = (),
+    columns: str | None = None,
 ) -> None:
     """Write the rows of runs into a file, whose suffix says the format; memory does not grow with the rows.
 
@@ -44,6 +46,8 @@ def export_paths(
         ids: `NAME=VALUE`.
         where: a condition in SQL over the columns of `runs`; None: all runs.
         is_wide: whether metrics become columns.
+        index: of a wide table the ids of a row; none: those that all metrics have.
+        columns: of a wide table the id each of whose values gets a column.
     """
     write = _WRITERS.get(target.suffix.lower())
     if write is None:
@@ -55,9 +59,11 @@ def export_paths(
     is_one = isinstance(source, Path) and layout.is_run(source) and where is None
     frame = Run(folders[0]).metrics if is_one else rows_where(scan(source), source, where, ids)
     rows = chosen_rows(frame, metrics, ids)
+    if is_wide:
+        rows = (widen if is_one else wide)(rows, index=index or None, columns=columns)
     beside = layout.temporary(target)
     try:
-        write((widen if is_one else wide)(rows) if is_wide else rows, beside)
+        write(rows, beside)
         replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
