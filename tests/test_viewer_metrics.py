@@ -69,7 +69,7 @@ def test_metrics_fill_the_terminal_with_plots(run: Path) -> None:
     """A screen as it looks: titles with the last value, legends, ticks, what x is, the curves, and the keys."""
 
     async def scene(show: Show) -> None:
-        await show.until_shown("0.05", "split=train 0.975", "weights", "█")
+        await show.until_shown("0.05", "train 0.975", "weights", "█")
         await show.until_gone("reading")
         assert show.text == golden("viewer_grid")
 
@@ -99,7 +99,7 @@ def test_cursor_reads_each_series_where_it_is_put(run: Path) -> None:
     """Of several curves each has its value in the legend; n and p go to the next plot; a click puts the cursor."""
 
     async def scene(show: Show) -> None:
-        await show.until_shown("split=train")
+        await show.until_shown("train 0.975")
         await show.press("enter", "n")
         await show.until_shown("split=train 0.975", "split=val 0.875", "step 39")
         view = show.app.query_one(PlotView)
@@ -260,7 +260,7 @@ def test_metrics_of_a_run_that_is_deleted_stay(run: Path) -> None:
     """What was read can be looked at further."""
 
     async def scene(show: Show) -> None:
-        await show.until_shown("split=train 0.975", "train/lr")
+        await show.until_shown("train 0.975", "train/lr")
         shutil.rmtree(run)
         await show.pilot.pause(0.5)
         await show.press("enter")

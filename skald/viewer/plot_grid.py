@@ -285,7 +285,8 @@ class PlotGrid(ScrollView, can_focus=True):
         dim = self._ink("grid--dim")
         if len(plot.picture.lines) > 1:
             for line, last in zip(plot.picture.lines[:8], plot.lasts, strict=False):
-                text.append_text(legend_item(plot.picture, line, last, ascii_only=self._ascii_only)).append("  ")
+                short = line._replace(label=_short(line.label))
+                text.append_text(legend_item(plot.picture, short, last, ascii_only=self._ascii_only)).append("  ")
         for note in plot.picture.notes:
             text.append(note, style=dim).append("  ")
         x = plot.picture.axis.label
@@ -296,3 +297,9 @@ class PlotGrid(ScrollView, can_focus=True):
     def _ink(self, name: str) -> Style:
         """Return a component's colour alone, as it is on the background."""
         return Style(color=self.get_component_rich_style(name).color)
+
+
+def _short(label: str) -> str:
+    """Return `train` for `split=train`, which there is room for; numbers and several ids keep their names."""
+    _, _, value = label.partition("=")
+    return value if value.isidentifier() else label
