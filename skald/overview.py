@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +18,11 @@ import polars as pl
 
 from skald.card import Card
 from skald.cardcache import read_cards
+from skald.cloud import is_cloud
 from skald.engine.columns import TIME_TYPE
 from skald.engine.reader import scan_metrics
 from skald.errors import InvalidInputError, SkaldError
-from skald.finding import Found, Source, find_runs
+from skald.finding import Found, Source, as_list, find_runs
 from skald.paramtable import param_columns, param_names
 from skald.scanning import scan_told
 from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
@@ -102,6 +104,12 @@ def read_runs(
     globs = [metrics] if isinstance(metrics, str) else list(metrics)
     if ids and not globs:
         raise InvalidInputError(f"ids choose series of the metrics in metrics=, which names none; got {', '.join(ids)}")
+    paths = as_list(source)  # once: it may be an iterator
+    source = paths[0] if isinstance(source, (str, os.PathLike)) else paths
+    if any(map(is_cloud, paths)):
+        raise InvalidInputError(
+            f"skald.runs reads folders, got the address of a cloud store: {paths[0]}; use skald.scan"
+        )
     with _garbage_left():
         found = find_runs(source)
         cards, broken = read_cards(found)

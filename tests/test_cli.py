@@ -340,6 +340,10 @@ def test_a_name_is_looked_up_in_skald_dir(folder: Path, tmp_path: Path) -> None:
         (["runs/nowhere"], "there is no run or folder 'runs/nowhere'"),
         (["notes.txt"], "notes.txt is a file, not a run or a folder of runs"),
         ([""], "there is no run or folder ''"),
+        (
+            ["s3://bucket/runs"],
+            "there is no run or folder 's3://bucket/runs'; hint: of runs in a cloud store skald.scan",
+        ),
         (["digits", "--metric", "los"], "there is no metric 'los'; did you mean 'loss'?"),
         (["digits", "--id", "fold=1"], "there is no id 'fold': the ids are epoch, batch, split"),
         (["digits", "--id", "epoch=one"], "id 'epoch' is int in this run, got 'one'"),

@@ -163,3 +163,14 @@ def test_compare_takes_a_condition_and_the_default_folder(runs: Path) -> None:
     assert found["runs"] == ["b", "c"]
     assert found["params"] == {"lr": {"b": 0.2, "c": 0.3}}
     assert set(found["series"][0]["numbers"]) == {"b", "c"}
+
+
+def test_compare_takes_globs_of_params(runs: Path) -> None:
+    """Of those only that differ; one that no run has is an error."""
+    chosen = json.loads(output("compare", "runs", "--param", "l*", "--format", "json", folder=runs))
+    same = json.loads(output("compare", "runs", "--param", "model.*", "--format", "json", folder=runs))
+    done = start("compare", "runs", "--param", "lrr", folder=runs)
+
+    assert list(chosen["params"]) == ["lr"]
+    assert same["params"] == {}
+    assert (done.code, done.stderr) == (1, "skald: there is no param 'lrr'; did you mean 'lr'?\n")

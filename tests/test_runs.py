@@ -420,3 +420,21 @@ def test_garbage_is_collected_again_after_a_table_and_after_an_error(sweep: Path
         skald.runs(sweep, metrics="nowhere")
 
     assert gc.isenabled()
+
+
+def test_runs_of_a_cloud_store_are_told_who_reads_them() -> None:
+    """Not that the folder is missing."""
+    with pytest.raises(
+        skald.InvalidInputError, match=r"skald\.runs reads folders, got .* s3://bucket/runs; use skald\.scan"
+    ):
+        skald.runs("s3://bucket/runs")
+
+
+def test_runs_takes_an_iterator(sweep: Path) -> None:
+    """It is gone through once, also where the rows of the runs are read after their cards."""
+    paths = sorted(path.parent for path in sweep.rglob("run.json"))
+
+    table = skald.runs(iter(paths), metrics="loss", epoch=0)
+
+    assert table["path"].to_list() == [str(path.resolve()) for path in paths]
+    assert table["loss.last"].to_list() == [-0.5, -0.25]

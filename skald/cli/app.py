@@ -96,6 +96,7 @@ MetricOption = Annotated[
     list[str] | None,
     typer.Option("--metric", "-m", metavar="GLOB", help="Only metrics named so.", autocompletion=_complete_metrics),
 ]
+ParamOption = Annotated[list[str] | None, typer.Option("--param", "-p", metavar="GLOB", help="Only params named so.")]
 IdOption = Annotated[
     list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.", callback=_check_pairs)
 ]
@@ -122,9 +123,7 @@ def show(
     paths: PathsArgument = None,
     *,
     metric: MetricOption = None,
-    param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", metavar="GLOB", help="Only params named so.")
-    ] = None,
+    param: ParamOption = None,
     id_: IdOption = None,
     where: WhereOption = None,
     sort: Annotated[
@@ -163,6 +162,7 @@ def compare(
     paths: PathsArgument = None,
     *,
     metric: MetricOption = None,
+    param: ParamOption = None,
     id_: IdOption = None,
     where: WhereOption = None,
     format_: FormatOption = Format.TABLE,
@@ -170,7 +170,7 @@ def compare(
     """Compare runs: params that differ, series side by side, and the first ids at which the runs part."""
     from skald.cli.compare import compare_paths
 
-    compare_paths(paths or [], metrics=metric or [], ids=id_ or [], where=where, form=format_.value)
+    compare_paths(paths or [], metrics=metric or [], ids=id_ or [], where=where, params=param or [], form=format_.value)
 
 
 @app.command(epilog='Example: [dim]skald query runs "select run, min(value) from metrics group by run"[/dim]')

@@ -21,7 +21,7 @@ from skald.cli.shapes import to_csv, to_json
 from skald.comparison import PARTS_AT, find_partings
 from skald.errors import InvalidInputError
 from skald.finding import find_runs
-from skald.paramtable import dotted
+from skald.paramtable import chosen_names, dotted
 from skald.run import Run
 from skald.scanning import scan
 from skald.schema import METRIC, RUN, series_ids
@@ -52,7 +52,13 @@ class Series(NamedTuple):
 
 
 def compare_paths(
-    paths: Sequence[str], *, metrics: Sequence[str], ids: Sequence[str], form: str, where: str | None = None
+    paths: Sequence[str],
+    *,
+    metrics: Sequence[str],
+    ids: Sequence[str],
+    form: str,
+    where: str | None = None,
+    params: Sequence[str] = (),
 ) -> None:
     """Print what differs between runs.
 
@@ -62,6 +68,7 @@ def compare_paths(
         ids: `NAME=VALUE`.
         where: a condition in SQL over the columns of `runs`; None: all runs.
         form: table, json or csv.
+        params: globs; of these params those that differ are shown; none: of all.
 
     Raises:
         InvalidInputError: they are fewer than two runs.
@@ -74,15 +81,21 @@ def compare_paths(
     if len(found) < 2:  # noqa: PLR2004
         raise InvalidInputError(f"compare takes two runs or more, got {plural(len(found), 'run')}")
     names = [run.name for run in found]
-    params = _different({run.name: dotted(readable_params(Run(run.folder))) for run in found}, names)
+    given = {run.name: dotted(readable_params(Run(run.folder))) for run in found}
+    if params:
+        wanted = chosen_names(list(dict.fromkeys(leaf for run in names for leaf in given[run])), params)
+        given = {
+            run: {leaf: value for leaf, value in leaves.items() if leaf in wanted} for run, leaves in given.items()
+        }
+    differing = _different(given, names)
     series = _series(scan(folders).filter(pl.col(RUN).is_in(names)), names, metrics, ids)
     if form == "json":
-        shape = {"runs": names, "params": params, "series": [one._asdict() for one in series]}
+        shape = {"runs": names, "params": differing, "series": [one._asdict() for one in series]}
         sys.stdout.write(to_json(shape))
     elif form == "csv":
-        sys.stdout.write(_csv(names, params, series))
+        sys.stdout.write(_csv(names, differing, series))
     else:
-        _print(names, params, series)
+        _print(names, differing, series)
 
 
 def _different(params: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Params:

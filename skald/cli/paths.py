@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from skald import layout
+from skald.cloud import is_cloud
 from skald.errors import RunNotFoundError, SkaldError
 from skald.finding import find_runs
 from skald.record.info import read_info
@@ -68,7 +69,10 @@ def _not_found(given: str) -> RunNotFoundError:
     if given and Path(given).exists():
         return RunNotFoundError(f"{given} is a file, not a run or a folder of runs")
     if not given or not _is_name(given):
-        return RunNotFoundError(f"there is no run or folder {given!r}")
+        missing = RunNotFoundError(f"there is no run or folder {given!r}")
+        if is_cloud(given):
+            missing.add_note("hint: of runs in a cloud store skald.scan reads the rows, the command line reads folders")
+        return missing
     folder = layout.runs_dir(None)
     names = [run.name for run in folder.iterdir() if layout.is_run(run)] if folder.is_dir() else []
     near = difflib.get_close_matches(given, names)
