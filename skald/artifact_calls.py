@@ -6,16 +6,18 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skald.calls import Calls
 from skald.errors import InvalidInputError
 from skald.record.artifact_names import artifact_path, check_name, split_suffix
-from skald.record.artifacts import Artifacts
-from skald.record.copying import Content, content_of_bytes, content_of_path
 from skald.schema import Id
 from skald.scope import plain_ids
 from skald.session import Session
+
+if TYPE_CHECKING:
+    from skald.record.artifacts import Artifacts
+    from skald.record.copying import Content
 
 
 class ArtifactCalls:
@@ -48,6 +50,8 @@ class ArtifactCalls:
                 `logger.run.path / "artifacts"`.
             **ids: as in `log_metric`.
         """
+        from skald.record.copying import content_of_path
+
         with self._calls.policy(), self._keeping(ids) as keeping:
             source = _source(path)
             given = _own_name(source) if name is None else check_name(name)
@@ -73,7 +77,7 @@ class ArtifactCalls:
             except UnicodeEncodeError as error:
                 raise InvalidInputError(f"a text must be valid Unicode: {error}") from error
             stem, suffix = split_suffix(check_name(name))
-            keeping.put(f"{stem}{suffix or '.txt'}", content_of_bytes(data))
+            keeping.put_bytes(f"{stem}{suffix or '.txt'}", data)
 
     def log_figure(self, name: str, figure: Any = None, /, **ids: Any) -> None:
         """Keep a figure: of matplotlib as PNG, of plotly and altair as a page (HTML) that needs no network.
@@ -92,7 +96,7 @@ class ArtifactCalls:
             stem, suffix = _format(name, FORMATS, "")
             files = figure_files(figure, suffix)
             for suffix, data in files.contents.items():
-                keeping.put(stem + suffix, content_of_bytes(data))
+                keeping.put_bytes(stem + suffix, data)
             if files.problem:
                 self._session.losses.warn_once(files.problem)
 
@@ -111,7 +115,7 @@ class ArtifactCalls:
 
         with self._calls.policy(), self._keeping(ids) as keeping:
             stem, suffix = _format(name, FORMATS, FORMATS[0])
-            keeping.put(stem + suffix, content_of_bytes(image_bytes(image, suffix)))
+            keeping.put_bytes(stem + suffix, image_bytes(image, suffix))
 
     def log_table(self, name: str, table: Any, /, **ids: Any) -> None:
         """Keep a table as Parquet, or as CSV where the name ends in `.csv`.
@@ -126,7 +130,7 @@ class ArtifactCalls:
 
         with self._calls.policy(), self._keeping(ids) as keeping:
             stem, suffix = _format(name, FORMATS, FORMATS[0])
-            keeping.put(stem + suffix, content_of_bytes(table_bytes(table, suffix)))
+            keeping.put_bytes(stem + suffix, table_bytes(table, suffix))
 
     @contextmanager
     def _keeping(self, ids: dict[str, Any]) -> Iterator[_Keeping]:
@@ -148,6 +152,12 @@ class _Keeping(NamedTuple):
     def put(self, name: str, content: Content, suffix: str = "") -> None:
         """Keep content under a name that was checked; the suffix is that of a file with ids, if the name has none."""
         self.artifacts.put(artifact_path(name, self.ids, suffix), self.ids, content)
+
+    def put_bytes(self, name: str, data: bytes) -> None:
+        """Keep what a file is to hold under a name that was checked."""
+        from skald.record.copying import content_of_bytes
+
+        self.put(name, content_of_bytes(data))
 
 
 def _source(path: Any) -> Path:

@@ -42,7 +42,6 @@ from skald.layout import (
 )
 from skald.losses import Losses
 from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
-from skald.record.artifacts import Artifacts
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
@@ -53,6 +52,7 @@ from skald.schema import KIND_OF, Id, kind_error, widen
 
 if TYPE_CHECKING:
     from skald.engine.newest import Newest
+    from skald.record.artifacts import Artifacts
     from skald.system.sampler import Sampler
 
 _OWN_MODULES: Final = ("skald", "contextlib", "weakref")
@@ -102,7 +102,9 @@ class Session:
         self._writer: Writer | None = Writer(claim, self.namespace)
         self._writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
-        self.artifacts = Artifacts(run, claim, joined=joined)
+        self._artifacts: Artifacts | None = None
+        self._rested = False
+        """Whether the writer is not the first one of this session."""
         self._in_flight = InFlight()
         self.environment: Gathering | None = None
         self.constant: Mapping[str, Id | None] = {}
@@ -126,10 +128,20 @@ class Session:
             if self._writer is None and self.forked:
                 writer = Writer(self._claim_in_child(), self.namespace)
                 if self._writer is None:  # else a signal handler made one meanwhile
-                    self.artifacts = Artifacts(self.run, writer.claim, joined=True)
-                    self._writer = writer
+                    self._artifacts, self._writer = None, writer
                     process.end_with_child(self)
             return self._writer or self._join_again()
+
+    def artifacts(self) -> Artifacts:
+        """Return what the writer of this process puts under `artifacts/`; loaded at its first use."""
+        from skald.record.artifacts import Artifacts
+
+        with self.lock:
+            writer = self.writer()
+            if self._artifacts is None:
+                joined = self.joined or self.forked or self._rested
+                self._artifacts = Artifacts(self.run, writer.claim, joined=joined)
+            return self._artifacts
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[Artifacts]:
@@ -140,7 +152,7 @@ class Session:
         """
         with self._in_flight:
             self.writer()
-            yield self.artifacts
+            yield self.artifacts()
 
     def _claim_in_child(self) -> Claim | None:
         if self.run is None:
@@ -161,7 +173,7 @@ class Session:
         opened = open_run(self.run, "join", Description(daemon=process.is_daemon()), before=self._writer_name)
         writer = Writer(opened.claim, self.namespace)
         self._writer, self._writer_name, self.ended = writer, opened.claim.name, opened.ended
-        self.artifacts = Artifacts(self.run, opened.claim, joined=True)
+        self._artifacts, self._rested = None, True
         self.capture = Capture(self.file, opened.claim.folder / Path(self.file.name).name)
         if opened.was_finished:
             self.warn_finished()
@@ -252,7 +264,8 @@ class Session:
         self.pending.finish()
         self.writer().sync()
         try:
-            self.artifacts.sync()
+            if self._artifacts:
+                self._artifacts.sync()
             for path in (self._console, self.run / PARAMS) if self.run and self._console else ():
                 with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
                     os.fsync(file.fileno())

@@ -551,12 +551,14 @@ def test_environment_ends_what_a_git_that_hangs_has_started(repository: Path, tm
 @needs_scripts
 def test_environment_leaves_no_git_when_it_is_interrupted(repository: Path, tmp_path: Path) -> None:
     """Ctrl-C while a logger waits for git ends both."""
-    path = fake_git(tmp_path, f"echo $$ > '{tmp_path}/new'\nmv '{tmp_path}/new' '{tmp_path}/pid'\nexec sleep 600")
-    source = f"""
-import os, pathlib, signal, threading, time, skald
+    path = fake_git(tmp_path, f"echo $$ > '{tmp_path}/pid'\nexec sleep 600")
+    source = """
+import os, signal, sys, threading, time, traceback, skald
 def interrupt():
-    while not os.path.exists({str(tmp_path / "pid")!r}): time.sleep(0.001)
+    while "is_done" not in {frame.name for frame in traceback.extract_stack(sys._current_frames()[main])}:
+        time.sleep(0.001)
     os.kill(os.getpid(), signal.SIGINT)
+main = threading.get_ident()
 threading.Thread(target=interrupt).start()
 try:
     skald.Logger("run", "runs")
@@ -567,7 +569,7 @@ except KeyboardInterrupt:
     done = program(source, folder=repository, PATH=path)
 
     assert done.stdout == "interrupted\n"
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError):  # it may have ended before it had begun
         pid = int((tmp_path / "pid").read_text(encoding="utf-8"))
         assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skald.record.logfile import LogFile
-from skald.record.tee import catch_up, finish, tee, untee
-from skald.record.transcript import Transcript
+
+if TYPE_CHECKING:
+    from skald.record.transcript import Transcript
 
 
 class Capture:
-    """Writes what is printed into a console file, from `start` to `stop`."""
+    """Writes what is printed into a console file, from `start` to `stop`; what that takes is loaded by `start`."""
 
     def __init__(self, file: LogFile, unfinished: Path | None) -> None:
         """Prepare; nothing is captured yet.
@@ -24,9 +26,9 @@ class Capture:
             file: the run's console file.
             unfinished: where lines stand that are not finished.
         """
-        self._file = file
-        self._transcript = Transcript(file, unfinished)
-        self._started = False
+        self._file, self._unfinished = file, unfinished
+        self._transcript: Transcript | None = None
+        """Where what is printed goes while it is captured."""
 
     def start(self, *, deep: bool = False) -> None:
         """Begin; a run without a file, or one that is captured already, stays as it is.
@@ -38,26 +40,38 @@ class Capture:
             OSError: there are no descriptors left, or no process can be started.
         """
         if self._file.is_open and self._file.source is None:
-            tee(self._transcript, deep=deep)
-            self._started, self._file.source = True, self
+            from skald.record.tee import tee
+            from skald.record.transcript import Transcript
+
+            transcript = Transcript(self._file, self._unfinished)
+            tee(transcript, deep=deep)
+            self._transcript, self._file.source = transcript, self
 
     def catch_up(self) -> None:
         """Write what has been printed so far."""
+        from skald.record.tee import catch_up
+
         catch_up()
 
     def leave_folder(self) -> None:
         """Use the writer's folder no more: it is about to be anybody's."""
-        if self._started:
+        if self._transcript:
+            from skald.record.tee import finish
+
             finish(self._transcript, for_good=True)
 
     def stop(self) -> None:
         """Write everything, and leave the streams as they were found."""
-        if self._started:
-            self._started, self._file.source = False, None
-            untee(self._transcript)
+        if self._transcript:
+            from skald.record.tee import untee
+
+            transcript, self._transcript, self._file.source = self._transcript, None, None
+            untee(transcript)
 
     def tell(self, error: BaseException) -> None:
         """Write the traceback of an exception that leaves the block: the interpreter shows it after that."""
-        if self._started:
+        if self._transcript:
+            from skald.record.tee import finish
+
             finish(self._transcript)
             self._file.append("".join(traceback.format_exception(error)))

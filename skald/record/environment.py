@@ -18,17 +18,18 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from skald.engine.claim import run_lock
 from skald.errors import SkaldError
 from skald.layout import ARTIFACTS, git_diff_name
 from skald.notice import tell
-from skald.record.artifacts import Artifacts
-from skald.record.copying import content_of_bytes
 from skald.record.git import Question, repository
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.masking import is_secret, masked, masked_command
+
+if TYPE_CHECKING:
+    from skald.record.artifacts import Artifacts
 
 PATIENCE_SECS: Final = 1.0
 LONGEST_ARGUMENT: Final = 1000
@@ -74,12 +75,12 @@ class Gathering:
                 if name not in self.facts
             }
 
-    def record_rest(self, run: Path, artifacts: Artifacts, warn: Warn) -> None:
+    def record_rest(self, run: Path, artifacts: Callable[[], Artifacts], warn: Warn) -> None:
         """Put into a run what its run.json does not hold yet: the diff, and what takes longer.
 
         Args:
             run: the run's folder, whose run.json has the `facts`.
-            artifacts: where the diff goes.
+            artifacts: returns where the diff goes.
             warn: says something to the user.
         """
         if self._steps is None:
@@ -98,7 +99,7 @@ class Gathering:
             self._question.stop()
         self._steps = None
 
-    def _finish(self, run: Path, artifacts: Artifacts, warn: Warn) -> None:
+    def _finish(self, run: Path, artifacts: Callable[[], Artifacts], warn: Warn) -> None:
         try:
             if self._go_on(None):
                 self._record_diff(artifacts, warn)
@@ -109,11 +110,13 @@ class Gathering:
         except (OSError, SkaldError) as error:
             tell(f"the environment of {run.name!r} is not in its run.json: {error}")
 
-    def _record_diff(self, artifacts: Artifacts, warn: Warn) -> None:
+    def _record_diff(self, artifacts: Callable[[], Artifacts], warn: Warn) -> None:
         problem = self.facts.get("missing", {}).get("diff")
         if self.diff:
+            from skald.record.copying import content_of_bytes
+
             try:
-                artifacts.put(git_diff_name(self.diff), {}, content_of_bytes(self.diff))
+                artifacts().put(git_diff_name(self.diff), {}, content_of_bytes(self.diff))
             except (OSError, SkaldError) as error:
                 problem = error
         if problem:
