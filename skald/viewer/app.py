@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
@@ -52,6 +53,17 @@ class ViewerApp(App[None]):
             found = {run.name: Path(run.folder) for run in find_runs(self._paths)}
             return CompareScreen(found, runs(self._paths))
         return RunScreen(path) if layout.is_run(path) else RunsScreen(path)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Offer in the palette what keys do here, beside what every application has."""
+        told = set()
+        for key, active in screen.active_bindings.items():
+            binding = active.binding
+            if active.enabled and binding.description and not binding.system and binding.description not in told:
+                told.add(binding.description)
+                run = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, f"Key: {binding.key_display or key}", run)
+        yield from (command for command in super().get_system_commands(screen) if command.title not in told)
 
     def on_mount(self) -> None:
         """Show warnings on the screen, which they would tear."""

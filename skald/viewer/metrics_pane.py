@@ -181,8 +181,8 @@ class MetricsPane(Widget):
         self._show_found()
 
     @on(Input.Submitted, "#search")
-    def found(self) -> None:
-        """Go to the plots."""
+    def focus_plots(self) -> None:
+        """Let keys reach the plots."""
         self._shown(large=self.is_enlarged).focus()
 
     def on_key(self, event: events.Key) -> None:
@@ -217,7 +217,7 @@ class MetricsPane(Widget):
     def _show_names(self, *, is_shown: bool) -> None:
         names = self.query_one("#names")
         if names.has_focus_within and not is_shown:
-            self._shown(large=self.is_enlarged).focus()
+            self.focus_plots()
         self._shows_names = names.display = is_shown
 
     # --- one plot ---

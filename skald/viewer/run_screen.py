@@ -87,10 +87,17 @@ class RunScreen(Screen[None]):
         """Focus the first widget of a tab that takes keys, unless one has them."""
         if pane.has_focus_within:
             return
+        if self._metrics in pane.children:
+            self._metrics.focus_plots()
+            return
         shown = (widget for widget in pane.walk_children() if isinstance(widget, Widget) and widget.focusable)
         first = next((widget for widget in shown if not isinstance(widget, Input)), None)
         if first is not None:
             first.focus()
+
+    @property
+    def _metrics(self) -> MetricsPane:
+        return self.query_one(MetricsPane)
 
     def on_metrics_pane_looked(self, event: MetricsPane.Looked) -> None:
         """Tell how the run is, which the metrics are always looked at for."""
@@ -105,7 +112,7 @@ class RunScreen(Screen[None]):
         self.app.pop_screen()
 
     def _refresh_live(self) -> None:
-        self.query_one(MetricsPane).refresh_live()
+        self._metrics.refresh_live()
         pane = self.query_one(TabbedContent).active_pane
         for child in pane.children if pane else ():
             if not isinstance(child, MetricsPane) and hasattr(child, "refresh_live"):

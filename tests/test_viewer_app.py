@@ -1,0 +1,189 @@
+"""The viewer's application: tabs, header, help, palette, themes, several paths, and terminals of ASCII."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from rich.segment import Segment
+from stage import Show
+from textual.color import Color
+from textual.widgets import TabbedContent
+
+import skald
+from skald.viewer.app import DARK, LIGHT, ViewerApp
+from skald.viewer.capability import AsciiFilter, is_ascii_only, to_ascii
+from skald.viewer.compare_screen import CompareScreen
+from skald.viewer.header import RunHeader, header_text
+from skald.viewer.plot_grid import PlotGrid
+from skald.viewer.run_screen import PANES
+from skald.viewer.runs_screen import RunsScreen
+from skald.viewer.watch import Vitals, Watch
+
+NOW = dt.datetime(2026, 11, 29, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """Return a run that ended."""
+    return log(tmp_path, "run")
+
+
+def log(folder: Path, name: str) -> Path:
+    """Log a small run, and return its folder."""
+    with skald.Logger(name, folder, capture=False) as logger:
+        logger.log_params({"lr": 0.1})
+        for step in range(10):
+            logger.log_metrics({"loss": 1 / (step + 1), "accuracy": step / 10}, step=step)
+    return folder / name
+
+
+def view(*paths: Path, scene: Callable[[Show], Awaitable[None]], size: tuple[int, int] = (80, 24)) -> None:
+    """Play a scene with the viewer on some paths."""
+
+    async def play() -> None:
+        app = ViewerApp(paths)
+        async with app.run_test(size=size) as pilot:
+            await scene(Show(app, pilot))
+
+    asyncio.run(play())
+
+
+def test_run_has_a_header_and_tabs_that_keys_reach(run: Path) -> None:
+    """The header tells how the run is; a number goes to its tab, which then has the keys."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("run", "finished", "20 rows", "points/s", "newest", "ago", "loss")
+        for number, name in enumerate(PANES, 1):
+            await show.press(str(number))
+            tabs = show.app.screen.query_one(TabbedContent)
+            await show.until(lambda name=name, tabs=tabs: tabs.active == f"tab-{name}")  # type: ignore[misc]
+            await show.until(lambda tabs=tabs: bool(tabs.active_pane and tabs.active_pane.has_focus_within))  # type: ignore[misc]
+        await show.press("1")
+        await show.until(lambda: show.app.screen.query_one(PlotGrid).has_focus)
+
+    view(run, scene=scene)
+
+
+def test_header_follows_a_run_to_its_end_and_beyond(tmp_path: Path) -> None:
+    """Running, rows coming, finished, and gone: each is told within moments."""
+    logger = skald.Logger("live", tmp_path, capture=False)
+    logger.log_metric("loss", 1.0, step=0)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("running", "1 row ")
+        logger.log_metric("loss", 1.0, step=1)
+        await show.until_shown("2 rows")
+        logger.close("stopped")
+        await show.until_shown("stopped")
+        shutil.rmtree(tmp_path / "live")
+        await show.until_shown("gone", "the run was")
+        assert "the run was" in show.app.screen.query_one(RunHeader).render_line(0).text
+
+    view(tmp_path / "live", scene=scene)
+
+
+def test_several_paths_are_drawn_over_each_other(run: Path, tmp_path: Path) -> None:
+    """As runs that were marked are; a folder of runs is a table."""
+    other = log(tmp_path / "more", "other")
+
+    async def compared(show: Show) -> None:
+        assert isinstance(show.app.screen, CompareScreen)
+        await show.until_shown("2 runs over each other", "loss")
+
+    async def listed(show: Show) -> None:
+        assert isinstance(show.app.screen, RunsScreen)
+        await show.until_shown("other", "run")
+
+    view(run, other, scene=compared)
+    view(tmp_path, scene=listed)
+
+
+def test_help_palette_and_themes_are_at_hand(run: Path) -> None:
+    """A question mark shows the keys and hides them, the palette finds what a key does, the theme changes."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.press("question_mark")
+        await show.until_shown("Larger plots", "Smooth less")
+        await show.press("question_mark")
+        await show.until_gone("Larger plots")
+        assert show.app.theme == DARK
+        await show.press("ctrl+t")
+        assert show.app.theme == LIGHT
+        await show.press("ctrl+t", "ctrl+p")
+        await show.type("smooth less")
+        await show.until_shown("Key: S")
+        await show.press("enter")
+        await show.until_shown("smooth 0.999")
+
+    view(run, scene=scene, size=(120, 30))
+
+
+@pytest.mark.parametrize(("name", "is_ascii"), [("C.UTF-8", False), ("en_US.utf8", False), ("de_DE.ISO-8859-1", True)])
+def test_locale_says_whether_there_is_more_than_ascii(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    is_ascii: bool,  # noqa: FBT001
+) -> None:
+    """The first of the three variables that is set counts; the kernel's own console has few signs."""
+    monkeypatch.setenv("LC_ALL", name)
+    monkeypatch.setenv("TERM", "xterm")
+
+    assert is_ascii_only() is is_ascii
+    monkeypatch.setenv("TERM", "linux")
+    assert is_ascii_only()
+
+
+def test_ascii_takes_as_many_columns() -> None:
+    """Frames, blocks and letters have signs that look alike; what has none is a question mark."""
+    filtered = AsciiFilter().apply([Segment("│ä░\N{CJK UNIFIED IDEOGRAPH-65E5}⣿")], Color(0, 0, 0))
+
+    assert filtered[0].text == "|a:? ?"
+    assert to_ascii("plain") == "plain"
+
+
+def test_header_tells_the_most_important_first() -> None:
+    """What is wrong comes last, and what is not known is left out."""
+    vitals = Vitals("running", dt.timedelta(minutes=2), 1234, 2.5, NOW - dt.timedelta(seconds=3))
+
+    assert header_text("a", vitals, NOW).plain == "a  ● running  2 min 0 s  1,234 rows  2.5 points/s  newest 3.0 s ago"
+    assert header_text("a", Vitals("gone", fault="deleted"), NOW).plain == "a  ● gone  0.0 s  0 rows  deleted"
+
+
+def test_watch_tells_what_became_of_a_run(tmp_path: Path) -> None:
+    """A run.json that cannot be read and a folder that is gone are no errors but states."""
+    run = log(tmp_path, "run")
+    watch = Watch(run)
+
+    assert watch.look() is not None
+    assert (watch.vitals.status, watch.vitals.rows) == ("finished", 20)
+    (run / "run.json").write_text("{", encoding="utf-8")
+    assert watch.look() is None
+    assert (watch.vitals.status, watch.vitals.rows) == ("unreadable", 20)
+    assert "run.json" in watch.vitals.fault
+    shutil.rmtree(run)
+    assert watch.look() is None
+    assert watch.vitals.status == "gone"
+
+
+def test_watch_counts_the_rows_that_come_in_a_second(tmp_path: Path) -> None:
+    """Of a run that is written: those of the last seconds; of one that ended: all by its duration."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        watch = Watch(tmp_path / "run")
+        logger.log_metric("loss", 1.0)
+        watch.look()
+        before = watch.vitals.per_sec
+        for _ in range(500):
+            logger.log_metric("loss", 1.0)
+        watch.look()
+        during = watch.vitals.per_sec
+    watch.look()
+
+    assert before == 0
+    assert during > 0
+    assert watch.vitals.per_sec == pytest.approx(501 / max(watch.vitals.duration.total_seconds(), 1e-3))
