@@ -60,6 +60,8 @@ class Show:
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until something is so, which must come."""
         for _ in range(LOOKS):
+            if self.app._exception is not None:
+                raise self.app._exception
             if is_so():
                 return
             await self.pilot.pause(0.01)
