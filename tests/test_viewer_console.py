@@ -130,6 +130,22 @@ def test_console_shows_the_rest_of_long_lines_to_the_right(run: Path) -> None:
     watch(run, scene)
 
 
+def test_console_text_is_copied_with_the_mouse(run: Path) -> None:
+    """From where it is pressed to where it is let go, also far from the beginning."""
+
+    async def scene(show: Show, _pane: ConsolePane) -> None:
+        await show.until_shown("line 99")
+        first, second = (show.lines[row].strip() for row in (0, 1))
+        await show.pilot.mouse_down(FileView, offset=(6, 0))
+        await show.pilot.hover(FileView, offset=(5, 1))
+        await show.pilot.mouse_up(FileView, offset=(5, 1))
+        await show.until(lambda: show.app.screen.get_selected_text() is not None)
+        await show.press("ctrl+c")
+        assert show.app.clipboard == f"{first[5:]}\n{second[:4]}"
+
+    watch(run, scene)
+
+
 def test_console_shows_what_is_not_finished(tmp_path: Path) -> None:
     """The line that a program is still printing stands below the others."""
     with skald.Logger("run", tmp_path) as logger:

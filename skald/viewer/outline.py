@@ -102,7 +102,7 @@ class Outline(Table):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "open_branch", "Open", show=False),
         Binding("left,h", "close_branch", "Close", show=False),
-        Binding("enter,space", "toggle_branch", "Open or close", show=False),
+        Binding("enter,space", "toggle_branch", "Open"),
     ]
 
     def __init__(self, columns: Sequence[Column], describe: Describe, **options: Any) -> None:
