@@ -7,6 +7,8 @@ import gc
 import json
 import math
 import os
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -438,3 +440,12 @@ def test_runs_takes_an_iterator(sweep: Path) -> None:
 
     assert table["path"].to_list() == [str(path.resolve()) for path in paths]
     assert table["loss.last"].to_list() == [-0.5, -0.25]
+
+
+def test_runs_of_closed_runs_loads_nothing_that_reads_rows_of_open_ones(sweep: Path) -> None:
+    """A process that is started for one table waits for no module that it does not need."""
+    code = "import sys, skald; skald.runs(sys.argv[1], metrics='loss'); print('skald.run' in sys.modules)"
+
+    done = subprocess.run([sys.executable, "-c", code, sweep], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False\n"
