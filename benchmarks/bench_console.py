@@ -47,6 +47,7 @@ def compare(runs: Path, lines: int, rounds: int) -> dict[str, tuple[list[float],
         "print over the same line": (print_bar, lines, True),
         "a step of tqdm": (run_bar, lines * 4, True),
         f'print of {len(SMALL)} characters, capture="fd"': (partial(print_lines, SMALL), lines, "fd"),
+        'print with flush, capture="fd"': (print_flushed, lines // 10, "fd"),
         f'{CHILD}, capture="fd"': (run_child, lines, "fd"),
     }
     names = (f"run{number}" for number in count())

@@ -341,7 +341,7 @@ def test_relay_passes_everything_on_in_any_pieces(size: int) -> None:
     text = b"a\x1b[31m" + relay.OWN + b"own\x1b_other\x1b\\" + relay.OTHER + b"b\x1b" + relay.END + b"after\x1b"
     (source, feed), (shown, target), (back, copies) = os.pipe(), os.pipe(), os.pipe()
     thread = threading.Thread(
-        target=relay.relay, args=(relay.Copies(copies), [relay.Channel(0, source, target)], bytearray(1))
+        target=relay.relay, args=(relay.Copies(copies), [relay.Channel(0, source, target)], bytearray(2))
     )
     thread.start()
     for start in range(0, len(text), size):
@@ -404,3 +404,20 @@ def test_descriptor_that_is_led_elsewhere_for_a_while_is_in_the_log_again(tmp_pa
 
     assert result.stdout == "heard\noutside\n"
     assert lines_of(tmp_path) == ["heard"]
+
+
+def test_lines_of_a_child_stand_above_what_is_printed_after_it(tmp_path: Path) -> None:
+    """However much it has printed: what Python prints goes past the relay only when that has nothing to pass on."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            for _ in range(5):
+                sh("seq 1 20000")
+                print("done", flush=True)
+        """,
+    )
+
+    child = [str(number) for number in range(1, 20_001)]
+    assert result.stdout.splitlines() == [*child, "done"] * 5
+    assert sorted(lines_of(tmp_path)) == sorted([*child, "done"] * 5)

@@ -1,8 +1,8 @@
 """Capture at the level of file descriptors: what C code and child processes print.
 
 Descriptors 1 and 2 lead to a relay (see its module), by a pipe, or by a terminal of its own where they were one, so
-that programs see a terminal where there was one. Python's own streams mark what they write, as the tees have it
-already: what Python prints is in the log as without this, also after a SIGKILL.
+that programs see a terminal where there was one. Python's own streams write past it, or mark what they write, as the
+tees have it already: what Python prints is in the log as without this, also after a SIGKILL.
 
 Invariant: once it has stopped, the descriptors are what they were, and all that was written has been passed on.
 """
@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from skald.record import relay
-from skald.record.relay import END, HEADER, OTHER, OWN
+from skald.record.relay import END, HEADER, IN_HAND, OTHER, OWN, SHOWING
 
 CLOSE_SECS: Final = 10.0
 """How long to wait at the end for a terminal that takes nothing."""
@@ -45,7 +45,6 @@ _relays: Final[list[subprocess.Popen[bytes]]] = []
 _FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
 """What goes into a pipe in one piece."""
 
-
 Feed = Callable[[str, str], None]
 
 
@@ -57,6 +56,7 @@ class _Channel:
         self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
         self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else _pipe()
         self._way = os.fstat(self.write)
+        self._pid, self._lock = os.getpid(), threading.RLock()
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_open = False
 
@@ -72,6 +72,14 @@ class _Channel:
             return self.is_open and os.path.samestat(os.fstat(descriptor), self._way)
         except OSError:  # closed
             return False
+
+    def write_past(self, data: memoryview) -> None:
+        """Write to where the descriptors led before."""
+        if os.getpid() != self._pid:  # NOTE: in a forked child the lock may be that of a thread that is not there
+            _write(self.saved, data)
+            return
+        with self._lock:  # `close` waits for it, as the number may be another file's then
+            _write(self.saved if self.is_open else self.descriptors[0], data)
 
     def restore(self) -> None:
         """Lead them where they led before, but for those that the program has led elsewhere."""
@@ -92,8 +100,9 @@ class _Channel:
     def close(self) -> None:
         """Let go of everything."""
         self.restore()
-        for number in (self.saved, self.source, self.write):
-            os.close(number)
+        with self._lock:
+            for number in (self.saved, self.source, self.write):
+                os.close(number)
 
 
 class Descriptors:
@@ -112,32 +121,42 @@ class Descriptors:
         self._pid = os.getpid()
         self._busy = self._stopping = False
         self._channels = _channels()
-        self._back, self._in_hand, self._process = _start_relay(self._channels)
+        self._back, self._state, self._process = _start_relay(self._channels)
         for channel in self._channels:
             channel.redirect()
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
-        self._wait(lambda: self._in_hand[0] != 0, START_SECS)  # until the relay runs
+        self._wait(lambda: self._state[IN_HAND] != 0, START_SECS)  # until the relay runs
 
     def writer(self, descriptor: int) -> Callable[[Any], int] | None:
-        """Return what writes to a descriptor and needs no copy; None for one that is not redirected."""
+        """Return what writes texts that need no copy; None for a descriptor that is not redirected.
+
+        They go past the relay, or marked through it while it has something else to pass on, which stands above them.
+        """
         channel = next((channel for channel in self._channels if descriptor in channel.descriptors), None)
         if channel is None:
             return None
 
         def write(data: Any) -> int:
             view = memoryview(data).cast("B")
-            for start in range(0, len(view), _FRAME_BYTES):
-                piece = bytes(view[start : start + _FRAME_BYTES])
-                try:
-                    _write(descriptor, b"".join((OWN, piece, OTHER)) if channel.leads(descriptor) else piece)
-                except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
-                    self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
-                    _write(descriptor, piece)
+            if not channel.leads(descriptor):
+                _write(descriptor, view)
+            elif not channel.has_bytes() and not self._state[SHOWING]:
+                channel.write_past(view)
+            else:
+                for start in range(0, len(view), _FRAME_BYTES):
+                    self._write_marked(channel, descriptor, bytes(view[start : start + _FRAME_BYTES]))
             return len(view)
 
         return write
+
+    def _write_marked(self, channel: _Channel, descriptor: int, piece: bytes) -> None:
+        try:
+            _write(descriptor, b"".join((OWN, piece, OTHER)) if channel.leads(descriptor) else piece)
+        except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
+            self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
+            _write(descriptor, piece)
 
     def settle(self, *, line: bool = False) -> None:
         """Wait a moment until what was written has been read, so that lines stand in their order.
@@ -164,13 +183,17 @@ class Descriptors:
         self._thread.join(CLOSE_SECS)
         if not self._thread.is_alive():  # else the terminal takes nothing, and the relay goes on without us
             os.close(self._back)
+        is_killed = self._process.poll() is not None
         for channel in self._channels:
+            if is_killed:
+                with contextlib.suppress(OSError):  # it ended as its target has gone
+                    channel.rescue()
             channel.close()
         _reap(self._process)
 
     def _has_more(self) -> bool:
         """Tell whether something is under way: looked for in the order in which it goes, so that none slips by."""
-        waits = any(channel.has_bytes() for channel in self._channels) or self._in_hand[0]
+        waits = any(channel.has_bytes() for channel in self._channels) or self._state[IN_HAND]
         return bool(waits or _has_bytes(self._back) or self._busy)
 
     def _wait(self, condition: Callable[[], bool], timeout_secs: float) -> bool:
@@ -251,10 +274,10 @@ def _start_relay(channels: list[_Channel]) -> tuple[int, mmap.mmap, subprocess.P
     back, copies = _pipe()
     pairs = [f"{channel.source},{channel.saved}" for channel in channels]
     with tempfile.TemporaryFile() as state:
-        state.truncate(1)
+        state.truncate(2)
         shared = [copies, _high(os.dup(state.fileno()))]
-        in_hand = mmap.mmap(state.fileno(), 1)
-    in_hand[0] = 1
+        told = mmap.mmap(state.fileno(), 2)
+    told[IN_HAND] = 1
     passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
     command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), *pairs]
     nowhere = subprocess.DEVNULL
@@ -268,7 +291,7 @@ def _start_relay(channels: list[_Channel]) -> tuple[int, mmap.mmap, subprocess.P
     finally:
         for number in shared:
             os.close(number)
-    return back, in_hand, process
+    return back, told, process
 
 
 def _reap(process: subprocess.Popen[bytes]) -> None:
@@ -279,7 +302,7 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
     _relays[:] = [each for each in _relays if each.poll() is None]
 
 
-def _write(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: bytes | memoryview) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
 

@@ -4,9 +4,10 @@ A process of its own, because a thread would not do: C code that holds Python's 
 ever for a thread that needs that lock; and what was written before a SIGKILL, or is written by a child that outlives
 the run, must still reach the terminal. It is run by its path, imports nothing of Skald, and ends with the last writer.
 
-Arguments: a descriptor to send copies to, one of a file whose first byte is 1 while the relay has something in hand
-that it has not sent, then `SOURCE,TARGET` for each channel. A copy is sent as a frame: the
-number of the channel and of its bytes (two unsigned ints), then the bytes. Copies wait in memory while nobody reads.
+Arguments: a descriptor to send copies to, one of a file of two bytes (1 while the relay has something in hand that it
+has not sent; 1 while it has something that it has not shown), then `SOURCE,TARGET` for each channel. A copy is sent as
+a frame: the number of the channel and of its bytes (two unsigned ints), then the bytes. Copies wait in memory while
+nobody reads.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ OTHER: Final = b"\x1b_Skald-\x1b\\"
 END: Final = b"\x1b_Skald.\x1b\\"
 """No more copies are wanted: once all channels said so and everything is passed on, the copies end."""
 
+IN_HAND: Final = 0
+SHOWING: Final = 1
+"""The bytes that tell what the relay has."""
+
 MARK: Final = re.compile(rb"(\x1b_Skald[+.-]\x1b\\)")
 _CHUNK: Final = 1 << 16
 
@@ -39,7 +44,8 @@ class Channel:
 
     def __init__(self, number: int, source: int, target: int) -> None:
         self.number, self.source, self.target = number, source, target
-        self._rest = b""
+        self.rest = b""
+        """What may be the beginning of a mark."""
         self._own = False
         self.ended = False
         self._is_terminal = os.isatty(source)
@@ -50,9 +56,9 @@ class Channel:
             data = os.read(self.source, _CHUNK)
         except OSError:  # so a terminal says that its last writer is gone
             data = b""
-        if not data and not self._rest:
+        if not data and not self.rest:
             return None
-        data, self._rest = _cut(self._rest + data) if data else (self._rest, b"")
+        data, self.rest = _cut(self.rest + data) if data else (self.rest, b"")
         shown, copied = [], []
         for part in MARK.split(data):
             if part in (OWN, OTHER):
@@ -121,27 +127,28 @@ class Copies:
         self.waiting.clear()
 
 
-def relay(copies: Copies, channels: list[Channel], in_hand: mmap.mmap | bytearray) -> None:
+def relay(copies: Copies, channels: list[Channel], state: mmap.mmap | bytearray) -> None:
     """Pass on until the last writer is gone."""
-    in_hand[0] = 0
+    state[IN_HAND] = 0
     open_channels = {channel.source: channel for channel in channels}
     while open_channels or copies.waiting:
         wanted = [copies.descriptor] if copies.waiting and copies.descriptor is not None else []
         for source in select.select(list(open_channels), wanted, [])[0]:
             channel = open_channels[source]
-            in_hand[0] = 1
+            state[IN_HAND] = state[SHOWING] = 1
             read = channel.read()
             if read is not None and read[1]:
                 copies.add(channel.number, read[1])
                 copies.send()
-            in_hand[0] = bool(copies.waiting)
+            state[IN_HAND] = bool(copies.waiting)
             if read is None or not channel.show(read[0]):
                 channel.ended = True
                 copies.add(channel.number, b"")
                 del open_channels[source]
                 os.close(source)  # whoever writes on is told, as by the target
+            state[SHOWING] = any(channel.rest for channel in channels)
         copies.send()
-        in_hand[0] = bool(copies.waiting)
+        state[IN_HAND] = bool(copies.waiting)
         if all(channel.ended for channel in channels) and not copies.waiting:
             copies.close()
 
@@ -160,7 +167,7 @@ def main() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     back, state, *pairs = sys.argv[1:]
     channels = [Channel(number, *map(int, pair.split(","))) for number, pair in enumerate(pairs)]
-    relay(Copies(int(back)), channels, mmap.mmap(int(state), 1))
+    relay(Copies(int(back)), channels, mmap.mmap(int(state), 2))
 
 
 if __name__ == "__main__":

@@ -140,9 +140,11 @@ class Tee:
             with _lock:
                 self._feed(str(text), besides=file)
             return
-        _settle(line=True)
+        ends_line = "\n" in text
+        if ends_line:
+            _settle(line=True)
         self.pending.append(text)
-        if "\n" in text or len(self.pending) > MOST_PENDING:
+        if ends_line or len(self.pending) > MOST_PENDING:
             _catch_up()
 
     def drain(self) -> int:
