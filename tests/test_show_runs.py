@@ -117,6 +117,10 @@ def test_where_that_nothing_meets_is_no_failure(folder: Path) -> None:
         ("lr < 1 and\n  seeed = 1", "in the SQL: there is no column 'seeed'; did you mean seed?\n    seeed = 1\n    ^"),
         ("optim.nam = 'a'", "in the SQL: there is no column that ends in .nam\n  optim.nam = 'a'\n        ^"),
         ("acuracy.max > 1", "there is no metric 'acuracy'; did you mean 'accuracy'?\n"),
+        (
+            "duration > 60",
+            "a duration is compared with a bare number in 'duration > 60'; hint: write duration > interval",
+        ),
         ("duration", "in the SQL: filter predicate must be of type `Boolean`"),
         ("lr < 1 order by lr", "in the SQL: Expected: ), found: order\n  lr < 1 order by lr\n         ^"),
     ],

@@ -25,6 +25,7 @@ STATISTICS: Final = ("last", "min", "max")
 _LIKE_METRIC: Final = re.compile(r"(?P<metric>.+?)(?P<key>\{.*\})?\.(?:last|min|max)(?:_at(?:\..*)?)?$", re.DOTALL)
 _STRING: Final = re.compile(r"'(?:[^']|'')*'")
 _NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*(?:\.\w+)*)')
+_BARE_SPAN: Final = re.compile(r'(?<![\w."])"?duration"?\s*(?:[<>=!]+|between\b)\s*[\d.]', re.IGNORECASE)
 _ROW: Final = "__row"
 
 
@@ -192,9 +193,15 @@ def in_order(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFr
 def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
     """Return the rows of a table of runs of which a condition in SQL holds.
 
+    NOTE: polars compares a duration with a number as microseconds, so that every run takes longer than 60.
+
     Raises:
         InvalidInputError: the SQL is wrong.
     """
+    if _BARE_SPAN.search(_STRING.sub("", condition)):
+        error = InvalidInputError(f"a duration is compared with a bare number in {condition!r}")
+        error.add_note("hint: write duration > interval '60 seconds'")
+        raise error
     named = with_short_names(table, condition).with_columns(pl.int_range(pl.len()).alias(_ROW))
     sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
     rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, line=2)
