@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -26,6 +26,10 @@ COLUMN, X_MEAN, COUNT, NAN, LOW, HIGH, MEAN = (
 )
 """The columns of a curve that was cut, beside the ids of its series, which may be called anything."""
 _CUT: Final = (COLUMN, X_MEAN, COUNT, NAN, LOW, HIGH, MEAN)
+
+
+Rows: TypeAlias = pl.LazyFrame | pl.DataFrame
+"""A table: read in batches, or in memory."""
 
 
 class Axis(NamedTuple):
@@ -47,11 +51,11 @@ class Span(NamedTuple):
     high: float
 
 
-def survey(rows: pl.LazyFrame, by: Sequence[str], before: pl.DataFrame | None = None) -> pl.DataFrame:
+def survey(rows: Rows, by: Sequence[str], before: pl.DataFrame | None = None) -> pl.DataFrame:
     """Describe the series of a table in one pass over its rows.
 
     Args:
-        rows: rows of one metric, or of several.
+        rows: rows of one metric, or of several; read in batches, or in memory.
         by: the columns that tell the series apart; for those of one metric see `series_keys`.
         before: what was said of the rows before these, which are described together with them.
 
@@ -148,7 +152,7 @@ def axis_span(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, *, is_log:
 
 
 def cut(
-    rows: pl.LazyFrame,
+    rows: Rows,
     surveyed: pl.DataFrame,
     axis: Axis,
     span: Span,
@@ -180,13 +184,14 @@ def cut(
     by = series_columns(surveyed)
     varying = [name for name in by if surveyed[name].n_unique() > 1]
     number = pl.col(_NUMBER)
-    table = rows.with_columns(pl.when(pl.col(VALUE).is_finite()).then(pl.col(VALUE)).alias(_NUMBER))
+    table = rows.lazy().with_columns(pl.when(pl.col(VALUE).is_finite()).then(pl.col(VALUE)).alias(_NUMBER))
     if smoothing:
         smooth = _over(number.ewm_mean(alpha=1 - smoothing, adjust=True, ignore_nulls=True), varying)
         table = table.with_columns(pl.when(number.is_not_null()).then(smooth).alias(_SMOOTH))
     table = place(table, surveyed, axis, span, columns, is_log=is_log, before=before)
     table = table.select(*varying, COLUMN, X, _NUMBER, *([_SMOOTH] if smoothing else []))
-    sums = _each_batch(table, [*varying, COLUMN], _sums(_SMOOTH if smoothing else _NUMBER))
+    cut_rows = table.collect() if isinstance(rows, pl.DataFrame) else table
+    sums = _each_batch(cut_rows, [*varying, COLUMN], _sums(_SMOOTH if smoothing else _NUMBER))
     found = sums[0] if len(sums) == 1 else _grouped(pl.concat(sums), [*varying, COLUMN], _TOTALS)
     found = found.with_columns(_constant(surveyed[name]) for name in by if name not in varying)
     return _in_order(found, surveyed, by)
@@ -424,13 +429,16 @@ def _over(expression: pl.Expr, by: Sequence[str]) -> pl.Expr:
     return expression.over(by) if by else expression
 
 
-def _each_batch(rows: pl.LazyFrame, by: Sequence[str], wanted: Sequence[pl.Expr]) -> list[pl.DataFrame]:
+def _each_batch(rows: Rows, by: Sequence[str], wanted: Sequence[pl.Expr]) -> list[pl.DataFrame]:
     """Return what is wanted of the rows of each batch that have the columns in `by` in common; of no rows nothing."""
     parts = [_grouped(batch, by, wanted) for batch in _batches(rows)]
-    return parts or [_grouped(rows.head(0).collect(), by, wanted).head(0)]
+    return parts or [_grouped(rows.lazy().head(0).collect(), by, wanted).head(0)]
 
 
-def _batches(rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+def _batches(rows: Rows) -> Iterator[pl.DataFrame]:
+    if isinstance(rows, pl.DataFrame):
+        yield from [rows] if len(rows) else []
+        return
     for batch in rows.collect_batches(chunk_size=_BATCH_ROWS, maintain_order=True, engine="streaming"):
         if batch.height:
             yield batch

@@ -41,7 +41,6 @@ class Sketch:
         surveyed: what `skald.curves.survey` says of these.
         axis: what x is.
         span: from where to where it goes; None where no row has an x that can be drawn.
-        table: the curves, as `skald.curves.cut` returns them; of histograms none.
         histograms: the rows, where they are bins of histograms.
     """
 
@@ -60,14 +59,14 @@ class Sketch:
         frame = rows.lazy()
         self._x, self.is_log = x, is_log
         self.by = list(dict.fromkeys([*series_keys(frame), *([by] if by in rows.columns else [])]))
-        self.surveyed = survey(frame, self.by)
+        self.surveyed = survey(rows, self.by)
         self.axis = self._choose(self.surveyed)
         self.span = axis_span(frame, self.surveyed, self.axis, is_log=is_log)
         self.histograms = rows if is_histogram(frame) else None
         self._columns = max(_FEWEST_COLUMNS, min(_COLUMNS, _MOST_CELLS // max(len(self.surveyed), 1)))
         self._reach = self.span or Span(0.0, 0.0)
-        drawn = frame.head(0) if self.histograms is not None or self.span is None else frame
-        self.table = cut(drawn, self.surveyed, self.axis, self._reach, self._columns, is_log=is_log)
+        drawn = rows.head(0) if self.histograms is not None or self.span is None else rows
+        self._parts = [cut(drawn, self.surveyed, self.axis, self._reach, self._columns, is_log=is_log)]
 
     def extend(self, rows: pl.DataFrame) -> bool:
         """Take in rows that came after the others; return whether that was possible.
@@ -76,7 +75,7 @@ class Sketch:
             rows: of the same metric, with the same columns.
         """
         frame, before = rows.lazy(), self.surveyed
-        surveyed = survey(frame, self.by, before)
+        surveyed = survey(rows, self.by, before)
         found = axis_span(frame, surveyed, self.axis, is_log=self.is_log)
         if self.span is None or self._choose(surveyed) != self.axis:
             return False
@@ -87,8 +86,10 @@ class Sketch:
             self.histograms = pl.concat([self.histograms, rows])
             return True
         self._reach_out(self.span)
-        new = cut(frame, surveyed, self.axis, self._reach, self._columns, is_log=self.is_log, before=before)
-        self.table = join([self.table, new], surveyed)
+        new = cut(rows, surveyed, self.axis, self._reach, self._columns, is_log=self.is_log, before=before)
+        self._parts.append(new)
+        if sum(map(len, self._parts)) > 2 * self._columns * len(surveyed):
+            self._parts = [join(self._parts, surveyed)]
         return True
 
     def curves(self, columns: int, smoothing: float = 0.0) -> pl.DataFrame:
@@ -98,7 +99,9 @@ class Sketch:
             columns: how many.
             smoothing: as there.
         """
-        table = smooth(self.table, self.by, smoothing) if smoothing else self.table
+        table = pl.concat(self._parts)
+        if smoothing:
+            table = smooth(join(self._parts, self.surveyed), self.by, smoothing)
         return coarsen(table, self.surveyed, self.span or self._reach, columns, is_log=self.is_log)
 
     def _choose(self, surveyed: pl.DataFrame) -> Axis:
@@ -121,4 +124,5 @@ class Sketch:
             low, high = 10.0 ** max(low, -300.0), 10.0 ** min(high, 300.0)
         top = np.finfo(float).max
         self._reach = Span(max(min(low, span.low), -top), min(max(high, span.high), top))
-        self.table = coarsen(self.table, self.surveyed, self._reach, self._columns, is_log=self.is_log)
+        known = pl.concat(self._parts)
+        self._parts = [coarsen(known, self.surveyed, self._reach, self._columns, is_log=self.is_log)]

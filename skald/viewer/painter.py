@@ -7,6 +7,7 @@ and the first that was asked for comes first.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -60,6 +61,7 @@ class Painter(threading.Thread):
         self._tell = tell
         self._wake = threading.Condition()
         self._wants_look, self._is_over = True, False
+        self._rests_until = 0.0
         self._waits = False  # for the next look, as the files are others than at the last
         self._demand = _Demand()
         self._kinds: Kinds = {}
@@ -84,10 +86,11 @@ class Painter(threading.Thread):
             self._wake.notify()
 
     def look(self) -> None:
-        """Have the runs looked at soon."""
+        """Have the runs looked at soon, unless it would take more than a third of a processor."""
         with self._wake:
-            self._wants_look = True
-            self._wake.notify()
+            if time.monotonic() >= self._rests_until:
+                self._wants_look = True
+                self._wake.notify()
 
     def stop(self) -> None:
         """End the thread, after what it is doing."""
@@ -110,10 +113,13 @@ class Painter(threading.Thread):
                     return
                 wants_look, self._wants_look = self._wants_look, False
                 demand, order = self._demand, self._next()
+            began = time.thread_time()
             if wants_look:
                 self._look(demand)
             elif order is not None:
                 self._draw(demand, order)
+            rest = 2 * (time.thread_time() - began)
+            self._rests_until = max(self._rests_until, time.monotonic()) + rest
 
     def _next(self) -> Order | None:
         """Return the first plot that is wanted and not yet drawn as it would be now."""
@@ -155,12 +161,16 @@ class Painter(threading.Thread):
 
     def _take_in(self, rows: pl.DataFrame, wanted: Collection[str]) -> None:
         """Let sketches of metrics that are wanted grow; forget the others that have new rows."""
-        for (metric,), part in rows.group_by(METRIC, maintain_order=True):
-            sketch = self._sketches.get(metric)
-            self._rows.pop(metric, None)
-            if sketch is None or metric not in wanted or not sketch.extend(part):
-                self._sketches.pop(metric, None)
+        for metric in rows[METRIC].unique().to_list():
             self._versions[metric] = self._versions.get(metric, 0) + 1
+            self._rows.pop(metric, None)
+            if metric not in wanted:
+                self._sketches.pop(metric, None)
+        grown = rows.filter(pl.col(METRIC).is_in(list(self._sketches)))
+        for part in grown.partition_by(METRIC, maintain_order=True):
+            metric = part.item(0, METRIC)
+            if not self._sketches[metric].extend(part):
+                del self._sketches[metric]
 
     def _draw(self, demand: _Demand, order: Order) -> None:
         if self._sketched != demand.view.sketched:
