@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+import struct
 import sys
+import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -260,6 +262,19 @@ def test_preview_shows_images_of_every_mode(tmp_path: Path, mode: str) -> None:
     assert preview.image.mode == "RGB"
     assert preview.image.width == 1024
     assert preview.note.startswith("3,000 x 20 pixels")
+
+
+def test_preview_of_an_image_of_gigapixels_decodes_nothing(tmp_path: Path) -> None:
+    """A small file may claim to be an image that no memory holds."""
+    header = struct.pack(">IIBBBBB", 1_000_000, 1_000_000, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, content in ((b"IHDR", header), (b"IDAT", b"")):
+        data += struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    (tmp_path / "bomb.png").write_bytes(data)
+
+    preview = look_into(tmp_path / "bomb.png")
+
+    assert preview.note == "no picture that can be read: it has too many pixels"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such pipes")

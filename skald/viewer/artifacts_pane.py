@@ -186,6 +186,8 @@ class ArtifactsPane(Pane[Files | None]):
             preview = Bytes((), "the file is gone, or what was linked is")
         except OSError as error:
             preview = Bytes((), f"it cannot be read: {error.strerror or error}")
+        if preview.note and isinstance(preview, (Text, Bytes)):
+            self.screen.refresh()  # NOTE: where Polars panics at a damaged file it writes over the screen
         if artifact == self._shown:
             self._note = preview.note
             self._show_preview(preview)

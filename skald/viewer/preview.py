@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import stat
 import struct
-import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,10 +33,11 @@ MOST_PIXELS: Final = 1024
 _MOST_STRANGE: Final = 0.05
 """Text may hold so many characters that cannot be decoded."""
 _HEX_BYTES: Final = 8
+_LONGEST_REASON: Final = 120
 _IMAGES: Final = frozenset({".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ico", ".ppm"})
 _IMAGE_FAULTS: Final = (
     OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, OverflowError, MemoryError,
-    struct.error, zlib.error, Warning,
+    struct.error, zlib.error,
 )  # fmt: skip
 """What Pillow raises at files that are damaged in one way or another."""
 _SCANS: Final[Mapping[str, Callable[[Path], pl.LazyFrame]]] = {
@@ -115,7 +115,9 @@ def look_into(path: Path) -> Preview:
             return _picture(path)
     except ModuleNotFoundError:
         note = "pictures need Pillow: pip install pillow"
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except pl.exceptions.PanicException:
+        note = "no table that can be read: it is damaged"
+    except pl.exceptions.PolarsError as error:
         note = f"no table that can be read: {_first_line(error)}"
     except _IMAGE_FAULTS as error:
         note = f"no picture that can be read: {_first_line(error)}"
@@ -159,11 +161,14 @@ def _width(name: str, texts: Sequence[str]) -> int:
 def _picture(path: Path) -> Picture:
     from PIL import Image, ImageOps
 
-    with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-        size, mode = image.size, image.mode
-        image.draft("RGB", (MOST_PIXELS, MOST_PIXELS))  # of a JPEG only so much is decoded
-        image.thumbnail((MOST_PIXELS, MOST_PIXELS))
-        colored = _colored(ImageOps.exif_transpose(image))
+    try:
+        with Image.open(path) as image:
+            size, mode = image.size, image.mode
+            image.draft("RGB", (MOST_PIXELS, MOST_PIXELS))  # of a JPEG only so much is decoded
+            image.thumbnail((MOST_PIXELS, MOST_PIXELS))
+            colored = _colored(ImageOps.exif_transpose(image))
+    except Image.DecompressionBombError as error:
+        raise ValueError("it has too many pixels") from error
     return Picture(colored, f"{size[0]:,} x {size[1]:,} pixels, {mode}")
 
 
@@ -196,4 +201,4 @@ def _hex(data: bytes) -> Iterator[Sequence[Span]]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).strip().splitlines()[0]
+    return (str(error) or type(error).__name__).strip().splitlines()[0][:_LONGEST_REASON]

@@ -286,7 +286,7 @@ class RunsScreen(Screen[None]):
                 title += Content("  ") + Content.styled(
                     f"{counts[status]:,} {status}", _STYLES.get(status, "$text-error")
                 )
-        marked = self._marked & set(self._folder.table["path"])
+        marked = self._marked & set(self._folder.table["path"].to_list()) if self._marked else ()
         if marked:
             title += Content.styled(f"  {len(marked):,} marked", "$text-warning bold")
         return title + place
