@@ -419,6 +419,21 @@ def test_unfinished_line_is_missing_unless_it_was_appended_since(tmp_path: Path,
     assert unfinished.missing_from(path) == missing
 
 
+@pytest.mark.parametrize("left", [b"", bytes(4096), b"half\n", b"12"])
+def test_unfinished_line_that_a_power_cut_has_damaged_hinders_nobody(tmp_path: Path, left: bytes) -> None:
+    """It is lost, and the run can be read and resumed."""
+    run_program(tmp_path, 'skald.Logger("run").__enter__(); print("whole"); os._exit(0)')
+    (writer,) = (path for path in (tmp_path / "runs/run/segments").iterdir() if path.is_dir())
+    (writer / "console.log").write_bytes(left)
+
+    before = skald.Run(tmp_path / "runs" / "run").console
+    with skald.Logger("run", tmp_path / "runs", mode="resume"):
+        print("more")
+
+    assert before == "whole\n"
+    assert log_of(tmp_path / "runs" / "run") == "whole\nmore\n"
+
+
 def test_fast_output_is_in_the_file_soon(tmp_path: Path) -> None:
     """A burst is written by a thread while the program goes on with something else, and the thread ends."""
     found = run_program(

@@ -30,9 +30,9 @@ class Unfinished(NamedTuple):
 
     @classmethod
     def decoded(cls, data: bytes) -> Unfinished:
-        """Return what a file's content says."""
+        """Return what a file's content says; nothing where a power cut has left zeros in it."""
         size, _, text = data.decode(errors="replace").partition("\n")
-        return cls(int(size), text)
+        return cls(int(size), text) if size.isdecimal() else cls(0, "")
 
     def missing_from(self, console: Path) -> str:
         """Return what a console file lacks: nothing where the lines were finished or appended meanwhile."""
