@@ -84,6 +84,11 @@ if not sys.argv[:1] or Path(sys.argv[0]).stem != __name__:
         importlib.import_module(f"{__name__}.engine.{part}")
 
 
+def __dir__() -> list[str]:
+    """Return the names that people look for, also those not loaded yet."""
+    return [*__all__, "__version__"]
+
+
 def __getattr__(name: str) -> Any:
     """Load a name at its first use."""
     if name not in _LAZY:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 
 from skald.engine.compaction import Compaction
 from skald.engine.compaction import compact as compact_metrics
-from skald.errors import InvalidInputError, RunNotFoundError, StorageError
-from skald.layout import is_run
+from skald.errors import RunNotFoundError, StorageError
+from skald.layout import absolute, is_run
 from skald.record.consolefiles import finish_consoles
 from skald.record.info import read_info
 
@@ -33,9 +32,7 @@ def compact(
         FormatVersionError: a newer Skald wrote the run.
         StorageError: the disk takes no more; every row is where it was.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise InvalidInputError(f"compact takes the path of a run, got {type(path).__name__}: {path!r:.80}")
-    run = Path(path)
+    run = absolute(path, what="the path of a run")
     if not is_run(run):
         raise RunNotFoundError(f"there is no run at {run}")
     try:

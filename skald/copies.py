@@ -87,7 +87,7 @@ def leave(session: Session) -> None:
     try:
         session.rest()
     except (OSError, SkaldError) as error:
-        session.warn(f"run {session} was not closed well, its rows are in segments/: {error}")
+        session.warn_unclosed(error)
     with _lock:
         _resting.append(session)
 

@@ -81,7 +81,7 @@ def _text(item: object) -> str:
         item = os.fspath(item)
     if not isinstance(item, str):
         raise _wrong(item)
-    return item
+    return os.path.expanduser(item)  # noqa: PTH111  a Path's raises where there is no home
 
 
 def _wrong(found: object) -> InvalidInputError:

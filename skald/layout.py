@@ -129,7 +129,14 @@ def git_diff_name(diff: bytes) -> str:
 
 def runs_dir(given: str | os.PathLike[str] | None) -> Path:
     """Return the absolute folder of runs: the one given, else $SKALD_DIR, else `runs`."""
-    return Path(given if given is not None else os.environ.get("SKALD_DIR") or DEFAULT_DIR).absolute()
+    return absolute(given if given is not None else os.environ.get("SKALD_DIR") or DEFAULT_DIR, what="dir")
+
+
+def absolute(path: str | os.PathLike[str], *, what: str) -> Path:
+    """Return a path that a user gave as an absolute one, `~` being the home folder; `what` says what it is for."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInputError(f"{what} must be a str or a path, got {type(path).__name__}: {path!r:.80}")
+    return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  a Path's raises where there is no home
 
 
 def card_cache(key: str) -> Path:
@@ -163,7 +170,7 @@ def check_run_name(name: object) -> str:
     """Return `name` if it can name a folder on every system, else raise InvalidInputError."""
     if not isinstance(name, str):
         raise InvalidInputError(f"a run's name must be a str, got {type(name).__name__}: {name!r}")
-    problem = name_problem(name)
+    problem = f"must not be {RUN_JSON}, which tells runs from other folders" if name == RUN_JSON else name_problem(name)
     if problem:
         error = InvalidInputError(f"a run's name {problem}, got {name!r}")
         error.add_note("hint: give the folder as dir=, and the name alone as run_name")

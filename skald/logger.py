@@ -139,7 +139,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
 
         Args:
             metrics: name to 1-D array of length n: NumPy, Arrow, Polars, Torch on the CPU, or a sequence.
-            time: a datetime or seconds since the epoch, one or an array of n; default: now.
+            time: a datetime (local, where it has no zone; of NumPy, Arrow and Polars UTC) or seconds since the epoch,
+                one or an array of n; default: now.
             **ids: arrays of length n, or scalars.
 
         Raises:
@@ -309,6 +310,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
 
     def __enter__(self) -> Self:
         """Return the logger; what is printed from now on is in console.log."""
+        self._session.check_open()
         if self._capture:
             self._session.capture.start(deep=self._capture == "fd")
         return self

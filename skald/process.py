@@ -91,7 +91,7 @@ def _close(session: Session, ending: Ending) -> None:
     try:
         session.close(*ending)
     except Exception as error:  # noqa: BLE001 told, and other sessions are still to be closed
-        session.warn(f"run {session} was not closed well, its rows are in segments/: {error!r}")
+        session.warn_unclosed(error)
 
 
 def _ending() -> Ending:

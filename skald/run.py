@@ -44,7 +44,7 @@ class Run:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path).absolute()
+        self._path = layout.absolute(path, what="the path of a run")
         try:
             read_info(self._path)
         except RunNotFoundError as error:

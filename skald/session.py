@@ -123,8 +123,7 @@ class Session:
         if writer is not None and not self.closed:
             return writer
         with self.lock:
-            if self.closed:
-                raise LoggerClosedError(f"the logger of {self} is closed")
+            self.check_open()
             if self._writer is None and self.forked:
                 writer = Writer(self._claim_in_child(), self.namespace)
                 if self._writer is None:  # else a signal handler made one meanwhile
@@ -142,6 +141,11 @@ class Session:
                 joined = self.joined or self.forked or self._rested
                 self._artifacts = Artifacts(self.run, writer.claim, joined=joined)
             return self._artifacts
+
+    def check_open(self) -> None:
+        """Raise LoggerClosedError if the session is closed."""
+        if self.closed:
+            raise LoggerClosedError(f"the logger of {self} is closed")
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[Artifacts]:
@@ -242,6 +246,11 @@ class Session:
         """Warn of a run that was finished before it was joined."""
         self.warn(f"run {self} had finished before it was joined; what is logged now goes on with it")
 
+    def warn_unclosed(self, error: BaseException) -> None:
+        """Warn, where nobody can call `close` again, that it did not come to its end."""
+        kept = "what had reached the disk is in segments/, what waited in memory is lost"
+        self.warn(f"run {self} was not closed well, {kept}: {error!r}")
+
     def say(self, level: str, text: str) -> None:
         """Say something in the terminal, as from the line that called Skald, and in console.log."""
         say(self.file, level, f"skald: {text}", depth=_own_frames())
@@ -325,6 +334,8 @@ class Session:
             run = None
         elif fault:
             raise _rows_wait(writer.waiting_rows, fault)
+        elif writer.claim and not writer.claim.folder.is_dir():
+            self.warn(f"rows are lost: their folder was removed while they were written, {writer.claim.folder}")
         info: RunInfo | None = None
         try:
             if run is not None and not self.forked:
@@ -376,8 +387,6 @@ def start_session(
     Raises:
         InvalidInputError, RunExistsError, RunNotFoundError, StorageError: as `Logger` says.
     """
-    if folder is not None and not isinstance(folder, (str, os.PathLike)):
-        raise InvalidInputError(f"dir must be a str or a path, got {type(folder).__name__}: {folder!r:.80}")
     runs = runs_dir(folder)
     if mode in ("join", "resume") and run_name is None:
         raise InvalidInputError(f"mode={mode!r} needs the run_name of the run to {mode}")
@@ -427,7 +436,7 @@ def _duration(run: Path, info: RunInfo) -> dt.timedelta:
 
 
 def _rows_wait(rows: int, fault: OSError) -> StorageError:
-    error = StorageError(fault.errno, f"{rows:,} rows wait in memory, the disk does not take them: {fault}")
+    error = StorageError(fault.errno, f"up to {rows:,} rows wait in memory, the disk does not take them: {fault}")
     error.add_note("hint: make room, then call close() again; it is tried once more when the interpreter ends")
     return error
 

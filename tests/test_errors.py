@@ -170,7 +170,9 @@ def test_logger_refuses_bad_options(tmp_path: Path, option: dict[str, Any]) -> N
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", "a\\b", "..", ".", "a\n", "con", "COM1.txt", "a.", "a?", "x" * 256])
+@pytest.mark.parametrize(
+    "name", ["", " ", "a/b", "a\\b", "..", ".", "a\n", "con", "COM1.txt", "a.", "a?", "x" * 256, "run.json"]
+)
 def test_logger_refuses_names_that_are_no_folder_everywhere(tmp_path: Path, name: str) -> None:
     """A run's name is no path, not empty, without control characters, and one that Windows takes."""
     modes: tuple[Any, ...] = ("new", "disabled")
@@ -180,6 +182,21 @@ def test_logger_refuses_names_that_are_no_folder_everywhere(tmp_path: Path, name
         assert caught.value.__notes__
 
     assert not list(tmp_path.iterdir())
+
+
+def test_closed_logger_is_no_block(tmp_path: Path) -> None:
+    """The error comes before the block runs."""
+    logger = skald.Logger("run", tmp_path)
+    logger.close()
+
+    with pytest.raises(skald.LoggerClosedError), logger:
+        pytest.fail("the block ran")
+
+
+def test_run_refuses_what_is_no_path() -> None:
+    """By what it got."""
+    with pytest.raises(skald.InvalidInputError, match="got int: 3"):
+        skald.Run(3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", [5, None, object()], ids=["int", "None", "object"])

@@ -59,6 +59,11 @@ def test_arrow_is_loaded_with_skald_and_not_by_the_command_line() -> None:
     assert "pyarrow" not in help_.stderr
 
 
+def test_public_names_are_offered_before_they_are_loaded() -> None:
+    """To who presses Tab after `skald.`."""
+    assert set(skald.__all__) <= set(dir(skald))
+
+
 @pytest.mark.parametrize("name", skald.__all__)
 def test_public_name_is_documented(name: str) -> None:
     """What `skald` exports has a docstring of its own, and so has each public part of its classes."""

@@ -258,8 +258,32 @@ def test_log_batch_keeps_rows_at_the_epoch(logger: skald.Logger) -> None:
     """A time of 0 or before 1970 is a time."""
     logger.log_batch({"loss": [1.0, 2.0, 3.0]}, time=[0, -1.0, 1])
 
-    assert sorted(values(logger)) == [1.0, 2.0, 3.0]
+    logger.log_batch({"loss": [4.0, 5.0]}, time=dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
 
+    assert sorted(values(logger)) == [1.0, 2.0, 3.0, 4.0, 5.0]
+
+
+def test_log_batch_takes_times_of_six_centuries(logger: skald.Logger) -> None:
+    """As many as int64 holds in nanoseconds."""
+    given = [dt.datetime(1677, 10, 1, tzinfo=dt.UTC), dt.datetime(2262, 4, 1, tzinfo=dt.UTC)]
+    logger.log_batch({"loss": [1.0, 2.0]}, time=given)
+
+    assert times(logger) == given
+
+
+@pytest.mark.parametrize("rows", [2, 20_000])
+def test_log_batch_takes_the_empty_string_as_the_only_one(logger: skald.Logger, rows: int) -> None:
+    """In segments of its own, and among so many id sets that they share one."""
+    logger.log_batch({"loss": range(rows)}, split="", step=range(rows))
+    for k in range(70):
+        logger.log_metric("other", 1, **{f"k{k}": 1})
+    logger.log_batch({"loss": range(rows)}, split=[""] * rows, k0=1, k1=2)
+
+    table = logger.run.metrics.filter(metric="loss", split="").collect()
+    assert table["value"].to_list() == [*range(rows), *range(rows)]
+
+
+FIRST_YEAR = dt.datetime.min.replace(tzinfo=dt.timezone(dt.timedelta(hours=5)))  # not a time in UTC
 
 BAD: dict[str, tuple[Any, dict[str, Any], type[SkaldError], str]] = {
     "no mapping": ([1.0], {}, InvalidInputError, "mapping.*list"),
@@ -297,6 +321,21 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[SkaldError], str]] = {
     "time NaN": ({"loss": [1.0]}, {"time": float("nan")}, InvalidInputError, "time.*seconds"),
     "time NaT": ({"loss": [1.0]}, {"time": np.datetime64("NaT")}, InvalidInputError, "time.*missing"),
     "time in ms": ({"loss": [1.0]}, {"time": 1_800_000_000_000}, InvalidInputError, "time.*seconds.*1800000000000"),
+    "time far": (
+        {"loss": [1.0]},
+        {"time": dt.datetime(9999, 12, 31, tzinfo=dt.UTC)},
+        InvalidInputError,
+        "2262, got 9999-12-31",
+    ),
+    "time first": ({"loss": [1.0]}, {"time": FIRST_YEAR}, InvalidInputError, "1677.*got 0001-01-01"),
+    "times far": (
+        {"loss": [1.0]},
+        {"time": [dt.datetime(2263, 1, 1, tzinfo=dt.UTC)]},
+        InvalidInputError,
+        "2262, got 2263-01-01",
+    ),
+    "time old": ({"loss": [1.0]}, {"time": np.array(["1600-01-01"], "M8[us]")}, InvalidInputError, "1677.*got 1600"),
+    "time null": ({"loss": [1.0]}, {"time": pa.array([None], pa.float64())}, InvalidInputError, "time.*missing"),
     "time matrix": ({"loss": [1.0]}, {"time": np.zeros((1, 1))}, InvalidInputError, "time.*shape"),
 }
 

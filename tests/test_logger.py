@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+import shutil
 import sys
 import threading
 from collections.abc import Callable
@@ -45,6 +46,28 @@ def test_dir_is_made_absolute_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert values(tmp_path / "here" / "run") == list(range(2000))
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_tilde_is_the_home_folder_wherever_a_path_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a shell; a folder of that name would be a trap."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    skald.Logger("run", "~/runs").close()
+
+    assert skald.Run("~/runs/run").path == tmp_path / "runs" / "run"
+    assert skald.runs("~/runs")["run"].to_list() == ["run"]
+    assert skald.scan("~/runs/run").collect().is_empty()
+    assert skald.compact("~/runs/run").rows == 0
+
+
+def test_close_says_so_where_the_segments_were_removed(tmp_path: Path) -> None:
+    """Their rows cannot be had any more, and nobody may think so."""
+    logger = skald.Logger("run", tmp_path, capture=False)
+    logger.log_metric("loss", 0.5)
+    shutil.rmtree(tmp_path / "run" / "segments")
+    logger.close()
+
+    assert "rows are lost: their folder was removed" in (tmp_path / "run" / "console.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("said", "expected"), [(None, "runs"), ("", "runs"), ("other", "other")])

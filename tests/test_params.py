@@ -302,6 +302,7 @@ def test_params_name_a_torch_dtype(tmp_path: Path) -> None:
     source = """
 import skald, torch
 with skald.Logger("run", ".") as logger:
+    logger.log_params(device=torch.device("cuda:1"))
     logger.log_params(dtype=torch.bfloat16, act=torch.relu, layer=torch.nn.Linear, size=torch.Size([1, 2]))
 """
 
@@ -310,6 +311,7 @@ with skald.Logger("run", ".") as logger:
     assert ended.returncode == 0, ended.stderr
     assert loaded(tmp_path / "run") == {
         "dtype": "torch.bfloat16",
+        "device": "cuda:1",
         "act": "torch.relu",
         "layer": "torch.nn.modules.linear.Linear",
         "size": [1, 2],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 import shutil
 import subprocess
 import sys
@@ -301,3 +302,14 @@ def test_run_of_a_name_says_where_the_run_of_that_name_is(tmp_path: Path, monkey
 
     assert str(tmp_path / "runs" / "a") in "".join(told.value.__notes__)
     assert not hasattr(nowhere.value, "__notes__")
+
+
+def test_metrics_are_filtered_by_a_function_of_python(tmp_path: Path) -> None:
+    """Of the user's, which Polars hands on to the reader, as it does with a pickled table."""
+    with skald.Logger("run", tmp_path) as logger:
+        for step in range(4):
+            logger.log_metric("loss", step, step=step)
+
+    chosen = pl.col("step").map_elements(lambda step: int(step).bit_count() == 1, return_dtype=pl.Boolean)
+    table = pickle.loads(pickle.dumps(skald.Run(tmp_path / "run").metrics)).filter(chosen)
+    assert table.collect()["value"].to_list() == [1.0, 2.0]

@@ -10,12 +10,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from skald.errors import IdTypeError, InvalidInputError, SkaldError, ValueTypeError
+from skald.errors import IdTypeError, InvalidInputError, ValueTypeError
 from skald.schema import KIND_OF, Id, Kind, check_id_name, check_metric_name, fit_id, plain_id
 from skald.values import EXACT_INT, as_value
 
 MOST_SECONDS: Final = 2**63 / 1e9
-"""Since the epoch, that int64 holds in nanoseconds: until the year 2262."""
+"""Before and since the epoch, that int64 holds in nanoseconds: from the year 1677 to 2262."""
+_EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 class IdColumn(NamedTuple):
@@ -85,7 +86,7 @@ def _as_values(name: str, given: Any) -> tuple[np.ndarray, int]:
     """Return the float64 of a metric, and how many are ints that are none exactly."""
     if isinstance(given, (str, bytes, Mapping)):
         raise ValueTypeError(f"metric {name!r} of a batch needs a 1-D array of numbers, got {type(given).__name__}")
-    array = _to_numpy(f"metric {name!r}", given)
+    array = _to_numpy(f"metric {name!r}", given, instead="log NaN, or ")
     if array.ndim != 1:
         raise ValueTypeError(f"metric {name!r} of a batch needs a 1-D array of numbers, got shape {array.shape}")
     if array.dtype.kind == "O":
@@ -100,11 +101,11 @@ def _as_values(name: str, given: Any) -> tuple[np.ndarray, int]:
     return values, _count_rounded(given, array, values)
 
 
-def _to_numpy(what: str, values: Any) -> np.ndarray:
+def _to_numpy(what: str, values: Any, *, instead: str = "") -> np.ndarray:
     """Return any 1-D container as a NumPy array; missing values are an error, as NaN would be a value."""
     missing = getattr(values, "null_count", 0)
     if (missing() if callable(missing) else missing) > 0 or np.ma.is_masked(values):
-        raise InvalidInputError(f"{what} of a batch has missing values; log NaN, or leave these rows out")
+        raise InvalidInputError(f"{what} of a batch has missing values; {instead}leave these rows out")
     try:
         if hasattr(values, "detach"):
             return _from_torch(values)
@@ -178,15 +179,10 @@ def _strings(name: str, array: np.ndarray) -> IdColumn:
 
 def _as_times(when: Any) -> np.ndarray:
     """Return nanoseconds since the epoch; datetimes without a zone are local, NumPy's are UTC."""
-    try:
-        if isinstance(when, dt.datetime):
-            return np.array(_datetime_ns(when))
-        array = _to_numpy("time", when) if hasattr(when, "__len__") else np.asarray(when)
-        array = _nanoseconds(array)
-    except (SkaldError, OverflowError) as error:
-        raise InvalidInputError(f"time of a batch: {error}") from error
+    is_array = hasattr(when, "__len__")
+    array = _nanoseconds(_to_numpy("time", when) if is_array else np.asarray(when))
     if array.ndim > 1:
-        raise InvalidInputError(f"time must be one or a 1-D array, got shape {array.shape}")
+        raise InvalidInputError(f"time of a batch must be one or a 1-D array, got shape {array.shape}")
     return np.where(array == 0, 1, array)  # a row of time 0 would not exist
 
 
@@ -196,15 +192,28 @@ def _nanoseconds(array: np.ndarray) -> np.ndarray:
         return np.array([_datetime_ns(value) for value in array.flat], np.int64).reshape(array.shape)
     if kind == "M":
         if np.isnat(array).any():
-            raise InvalidInputError("a time is missing (NaT)")
+            raise InvalidInputError("time of a batch is missing (NaT) in some rows; leave them out")
+        _check_seconds(array.astype("datetime64[s]").astype(np.int64), array)
         return array.astype("datetime64[ns]").astype(np.int64)
     if kind not in "iuf":
-        raise InvalidInputError(f"expected datetimes or seconds since the epoch, got {array.dtype}")
-    if not (np.abs(array.astype(np.float64)) < MOST_SECONDS).all():
-        raise InvalidInputError(f"expected seconds since the epoch, got {array.flat[np.abs(array).argmax()]}")
+        raise InvalidInputError(f"time of a batch must be datetimes or seconds since the epoch, got {array.dtype}")
+    _check_seconds(array, array)
     return array.astype(np.int64) * 10**9 if kind != "f" else (array * 1e6).round().astype(np.int64) * 1000
 
 
 def _datetime_ns(value: dt.datetime) -> int:
-    delta = value.astimezone(dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    return (delta.days * 86_400 + delta.seconds) * 10**9 + delta.microseconds * 1000
+    try:
+        delta = value.astimezone(dt.UTC) - _EPOCH
+    except (OverflowError, ValueError):  # so near to the first or last year that another zone has no such time
+        delta = value.replace(tzinfo=dt.UTC) - _EPOCH
+    seconds = delta.days * 86_400 + delta.seconds
+    _check_seconds(np.array(seconds), np.array(value))
+    return seconds * 10**9 + delta.microseconds * 1000
+
+
+def _check_seconds(seconds: np.ndarray, given: np.ndarray) -> None:
+    beyond = ~(np.abs(seconds.astype(np.float64)) < MOST_SECONDS - 1)
+    if beyond.any():
+        found = given.flat[int(beyond.argmax())]
+        expected = "datetimes or seconds since the epoch, between the years 1677 and 2262"
+        raise InvalidInputError(f"time of a batch must be {expected}, got {found}")

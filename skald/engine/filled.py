@@ -88,4 +88,5 @@ def _strings(value: Id | IdColumn) -> tuple[str, ...]:
 def _dictionary(strings: tuple[str, ...]) -> tuple[Capacity, array[int], bytes]:
     encoded = [string.encode() for string in strings]
     offsets = array("i", [0, 0, *accumulate(map(len, encoded))])
-    return Capacity(len(offsets) - 1, offsets[-1]), offsets, b"".join(encoded)
+    # NOTE: of no bytes at all pyarrow would write no buffer
+    return Capacity(len(offsets) - 1, max(offsets[-1], 1)), offsets, b"".join(encoded)

@@ -115,7 +115,8 @@ def _key(key: Any, path: tuple[str, ...]) -> str:
     """Return a key as a str: a number, an enum, a path turns into one."""
     name = _plain(key, path)
     if isinstance(name, (list, dict)):
-        raise InvalidInputError(f"keys of param {_dotted(path)!r} must be str, got {type_name(key)}")
+        where = f"param {_dotted(path)!r}" if path else "params"
+        raise InvalidInputError(f"keys of {where} must be str, got {type_name(key)}")
     return str(name)
 
 
@@ -171,12 +172,12 @@ def _from_numpy(value: Any) -> Any:
 
 
 def _qualified_name(value: Any) -> str | None:
-    """Return the name of a function, class, dtype or module, `torch.relu` or `int`, None for others."""
+    """Return the name of a function, class, dtype, device or module, `torch.relu` or `int`, None for others."""
     if isinstance(value, ModuleType):
         return value.__name__
     if _is_of(value, "numpy", "dtype"):
         return f"numpy.{value.name}" if value.isbuiltin == 1 else str(value)
-    if _is_of(value, "torch", "dtype"):
+    if _is_of(value, "torch", "dtype", "device"):
         return str(value)
     name = getattr(value, "__qualname__", None) if callable(value) else None
     if not isinstance(name, str):
