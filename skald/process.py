@@ -24,8 +24,8 @@ class Session(Protocol):
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
 
-    def warn(self, text: str) -> None:
-        """Say something in the terminal and in console.log."""
+    def warn_unclosed(self, error: BaseException) -> None:
+        """Say, in the terminal and in console.log, that it did not come to its end."""
 
 
 _sessions: Final[dict[int, Session]] = {}
