@@ -359,3 +359,24 @@ def test_warnings_are_shown_on_the_screen(run: Path) -> None:
 
     with warnings.catch_warnings():
         asyncio.run(scene())
+
+
+@pytest.mark.parametrize("size", [(10, 3), (24, 7), (41, 12), (300, 90)])
+def test_metrics_are_drawn_in_terminals_of_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    """However small or large, and whatever names and values there are: nothing fails, and one can go on."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for step in range(5):
+            values = [1e308, -1e308, math.inf, math.nan, 0.0]
+            logger.log_metrics({"[red]m": values[step], "日本/語": -step, "constant": 7.0, "x" * 300: step}, step=step)
+
+    async def scene(show: Show) -> None:
+        grid = grid_of(show)
+        await show.until(lambda: len(grid.metrics) == 4)
+        for _ in range(4):
+            await show.press("right", "enter", "left", "l", "L", "s", "n", "escape")
+        await show.press("t", "x", "escape", "down", "up", "plus", "minus")
+        assert show.app.is_running
+        if size[0] > 100:
+            await show.until_shown("[red]m")
+
+    watch(tmp_path / "run", scene, size=size)

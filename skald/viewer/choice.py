@@ -30,6 +30,7 @@ class ChoiceScreen(ModalScreen[int | None]):
     }
     ChoiceScreen Label { text-style: bold; padding: 0 1 1 1; }
     ChoiceScreen OptionList { height: auto; max-height: 16; width: 100%; border: none; background: $surface; }
+    ChoiceScreen OptionList:focus { border: none; }
     """
 
     def __init__(self, title: str, answers: Sequence[str], chosen: int = 0) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Final
 
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Tree
@@ -119,9 +120,9 @@ class NamesTree(Tree[Group | str]):
             return
         for label, data in list(node.data.items())[:MOST_CHILDREN]:
             if isinstance(data, str):
-                node.add_leaf(label, data)
+                node.add_leaf(Text(label), data)
             else:
-                node.add(f"{label} ({_count(data):,})", data)
+                node.add(Text(f"{label} ({_count(data):,})"), data)
         if len(node.data) > MOST_CHILDREN:
             node.add_leaf(f"and {len(node.data) - MOST_CHILDREN:,} more: search", None)
 
