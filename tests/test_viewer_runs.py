@@ -215,11 +215,12 @@ def test_runs_that_are_marked_are_compared(folder: Path) -> None:
 
     async def scene(show: Show) -> None:
         await show.until_shown("[red]c")
-        await show.press("space")
+        await show.press("down", "space")
         await show.until_shown("1 marked", "●")
-        await show.press("down", "space", "c")
+        await show.press("space", "c")
         await show.until(lambda: isinstance(show.app.screen, CompareScreen))
-        await show.until_shown("2 runs over each other", "[red]c", "lr")
+        await show.until_shown("2 runs over each other", "beta", "lr")
+        assert names(show) == ["beta", "a"]
         await show.press("escape")
         await show.until_shown("2 marked")
         await show.press("escape")

@@ -42,8 +42,8 @@ class CompareScreen(Screen[None]):
     def __init__(self, runs: Mapping[str, Path], table: pl.DataFrame) -> None:
         super().__init__()
         self._runs = dict(runs)
-        paths = [str(path) for path in runs.values()]
-        chosen = table.filter(pl.col("path").is_in(paths))
+        paths = pl.DataFrame({"path": [str(path) for path in runs.values()]})
+        chosen = paths.join(table, on="path", maintain_order="left")  # as the legends have them
         self._rows = RunRows(chosen, chosen, set(), Order("", descending=False))
 
     def compose(self) -> ComposeResult:
