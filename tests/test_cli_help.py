@@ -105,6 +105,6 @@ def test_no_color_takes_every_color_away(args: list[str], folder: Path) -> None:
 @pytest.mark.parametrize("args", FITTED, ids=" ".join)
 def test_tables_and_plots_fit_the_terminal(args: list[str], width: int, folder: Path) -> None:
     """No line is wider than it."""
-    text = output(*args, folder=folder, COLUMNS=str(width), FORCE_COLOR="1")
+    text = output(*args, folder=folder, COLUMNS=str(width), FORCE_COLOR="1", TERM="xterm-256color")
 
     assert max(cell_len(line) for line in Text.from_ansi(text).plain.splitlines()) <= width

@@ -253,7 +253,7 @@ def test_one_run_is_a_table_where_runs_are_ordered(folder: Path) -> None:
 
 def on_terminal(folder: Path, *options: str, width: int = 200) -> list[str]:
     """Return the lines that a terminal shows of the runs, without their colors."""
-    text = output("show", "runs", *options, folder=folder, COLUMNS=str(width), FORCE_COLOR="1")
+    text = output("show", "runs", *options, folder=folder, COLUMNS=str(width), FORCE_COLOR="1", TERM="xterm-256color")
     return Text.from_ansi(text).plain.splitlines()
 
 
