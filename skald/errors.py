@@ -51,6 +51,10 @@ class RunNotFoundError(SkaldError, FileNotFoundError):
 class CorruptRunError(SkaldError):
     """A file of the run does not hold what its format says."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.add_note("hint: skald check --repair puts damaged files aside, and keeps what can be read")
+
 
 class FormatVersionError(SkaldError):
     """The run was written by a newer version of Skald."""

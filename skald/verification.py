@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import zlib
@@ -20,7 +21,7 @@ from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.record.artifacts import read_sums
 from skald.record.info import read_info
-from skald.record.params import read_params
+from skald.record.params import decode_params
 
 _BLOCK_BYTES: Final = 1 << 20
 
@@ -53,7 +54,7 @@ def find_faults(run: Path) -> Iterator[Fault]:
     if not layout.is_run(run):
         raise RunNotFoundError(f"there is no run at {run}")
     yield from _document(run / layout.RUN_JSON, lambda: read_info(run))
-    yield from _document(run / layout.PARAMS, lambda: read_params(run))
+    yield from _document(run / layout.PARAMS, lambda: _read_params(run / layout.PARAMS))
     yield from _document(run / layout.SEGMENTS / layout.IDS, lambda: read_kinds(run))
     for file in segment_files(run):
         yield from _segment(file)
@@ -66,6 +67,12 @@ def _document(path: Path, read: Callable[[], Any]) -> Iterator[Fault]:
         read()
     except CorruptRunError as error:
         yield Fault(path, str(error))
+
+
+def _read_params(path: Path) -> None:
+    """Read params.yaml whatever run.json says of it: that may be what is damaged."""
+    with contextlib.suppress(FileNotFoundError):
+        decode_params(path.read_bytes(), path)
 
 
 def _segment(file: SegmentFile) -> Iterator[Fault]:

@@ -103,6 +103,25 @@ def test_repair_makes_up_run_json(run: Path) -> None:
     assert len(values(run)) == 140_000
 
 
+@pytest.mark.parametrize("has_params", [True, False])
+def test_repair_makes_run_json_anew_and_leaves_good_params_alone(run: Path, *, has_params: bool) -> None:
+    """They are read from params.yaml then, where there is one."""
+    if not has_params:
+        (run / PARAMS).unlink()
+    damaged = (run / RUN_JSON).read_bytes()[:5]
+    (run / RUN_JSON).write_bytes(damaged)
+
+    shown = start("show", "run", folder=run.parent)
+    assert (shown.code, "hint: skald check --repair" in shown.stderr) == (1, True)
+    found = start("check", "run", folder=run.parent)
+    assert (found.stdout.count(RUN_JSON), PARAMS in found.stdout) == (2, False)
+    output("check", "run", "--repair", folder=run.parent)
+
+    assert (run / "damaged" / RUN_JSON).read_bytes() == damaged
+    assert skald.Run(run).params == ({"lr": 0.1} if has_params else {})
+    assert len(values(run, "loss")) == 140_000
+
+
 def test_check_finds_params_that_are_no_yaml(run: Path) -> None:
     """Edited by hand, perhaps."""
     (run / PARAMS).write_text("lr: [", encoding="utf-8")
