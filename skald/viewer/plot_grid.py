@@ -89,13 +89,6 @@ class PlotGrid(ScrollView, can_focus=True):
     class Wanted(Message):
         """Other plots are on the screen than before."""
 
-    class Selected(Message):
-        """Another plot is selected."""
-
-        def __init__(self, metric: str) -> None:
-            super().__init__()
-            self.metric = metric
-
     class Enlarged(Message):
         """The selected plot is to be enlarged."""
 
@@ -157,11 +150,14 @@ class PlotGrid(ScrollView, can_focus=True):
 
     def _lay_out(self) -> None:
         size = self.scrollable_content_region.size
-        self._tiling = tile(len(self._metrics), size.width, size.height, _ZOOMS[self._zoom])
-        self._cells.clear()
+        tiling = tile(len(self._metrics), size.width, size.height, _ZOOMS[self._zoom])
+        if tiling != self._tiling:
+            self._cells.clear()
+        self._tiling = tiling
         rows = -(-len(self._metrics) // self._tiling.across)
         self.virtual_size = Size(size.width, rows * self._tiling.height)
-        self._plots = {name: plot for name, plot in self._plots.items() if name in set(self._metrics)}
+        known = set(self._metrics)
+        self._plots = {name: plot for name, plot in self._plots.items() if name in known}
         self._show_selected()
         self.refresh()
         self.post_message(self.Wanted())
@@ -182,8 +178,6 @@ class PlotGrid(ScrollView, can_focus=True):
             if place < len(self._metrics):
                 self._renew(self._metrics[place])
         self._show_selected()
-        if self.metric is not None:
-            self.post_message(self.Selected(self.metric))
 
     def _show_selected(self) -> None:
         top = self.selected // self._tiling.across * self._tiling.height
