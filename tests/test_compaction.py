@@ -379,17 +379,29 @@ def test_full_disk_leaves_the_run_as_it_was(run: Path, format_: str) -> None:
     assert compact(run).rows == 1000
 
 
-def test_rubbish_of_dead_compactions_is_removed(run: Path) -> None:
-    """Unfinished metrics files go; temporary files of others stay."""
-    for name in ("metrics.parquet", "metrics.csv", "metrics.csv.json", "run.json"):
-        (run / f".tmp-0123-{name}").touch()
+def test_rubbish_of_dead_compactions_and_writers_is_removed(run: Path) -> None:
+    """Unfinished files of the run go; temporary files of others stay."""
+    for name in ("metrics.parquet", "metrics.csv", "metrics.csv.json", "run.json", "params.yaml", "notes.txt"):
+        (run / f".tmp-01234567-{name}").touch()
     segment(run, "a", 0, [row("m", 1, 1)])
     (run / SEGMENTS / "a" / ".tmp-0123-000001.arrow").touch()
     (run / SEGMENTS / ".tmp-0123-ids.json").touch()
 
     compact(run)
 
-    assert names(run) == {RUN_JSON, "metrics.parquet", ".tmp-0123-run.json"}
+    assert names(run) == {RUN_JSON, "metrics.parquet", ".tmp-01234567-notes.txt"}
+
+
+def test_unfinished_run_json_of_an_interrupted_call_is_left_alone(run: Path) -> None:
+    """A signal handler may close the run in the midst of such a call, which then goes on."""
+    segment(run, "a", 0, [row("m", 1, 1)])
+    unfinished = run / ".tmp-01234567-run.json"
+    unfinished.touch()
+
+    with run_lock(run):
+        compact(run)
+
+    assert unfinished.exists()
 
 
 def test_foreign_files_are_not_removed(run: Path) -> None:

@@ -153,7 +153,7 @@ for name, handler in {"method": job.end, "partial": functools.partial(end_of, jo
         ("pass", "stopped", "KeyboardInterrupt"),
     ],
 )
-@pytest.mark.parametrize("where", ["Writer.seal", "session.write_info", "session.last_word"])
+@pytest.mark.parametrize("where", ["Writer.seal", "session.write_info", "lastword.last_word"])
 def test_status_is_how_the_block_was_left_when_closing_is_interrupted(
     tmp_path: Path, statement: str, status: str, exception: str, where: str
 ) -> None:
@@ -165,7 +165,7 @@ def interrupting(*args):
     signal.raise_signal(signal.SIGINT)
     return before(*args)
 from skald.engine.writer import Writer
-from skald import session
+from skald import lastword, session
 """
     source = BLOCK.format(f"before = {where}; {where} = interrupting; {statement}")
 

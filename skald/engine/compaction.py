@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from skald.durable import remove, sync_folder, unlink
 from skald.engine.claim import gives_sign, owners
 from skald.engine.feeds import Surveyed, survey
-from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
+from skald.engine.lock import PATIENCE_SECS, FileLock, holds_reentrant, is_locked
 from skald.engine.rewrite import Plan, Progress, remove_other_format, rewrite
 from skald.engine.segmentfile import is_sealed
 from skald.engine.snapshot import SegmentFile, on_stored, segment_files, warn_damaged, writer_folders
@@ -30,7 +30,9 @@ from skald.layout import (
     CSV,
     CSV_DESCRIPTION,
     IDS,
+    PARAMS,
     PARQUET,
+    RUN_JSON,
     RUN_LOCK,
     SEGMENTS,
     SYSTEM_LOCK_PREFIX,
@@ -38,6 +40,7 @@ from skald.layout import (
     WRITER_LOCK,
     is_rewound_name,
     is_run,
+    temporaries,
     temporary_for,
 )  # fmt: skip
 
@@ -300,9 +303,12 @@ def _remove_segments_folder(run: Path) -> None:
     """Remove `segments/`, unless a writer has come meanwhile."""
     folder = run / SEGMENTS
     lock = FileLock(folder / RUN_LOCK, reentrant=True)
+    is_interrupting = holds_reentrant()  # a signal handler's, and the call below it may be writing run.json
     with lock:
         if writer_folders(run):
             return
+        for path in () if is_interrupting else (*temporaries(run / RUN_JSON), *temporaries(run / PARAMS)):
+            unlink(path)  # of writers that were killed
         for path in list(folder.iterdir()):
             if path.name == IDS or path.name.startswith((TEMPORARY_PREFIX, SYSTEM_LOCK_PREFIX)):
                 unlink(path)
