@@ -20,7 +20,7 @@ BENCHMARKS = sorted(path.stem for path in (ROOT / "benchmarks").glob("bench_*.py
 QUESTIONS = {
     "bench_close", "bench_console", "bench_create", "bench_disabled", "bench_import", "bench_latency",
     "bench_log_batch", "bench_log_metric", "bench_log_metrics", "bench_memory", "bench_names", "bench_read",
-    "bench_rivals", "bench_runs", "bench_scan", "bench_show", "bench_track",
+    "bench_rivals", "bench_runs", "bench_scan", "bench_show", "bench_track", "bench_viewer",
 }  # fmt: skip
 
 

@@ -187,3 +187,18 @@ def test_watch_counts_the_rows_that_come_in_a_second(tmp_path: Path) -> None:
     assert before == 0
     assert during > 0
     assert watch.vitals.per_sec == pytest.approx(501 / max(watch.vitals.duration.total_seconds(), 1e-3))
+
+
+def test_error_of_the_painter_is_told(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong in the thread that draws ends the viewer with that error, and is not a plot that never comes."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("on purpose")
+
+    async def scene(show: Show) -> None:
+        await show.until(lambda: not show.app.is_running)
+
+    monkeypatch.setattr("skald.viewer.painter.make_plot", fail)
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        view(run, scene=scene)
