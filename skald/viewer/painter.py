@@ -187,7 +187,8 @@ class Painter(threading.Thread):
                 self._waits = True
         sketch = self._sketch(order.metric)
         self._keep({other.metric for other in demand.orders})
-        self._drawn[order] = state
+        with self._wake:
+            self._drawn[order] = state
         if sketch is not None:
             self._tell(make_plot(sketch, order, demand.view))
 
