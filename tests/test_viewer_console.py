@@ -158,6 +158,22 @@ def test_console_shows_what_is_not_finished(tmp_path: Path) -> None:
         watch(tmp_path / "run", scene)
 
 
+def test_console_whose_unfinished_end_is_damaged_shows_the_rest(tmp_path: Path) -> None:
+    """Nothing breaks."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.info("before")
+        print("half a line", end="", flush=True)
+
+        async def scene(show: Show, _pane: ConsolePane) -> None:
+            await show.until_shown("half a line")
+            for end in (tmp_path / "run" / "segments").glob("*/console.log"):
+                end.write_bytes(b"\xffdamaged\n")
+            await show.until_gone("half a line")
+            await show.until_shown("before", "1 line")
+
+        watch(tmp_path / "run", scene)
+
+
 def test_console_of_another_process_is_a_key_away(run: Path) -> None:
     """With several files the key is offered, and the line below says which is seen."""
     write(run, ["from a worker"], name="console.w1.log")

@@ -109,6 +109,16 @@ def test_info_page_of_several_sessions_tells_the_newest_first() -> None:
     assert "KeyError: 'x'" in text
 
 
+@pytest.mark.parametrize("odd", [None, 1, "text", ["a", {}], {"a": {"b": [1]}}])
+def test_info_page_bears_what_people_make_of_run_json(odd: object) -> None:
+    """Whatever stands in the environment is shown or left out."""
+    names = ["command", "packages", "variables", "git", "missing", "memory_bytes", "cpu", "host"]
+
+    text = page_text(RunInfo(name="run", started=WHEN, environment=dict.fromkeys(names, odd)))
+
+    assert text.startswith("run  running")
+
+
 def test_info_page_fits_its_width() -> None:
     """Long values stand on several lines, packages in as many columns as fit."""
     environment = {"command": ["python", "x" * 300], "packages": {f"package-{n}": "1.0" for n in range(7)}}

@@ -77,10 +77,10 @@ def page(facts: Facts, width: int) -> list[Line]:
         *_titled("notes", _wrapped(info.notes, width, "plain")),
         *_titled("sessions" if len(info.sessions) > 1 else "session", _sessions(info.sessions, width)),
         *_titled("environment", _environment(environment, width)),
-        *_titled("git", _pairs(environment.get("git") or {}, width)),
-        *_titled("not known", _pairs(environment.get("missing") or {}, width)),
-        *_titled("variables", _pairs(environment.get("variables") or {}, width)),
-        *_titled("packages", _packages(environment.get("packages") or {}, width)),
+        *_titled("git", _pairs(_mapping(environment, "git"), width)),
+        *_titled("not known", _pairs(_mapping(environment, "missing"), width)),
+        *_titled("variables", _pairs(_mapping(environment, "variables"), width)),
+        *_titled("packages", _packages(_mapping(environment, "packages"), width)),
     ]
     return lines[1:]
 
@@ -149,10 +149,17 @@ def _short(environment: Mapping[str, Any]) -> dict[str, Any]:
 def _environment(environment: Mapping[str, Any], width: int) -> Iterator[Line]:
     command = environment.get("command")
     if command:
-        yield from _pairs({"command": " ".join(map(str, command))}, width)
+        yield from _pairs({"command": " ".join(map(str, command)) if isinstance(command, list) else command}, width)
     yield from _pairs({name: value for name, value in environment.items() if name not in _APART}, width)
-    if environment.get("memory_bytes"):
-        yield from _pairs({"memory": size_text(environment["memory_bytes"])}, width)
+    memory = environment.get("memory_bytes")
+    if isinstance(memory, int):
+        yield from _pairs({"memory": size_text(memory)}, width)
+
+
+def _mapping(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Return a part of the environment; nothing where somebody has made something else of it."""
+    found = environment.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _packages(packages: Mapping[str, str], width: int) -> Iterator[Line]:
