@@ -68,7 +68,17 @@ def test_shade_fills_from_one_height_to_another() -> None:
     canvas.shade(np.array([0.0, 1.0]), np.array([0.0, 0.6]), np.array([1.0, 1.0]), ":", "")
     line(canvas, (0, 1), sign="*")
 
-    assert drawn(canvas) == ["* :", ": :", ":  ", ":  "]
+    assert drawn(canvas) == ["*::", ":::", ":::", ":  "]
+
+
+def test_shade_leaves_a_gap_where_nothing_is_to_be_filled() -> None:
+    """As a line does, which is broken there."""
+    canvas = Canvas(9, 1)
+
+    heights = np.array([1.0, 1.0, np.nan, 1.0, 1.0])
+    canvas.shade(np.linspace(0, 1, 5), heights - 1, heights, ":", "")
+
+    assert drawn(canvas) == [":::   :::"]
 
 
 def test_cells_are_filled_by_their_level() -> None:

@@ -73,9 +73,23 @@ class Canvas:
         self._put(*self._places(right, up, sign), sign, style)
 
     def shade(self, right: Parts, low: Parts, high: Parts, sign: str, style: str) -> None:
-        """Fill the columns at places from one height to another with a sign."""
-        _, columns = self._places(right, low, sign)
-        bottom, _ = self._places(right, low, sign)
+        """Fill the columns at places, and between them, from one height to another with a sign.
+
+        Args:
+            right: from the left, ascending.
+            low: from the bottom; NaN where nothing is filled, nor between that place and its neighbours.
+            high: likewise.
+            sign: what it is filled with.
+            style: its style.
+        """
+        between = (np.arange(self.columns) + 0.5) / self.columns
+        between = between[(between > right.min(initial=1.0)) & (between < right.max(initial=0.0))]
+        right, low, high = (
+            np.append(ends, np.interp(between, right, ends) if len(between) else between) for ends in (right, low, high)
+        )
+        is_filled = np.isfinite(low) & np.isfinite(high)
+        right, low, high = right[is_filled], low[is_filled], high[is_filled]
+        bottom, columns = self._places(right, low, sign)
         top, _ = self._places(right, high, sign)
         rows = np.arange(self.lines)[:, None]
         line, place = np.nonzero((rows >= top) & (rows <= bottom))

@@ -200,10 +200,9 @@ def _draw_curves(canvas: Canvas, picture: Picture, axes: _Axes, style: Style) ->
     places = [_places(line.table, picture.log, axes) for line in picture.lines]
     if _has_ranges(picture):
         for line, place in zip(picture.lines, places, strict=True):
-            has_range = np.isfinite(place.low) & np.isfinite(place.high)
             dim = f"{_style(picture, line, style)} dim".strip() if style.has_colors else ""
             shade = ":" if style.ascii_only else "░"
-            canvas.shade(place.x[has_range], place.low[has_range], place.high[has_range], shade, dim)
+            canvas.shade(place.x, place.low, place.high, shade, dim)
     for line, place in zip(picture.lines, places, strict=True):
         _draw_curve(canvas, place, _marker(picture, line, style), _style(picture, line, style))
     for place in places:
