@@ -10,11 +10,14 @@
 
 Layers, each of which imports only from those above it:
 
-    words   errors, layout, schema, values, durable, ...      names and rules
-    engine  engine/                                            metrics and files
-    record  record/                                            the other files of a run
-    api     logger, run, scan, and what they are made of       experiments
-    faces   cli/, viewer/                                      people
+    words    errors, layout, schema, values, durable, ...     names and rules
+    engine   engine/                                          metrics and files
+    record   record/                                          the other files of a run
+    reading  run, and reading/ behind it                      one run, read
+    upkeep   upkeep/                                          runs that crashed, or are damaged
+    writing  logger, and writing/ behind it                   one run, being written
+    many     many/                                            many runs as one table
+    faces    cli/, viewer/                                    people
 """
 
 from __future__ import annotations
@@ -39,12 +42,12 @@ from skald.errors import (
 )
 
 if TYPE_CHECKING:
-    from skald.compacting import compact
     from skald.logger import Logger
-    from skald.overview import runs
+    from skald.many.overview import runs
+    from skald.many.scanning import scan
+    from skald.reading.widening import wide
     from skald.run import Run
-    from skald.scanning import scan
-    from skald.widening import wide
+    from skald.upkeep.compacting import compact
 
 __version__ = "1.0.0.dev0"
 
@@ -72,10 +75,10 @@ __all__ = [
 _LAZY = {
     "Logger": "logger",
     "Run": "run",
-    "compact": "compacting",
-    "runs": "overview",
-    "scan": "scanning",
-    "wide": "widening",
+    "compact": "upkeep.compacting",
+    "runs": "many.overview",
+    "scan": "many.scanning",
+    "wide": "reading.widening",
 }
 """Where each name is, loaded at its first use: logging needs nothing that reads runs, and the command line no Arrow."""
 

@@ -10,24 +10,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
-from skald.artifact_calls import ArtifactCalls
-from skald.calls import Calls
-from skald.copies import Copyable
-from skald.ending import Word, ending
 from skald.engine.batch import Batch
 from skald.errors import InvalidInputError
-from skald.opening import Description, check_mode
 from skald.record.console import Console, Messages
 from skald.record.params import merge
 from skald.record.plain import plain
 from skald.schema import Id
-from skald.scope import plain_ids
-from skald.session import start_session
+from skald.writing.artifact_calls import ArtifactCalls
+from skald.writing.calls import Calls
+from skald.writing.copies import Copyable
+from skald.writing.ending import Word, ending
+from skald.writing.opening import Description, check_mode
+from skald.writing.scope import plain_ids
+from skald.writing.session import start_session
 
 if TYPE_CHECKING:
     from rich.panel import Panel
 
-    from skald.portrait import Facts
+    from skald.reading.portrait import Facts
     from skald.run import Run
 
 T = TypeVar("T")
@@ -171,7 +171,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
             InvalidInputError, ValueTypeError, IdTypeError: nothing was logged.
             LoggerClosedError: the logger is closed.
         """
-        from skald.histogram import histogram_batches
+        from skald.writing.histogram import histogram_batches
 
         with self._calls.policy():
             writer = self._session.writer()
@@ -253,7 +253,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
                 begins at `start`.
             description: what the bar says; default: the id.
         """
-        from skald.progress import track
+        from skald.writing.progress import track
 
         return track(self._calls, iterable, id, total=total, description=description)
 
@@ -275,7 +275,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
             LoggerClosedError: the logger is closed.
             StorageError: the disk takes no more. In each case all rows count as before.
         """
-        from skald.rewinding import rewind
+        from skald.writing.rewinding import rewind
 
         with self._calls.policy():
             rewind(self._session, ids)
@@ -327,7 +327,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
         finally:
             self._session.capture.stop()
         if self._tui and self._session.run and not (self._session.joined or self._session.forked):
-            from skald.viewing import open_viewer
+            from skald.writing.viewing import open_viewer
 
             open_viewer(self._session.run)
 
@@ -337,19 +337,19 @@ class Logger(Copyable, Messages, ArtifactCalls):
 
     def __rich__(self) -> Panel:
         """Return a small panel for Rich."""
-        from skald.portrait import panel
+        from skald.reading.portrait import panel
 
         return panel(self._facts(), self._ids_text())
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows of the run, and the logger's ids."""
-        from skald.portrait import page
+        from skald.reading.portrait import page
 
         facts = self._facts()
         return page(facts, None if facts.rows is None else self.run, self._ids_text())
 
     def _facts(self) -> Facts:
-        from skald.portrait import Facts, facts_of
+        from skald.reading.portrait import Facts, facts_of
 
         recording = self._origin or self._session
         return facts_of(recording.run) if recording.run else Facts(recording.name, "disabled", None, Path())

@@ -15,17 +15,17 @@ import msgspec
 import polars as pl
 
 from skald import layout
-from skald.artifact_table import artifact_table
 from skald.engine.reader import metric_names, scan_metrics, scan_rewound
 from skald.errors import RunNotFoundError
-from skald.portrait import facts_of, page, panel
+from skald.reading.artifact_table import artifact_table
+from skald.reading.portrait import facts_of, page, panel
+from skald.reading.summary import read_summary
+from skald.reading.widening import widen
 from skald.record.artifacts import read_artifacts
 from skald.record.consolefiles import read_console
 from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status, total_span
 from skald.record.params import read_params
 from skald.schema import TIME, Id
-from skald.summary import read_summary
-from skald.widening import widen
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -155,8 +155,8 @@ class Run:
 
         Returns:
             `metric`, the ids in `by`, `count`, `nan`, `first`, `last`, `min`, `max`, `mean`, and the structs
-            `min_at`, `max_at`, `nan_at`; `skald.summary.summarize` says what each holds. Of a run whose rows are all
-            in its metrics file they stand there too, so none is read where only string and bool ids are named.
+            `min_at`, `max_at`, `nan_at`; `skald.reading.summary.summarize` says what each holds. Of a run whose rows
+            are all in its metrics file they stand there too, so none is read where only string and bool ids are named.
 
         Raises:
             InvalidInputError: there is no such id.

@@ -12,7 +12,7 @@ import pytest
 from commands import output, start
 
 import skald
-from skald.comparison import find_partings
+from skald.reading.comparison import find_partings
 
 
 def train(folder: Path, name: str, *, lr: float, part_at: int, steps: int = 10) -> None:

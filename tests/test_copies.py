@@ -17,8 +17,8 @@ import pytest
 from logged import ids, program, rows, values
 
 import skald
-from skald.copies import OPENED
 from skald.errors import InvalidInputError, LoggerClosedError, RunNotFoundError
+from skald.writing.copies import OPENED
 
 METHODS = ("spawn", "forkserver", "fork")
 

@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from skald.curves import (
+from skald.errors import InvalidInputError
+from skald.reading.curves import (
     COLUMN,
     COUNT,
     HIGH,
@@ -31,8 +32,7 @@ from skald.curves import (
     split,
     survey,
 )  # fmt: skip
-from skald.errors import InvalidInputError
-from skald.selection import id_kinds
+from skald.reading.selection import id_kinds
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 NO_VALUE = float("nan")

@@ -10,7 +10,7 @@ import pytest
 
 import skald
 from skald.errors import InvalidInputError, RunNotFoundError
-from skald.finding import find_runs
+from skald.many.finding import find_runs
 
 
 @pytest.fixture(name="runs")

@@ -7,8 +7,8 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from skald.curves import Axis, Span, survey
-from skald.heatmap import heat_map, is_histogram
+from skald.reading.curves import Axis, Span, survey
+from skald.reading.heatmap import heat_map, is_histogram
 
 
 def bins(*found: tuple[int, float, float, float]) -> pl.LazyFrame:

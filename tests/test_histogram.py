@@ -15,7 +15,7 @@ from logged import ids, rows, values
 
 import skald
 from skald import IdTypeError, InvalidInputError, LoggerClosedError, ValueTypeError
-from skald.summary import summarize
+from skald.reading.summary import summarize
 
 FLOATS = np.random.default_rng(0).normal(size=1000)
 

@@ -13,9 +13,9 @@ pty = pytest.importorskip("pty", reason="there are pseudo-terminals on POSIX onl
 
 PROGRAM = """
 import sys
-import skald, skald.latebar
+import skald, skald.upkeep.latebar
 
-skald.latebar.AFTER_SECS = skald.latebar.DRAW_SECS = {secs}
+skald.upkeep.latebar.AFTER_SECS = skald.upkeep.latebar.DRAW_SECS = {secs}
 logger = skald.Logger("long", dir=sys.argv[1])
 for step in range(5000):
     logger.log_metric("loss", 0.5, step=step)

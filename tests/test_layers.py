@@ -16,10 +16,10 @@ LAYERS = {
     "words": "amounts errors layout schema durable values notice",
     "engine": "engine",
     "record": "record",
-    "api": "system scope calls board progress latebar compacting opening ending losses lastword session process"
-    " portrait viewing copies logger run selection summary histogram"
-    " widening finding pushdown paramtable union cloud scanning comparison verification repair"
-    " rewinding curves heatmap sketch card cardcache seriescolumns overview inflight artifact_calls artifact_table",
+    "reading": "reading run",
+    "upkeep": "upkeep",
+    "writing": "writing logger",
+    "many": "many",
     "package": "__init__",
     "faces": "cli viewer",
 }
@@ -104,7 +104,7 @@ def test_layers_are_drawn_in_the_docstring_of_the_package() -> None:
     """Who reads `help(skald)` sees the layers in their order."""
     text = ast.get_docstring(ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))) or ""
 
-    rows = [text.find(layer) for layer in LAYERS if layer != "package"]
+    rows = [text.find(f"\n    {layer} ") for layer in LAYERS if layer != "package"]
 
     assert -1 not in rows
     assert rows == sorted(rows)

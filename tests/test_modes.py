@@ -18,7 +18,7 @@ from logged import program, rows, start, values
 
 import skald
 from skald import InvalidInputError, RunExistsError, RunNotFoundError
-from skald.finding import find_runs
+from skald.many.finding import find_runs
 
 WRITER = """
 import sys, skald
@@ -341,7 +341,7 @@ def test_overwrite_waits_for_a_compaction(tmp_path: Path) -> None:
 
     thread = threading.Thread(target=overwrite)
     thread.start()
-    skald.compacting.compact(tmp_path / "run", progress=progress)
+    skald.upkeep.compacting.compact(tmp_path / "run", progress=progress)
     thread.join()
 
     assert overwritten.is_set()

@@ -427,8 +427,8 @@ def test_track_writes_a_line_every_half_minute(tmp_path: Path) -> None:
     source = (
         START
         + """
-import skald.board
-skald.board.Lines.period_secs = 0
+import skald.writing.board
+skald.writing.board.Lines.period_secs = 0
 for epoch in logger.track(range(2), "epoch"):
     for step in logger.track(range(2), "step", total=2, description="step of two"):
         pass

@@ -15,7 +15,7 @@ from rich.console import Console
 
 import skald
 from skald.layout import PARQUET, RUN_JSON, SEGMENTS
-from skald.portrait import MOST_PARAMS, MOST_SERIES, MOST_UNCOMPACTED_ROWS, _svg
+from skald.reading.portrait import MOST_PARAMS, MOST_SERIES, MOST_UNCOMPACTED_ROWS, _svg
 
 
 class Page(HTMLParser):

@@ -20,10 +20,10 @@ from handmade import row, segment
 from test_scan import damage
 
 import skald
-from skald import cardcache
-from skald.card import read_card
 from skald.layout import PARAMS, PARQUET, RUN_JSON
-from skald.summary import summarize
+from skald.many import cardcache
+from skald.many.card import read_card
+from skald.reading.summary import summarize
 
 FACTS = ["run", "path", "status", "started", "duration", "rows", "tags"]
 

@@ -195,7 +195,7 @@ def test_scan_leaves_broken_runs_out_with_a_warning(broken: Path) -> None:
 
 def test_scan_gives_every_other_row_when_a_file_breaks_midway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that were handed out before a broken file is met are not given again."""
-    monkeypatch.setattr("skald.scanning._BATCH_ROWS", 10_000)
+    monkeypatch.setattr("skald.many.scanning._BATCH_ROWS", 10_000)
     steps = np.arange(600_000)
     for name in "abc":
         with skald.Logger(name, tmp_path) as logger:

@@ -27,8 +27,8 @@ from skald.engine.rows import IdColumn
 from skald.engine.statistics import SeriesTally
 from skald.errors import CorruptRunError
 from skald.layout import PARQUET, RUN_JSON
+from skald.reading.summary import from_series, summarize
 from skald.schema import Kinds
-from skald.summary import from_series, summarize
 
 KINDS: Kinds = {"epoch": "int", "rate": "float", "split": "str", "ok": "bool"}
 TYPES: dict[str, Any] = {"int": pl.Int64, "float": pl.Float64, "str": pl.String, "bool": pl.Boolean}
@@ -117,7 +117,7 @@ def closed_run(request: pytest.FixtureRequest, tmp_path: Path) -> skald.Run:
 def test_summary_of_a_closed_run_reads_no_rows(run: skald.Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file tells what its series hold, also where string and bool ids choose some of them."""
     expected = summarize(run.metrics), summarize(run.metrics, where={"split": "val"})
-    monkeypatch.setattr("skald.summary.scan_metrics", None)
+    monkeypatch.setattr("skald.reading.summary.scan_metrics", None)
 
     found = run.summary(), run.summary(split="val")
 

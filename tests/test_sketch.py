@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from skald.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Axis, Span, axis_span, cut, series_keys, survey
-from skald.sketch import Sketch
+from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Axis, Span, axis_span, cut, series_keys, survey
+from skald.reading.sketch import Sketch
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

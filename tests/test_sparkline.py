@@ -10,7 +10,7 @@ import pytest
 
 from skald.cli.sparkline import INFINITY, curves, draw
 from skald.cli.sparkline import NAN as NAN_SIGN
-from skald.summary import summarize
+from skald.reading.summary import summarize
 
 NAN, INF = math.nan, math.inf
 

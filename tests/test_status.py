@@ -159,13 +159,13 @@ def test_status_is_how_the_block_was_left_when_closing_is_interrupted(
 ) -> None:
     """A second Ctrl-C, of somebody who does not want to wait, is not how the run ended; the rows are there."""
     interrupting = f"""
-import signal, skald.session, skald.engine.writer
+import signal, skald.writing.session, skald.engine.writer
 def interrupting(*args):
     {where} = before
     signal.raise_signal(signal.SIGINT)
     return before(*args)
 from skald.engine.writer import Writer
-from skald import lastword, session
+from skald.writing import lastword, session
 """
     source = BLOCK.format(f"before = {where}; {where} = interrupting; {statement}")
 
@@ -408,7 +408,7 @@ def test_status_of_a_crashed_run_stays_while_it_is_compacted(tmp_path: Path) -> 
         assert list((tmp_path / "run" / SEGMENTS).glob("*/lock"))
         seen.add(skald.Run(tmp_path / "run").status)
 
-    skald.compacting.compact(tmp_path / "run", progress=look)
+    skald.upkeep.compacting.compact(tmp_path / "run", progress=look)
 
     assert seen == {"crashed"}
     assert skald.Run(tmp_path / "run").status == "crashed"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skald.errors import IdTypeError, InvalidInputError
-from skald.summary import summarize
+from skald.reading.summary import summarize
 
 NAN, INF = math.nan, math.inf
 IDS = {"epoch": pl.Int64, "rate": pl.Float64, "split": pl.String, "ok": pl.Boolean}

@@ -20,9 +20,9 @@ from logged import program, start
 
 import skald
 from skald.layout import SEGMENTS, SYSTEM_LOCK_PREFIX
-from skald.system import gpus
-from skald.system.container import Container
-from skald.system.machine import Machine, ProcessTree, Rate
+from skald.writing.system import gpus
+from skald.writing.system.container import Container
+from skald.writing.system.machine import Machine, ProcessTree, Rate
 
 MACHINE = {
     "cpu_percent", "memory_percent", "memory_gib", "disk_percent", "net_received_mib_per_s", "net_sent_mib_per_s",

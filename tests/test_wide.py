@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skald.errors import IdTypeError, InvalidInputError
-from skald.widening import widen
+from skald.reading.widening import widen
 
 IDS = {"epoch": pl.Int64, "step": pl.Int64, "split": pl.String}
 

@@ -13,8 +13,8 @@ from skald.cli.paths import resolve, runs_in
 from skald.cli.report import report
 from skald.cli.shapes import to_csv, to_json
 from skald.errors import RunNotFoundError, SkaldError
-from skald.repair import Repaired, repair
-from skald.verification import find_faults
+from skald.upkeep.repair import Repaired, repair
+from skald.upkeep.verification import find_faults
 
 _HEADER = ("run", "path", "problem", "rows", "repaired")
 

@@ -10,10 +10,10 @@ import polars as pl
 
 from skald.engine.count import count_rows
 from skald.errors import InvalidInputError
+from skald.reading.selection import check_ids, close_matches, has_ids, id_kinds, metric_names
+from skald.reading.summary import read_summary, summarize
 from skald.run import Run
 from skald.schema import METRIC, Id, Kind, series_ids
-from skald.selection import check_ids, close_matches, has_ids, id_kinds, metric_names
-from skald.summary import read_summary, summarize
 
 _BOOLS: Final = {"true": True, "false": False, "1": True, "0": False}
 

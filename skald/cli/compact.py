@@ -11,11 +11,11 @@ from skald.amounts import plural, size_text
 from skald.cli.format import path_text
 from skald.cli.paths import resolve, runs_in
 from skald.cli.report import report
-from skald.compacting import compact
 from skald.engine.compaction import Compaction
 from skald.errors import RunNotFoundError, SkaldError
-from skald.latebar import late_bar
 from skald.record.info import read_status
+from skald.upkeep.compacting import compact
+from skald.upkeep.latebar import late_bar
 
 
 def compact_paths(paths: Sequence[str]) -> bool:

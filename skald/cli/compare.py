@@ -18,15 +18,15 @@ from skald.cli.paths import resolve
 from skald.cli.report import readable_params
 from skald.cli.runchoice import names_where
 from skald.cli.shapes import to_csv, to_json
-from skald.comparison import PARTS_AT, find_partings
 from skald.errors import InvalidInputError
-from skald.finding import find_runs
-from skald.paramtable import chosen_names, dotted
+from skald.many.finding import find_runs
+from skald.many.paramtable import chosen_names, dotted
+from skald.many.scanning import scan
+from skald.reading.comparison import PARTS_AT, find_partings
+from skald.reading.selection import id_kinds
+from skald.reading.summary import summarize
 from skald.run import Run
-from skald.scanning import scan
 from skald.schema import METRIC, RUN, series_ids
-from skald.selection import id_kinds
-from skald.summary import summarize
 
 _SHOWN: Final = ("last", "min", "max")
 _SAME: Final = "dim"

@@ -13,7 +13,11 @@ from skald.cli.choice import matching_metrics, parse_ids
 from skald.cli.paths import resolve
 from skald.cli.picture import Picture, color_lines, curve_label, heat_picture, notes_on
 from skald.cli.runchoice import rows_where
-from skald.curves import (
+from skald.errors import InvalidInputError, RunNotFoundError, SkaldError
+from skald.many.finding import find_runs
+from skald.many.paramtable import dotted, param_columns, param_names
+from skald.many.scanning import scan
+from skald.reading.curves import (
     HIGH,
     LOW,
     Span,
@@ -26,15 +30,11 @@ from skald.curves import (
     series_keys,
     survey,
 )  # fmt: skip
-from skald.errors import InvalidInputError, RunNotFoundError, SkaldError
-from skald.finding import find_runs
-from skald.heatmap import is_histogram
-from skald.paramtable import dotted, param_columns, param_names
+from skald.reading.heatmap import is_histogram
+from skald.reading.selection import close_matches, has_ids, id_kinds
 from skald.record.params import read_params
 from skald.run import Run
-from skald.scanning import scan
 from skald.schema import METRIC, PARAMS_PREFIX, RUN
-from skald.selection import close_matches, has_ids, id_kinds
 
 
 class Wish(NamedTuple):

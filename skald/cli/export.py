@@ -16,10 +16,10 @@ from skald.cli.paths import resolve
 from skald.cli.runchoice import rows_where
 from skald.durable import replace
 from skald.errors import InvalidInputError
+from skald.many.scanning import scan
+from skald.reading.widening import wide, widen
 from skald.run import Run
-from skald.scanning import scan
 from skald.schema import VALUE
-from skald.widening import wide, widen
 
 _JSON_NAMES: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 

@@ -19,7 +19,7 @@ from skald.cli.format import local_time, number_text, param_text, path_text, pri
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
-from skald.paramtable import dotted
+from skald.many.paramtable import dotted
 from skald.record.artifacts import Artifact, read_artifacts
 from skald.run import Run
 from skald.schema import METRIC

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from skald import layout
-from skald.cloud import is_cloud
 from skald.errors import RunNotFoundError, SkaldError
-from skald.finding import find_runs
+from skald.many.cloud import is_cloud
+from skald.many.finding import find_runs
 from skald.record.info import read_info
 
 

@@ -9,8 +9,8 @@ import polars as pl
 
 from skald.amounts import plural
 from skald.cli.format import ids_text
-from skald.curves import COUNT, LOW, NAN, Axis, Span, axis_span, split
-from skald.heatmap import HeatMap, heat_map
+from skald.reading.curves import COUNT, LOW, NAN, Axis, Span, axis_span, split
+from skald.reading.heatmap import HeatMap, heat_map
 from skald.schema import PARAMS_PREFIX, RUN, VALUE
 
 _MOST_COLORS: Final = 8
@@ -23,7 +23,7 @@ class Line(NamedTuple):
     Attributes:
         label: what tells it from the others.
         color: the place of its colour in the legend.
-        table: its columns, as `skald.curves.cut` returns them.
+        table: its columns, as `skald.reading.curves.cut` returns them.
     """
 
     label: str

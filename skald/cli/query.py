@@ -20,8 +20,8 @@ from skald.cli.shapes import to_csv, to_json
 from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
-from skald.overview import runs
-from skald.scanning import scan
+from skald.many.overview import runs
+from skald.many.scanning import scan
 
 _UNKNOWN: Final = (pl.exceptions.ColumnNotFoundError, pl.exceptions.SQLInterfaceError)
 

@@ -14,11 +14,11 @@ from skald.cli.choice import parse_ids
 from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
-from skald.overview import read_runs, runs
-from skald.scanning import scan
+from skald.many.overview import read_runs, runs
+from skald.many.scanning import scan
+from skald.many.union import describe_broken
+from skald.reading.selection import close_matches, id_kinds
 from skald.schema import PARAMS_PREFIX, RUN
-from skald.selection import close_matches, id_kinds
-from skald.union import describe_broken
 
 STATISTICS: Final = ("last", "min", "max")
 """The numbers of a metric that a table of runs shows."""

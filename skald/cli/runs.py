@@ -12,7 +12,7 @@ from skald.cli.runchoice import RunWish, choose_runs
 from skald.cli.runs_table import print_table
 from skald.cli.shapes import to_csv, to_json
 from skald.errors import RunNotFoundError
-from skald.paramtable import chosen_names
+from skald.many.paramtable import chosen_names
 from skald.schema import PARAMS_PREFIX
 
 

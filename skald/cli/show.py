@@ -13,7 +13,7 @@ from skald.cli.paths import resolve
 from skald.cli.report import readable_params
 from skald.cli.runchoice import RunWish
 from skald.cli.runs import show_runs
-from skald.paramtable import chosen_params
+from skald.many.paramtable import chosen_params
 from skald.run import Run
 
 

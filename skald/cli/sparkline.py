@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import polars as pl
 
+from skald.reading.selection import id_kinds, in_series
 from skald.schema import METRIC, VALUE
-from skald.selection import id_kinds, in_series
 
 ALL_BUCKETS: Final = 200_000
 FEWEST_BUCKETS, MOST_BUCKETS = 80, 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skald.viewing import is_interactive
+from skald.writing.viewing import is_interactive
 
 
 def view_paths(paths: Sequence[str]) -> None:

@@ -13,8 +13,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from skald import layout
-from skald.finding import find_runs
-from skald.overview import runs
+from skald.many.finding import find_runs
+from skald.many.overview import runs
 from skald.viewer.capability import AsciiFilter, is_ascii_only
 from skald.viewer.compare_screen import CompareScreen
 from skald.viewer.run_screen import RunScreen

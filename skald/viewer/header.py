@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from skald.amounts import duration_text, plural
-from skald.portrait import RICH_COLORS
+from skald.reading.portrait import RICH_COLORS
 from skald.viewer.watch import Vitals
 
 

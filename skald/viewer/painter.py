@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 
 import polars as pl
 
-from skald.curves import position_ids
 from skald.engine.columns import fit, table_schema
 from skald.engine.follower import ChangedError
+from skald.reading.curves import position_ids
+from skald.reading.sketch import Sketch
 from skald.schema import METRIC, RUN, Kinds, unify
-from skald.sketch import Sketch
 from skald.viewer.plotting import Order, Plot, View, make_plot
 from skald.viewer.watch import FAULTS, Vitals, Watch
 

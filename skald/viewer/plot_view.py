@@ -18,7 +18,7 @@ from textual.widget import Widget
 
 from skald.cli.chart import x_label
 from skald.cli.format import number_text
-from skald.curves import Span
+from skald.reading.curves import Span
 from skald.viewer.plotting import Order, Plot, Reading, legend_item, strips
 
 _SIDE: Final = 38

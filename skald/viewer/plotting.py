@@ -15,9 +15,9 @@ from textual.strip import Strip
 from skald.cli.chart import FRAME_LINES, Drawing, Style, color_of, plot
 from skald.cli.format import number_text
 from skald.cli.picture import Line, Picture, color_lines, heat_picture, notes_on
-from skald.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN
+from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN
+from skald.reading.sketch import Sketch
 from skald.schema import VALUE
-from skald.sketch import Sketch
 
 MOST_LINES: Final = 50
 """Curves of one plot: more could not be told apart, and evenly spaced ones stand for all."""

@@ -16,7 +16,7 @@ from rich.cells import cell_len
 
 from skald.cli.runchoice import in_order, matching
 from skald.cli.runs_table import FACTS, cell_text, differing_columns, is_number, is_param, is_statistic, label
-from skald.overview import read_runs
+from skald.many.overview import read_runs
 from skald.schema import RUN
 from skald.viewer.lines import STATUS_TONES, Span
 from skald.viewer.table import Column

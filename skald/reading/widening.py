@@ -14,8 +14,8 @@ from typing import Any, Final
 import polars as pl
 
 from skald.errors import InvalidInputError
+from skald.reading.selection import check_ids, check_metrics, has_ids, id_kinds, in_series, metric_names
 from skald.schema import METRIC, RUN, TIME, VALUE, Id, Kind, series_ids
-from skald.selection import check_ids, check_metrics, has_ids, id_kinds, in_series, metric_names
 
 MAX_COLUMNS: Final = 10_000
 """So many values of an id become columns, and not more: an id with more of them is a position."""

@@ -15,10 +15,10 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import Final, TypeVar
 
-from skald.board import Board, Loop, find_board
-from skald.calls import Calls
 from skald.errors import InvalidInputError, SkaldError
 from skald.schema import Id, check_id_name, plain_id
+from skald.writing.board import Board, Loop, find_board
+from skald.writing.calls import Calls
 
 T = TypeVar("T")
 

@@ -15,9 +15,9 @@ from skald.engine.source import BLOCK_ROWS, Branch, is_parameter
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError
 from skald.record.plain import MAX_DEPTH
 from skald.schema import Id, Kinds, check_id_name, check_metric_name, plain_id
-from skald.scope import Ids, Scope, plain_ids
-from skald.session import Session
 from skald.values import as_value
+from skald.writing.scope import Ids, Scope, plain_ids
+from skald.writing.session import Session
 
 IDLE_CALLS: Final = 3
 """Calls of a bound logger until it gets code of its own: many are bound for one call."""

@@ -6,8 +6,8 @@ from typing import Final
 
 import polars as pl
 
+from skald.reading.selection import id_kinds
 from skald.schema import METRIC, RUN, VALUE, series_ids
-from skald.selection import id_kinds
 
 PARTS_AT: Final = "parts_at"
 PAIRS: Final = "pairs"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skald.engine.rewind import Bound
 from skald.errors import InvalidInputError
 from skald.schema import KIND_OF, Id, Kinds, check_id_name, kind_error, plain_id, widen
-from skald.session import Session
+from skald.writing.session import Session
 
 if TYPE_CHECKING:
     from skald.engine.takeback import Taken

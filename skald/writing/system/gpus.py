@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from skald.system.machine import GIB, Values
+from skald.writing.system.machine import GIB, Values
 
 DRIVER = Path("/proc/driver/nvidia/version")
 

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 import polars as pl
 
 from skald.errors import InvalidInputError
+from skald.reading.selection import check_ids, id_kinds
 from skald.schema import BIN_HIGH, BIN_LOW, RUN, TIME, VALUE, Kind, series_ids
-from skald.selection import check_ids, id_kinds
 
 _BATCH_ROWS: Final = 500_000
 _OWN: Final = "\x01"  # no id can be named so

@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from skald import process
-from skald.calls import Calls
 from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError
 from skald.layout import is_run
-from skald.opening import Description
 from skald.record.console import Console
 from skald.schema import Id
-from skald.scope import Ids, Scope
-from skald.session import Session, start_session
+from skald.writing import process
+from skald.writing.calls import Calls
+from skald.writing.opening import Description
+from skald.writing.scope import Ids, Scope
+from skald.writing.session import Session, start_session
 
 
 class Origin(NamedTuple):

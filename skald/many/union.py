@@ -17,8 +17,8 @@ from skald.engine.columns import fit, table_schema
 from skald.engine.reader import scan_metrics
 from skald.engine.stored import read_kinds
 from skald.layout import CSV, PARQUET, SEGMENTS
+from skald.reading.selection import id_kinds
 from skald.schema import RUN, Kind, Kinds, unify, widen
-from skald.selection import id_kinds
 
 _NAMED: Final = 3
 """So many runs are named in a warning."""

@@ -16,18 +16,16 @@ from typing import Final, NamedTuple
 import msgspec
 import polars as pl
 
-from skald.card import Card
-from skald.cardcache import read_cards
-from skald.cloud import is_cloud
 from skald.engine.columns import TIME_TYPE
 from skald.engine.reader import scan_metrics
 from skald.errors import InvalidInputError, SkaldError
-from skald.finding import Found, Source, as_list, find_runs
-from skald.paramtable import param_columns, param_names
-from skald.scanning import scan_told
-from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
-from skald.selection import has_ids, id_kinds
-from skald.seriescolumns import (
+from skald.many.card import Card
+from skald.many.cardcache import read_cards
+from skald.many.cloud import is_cloud
+from skald.many.finding import Found, Source, as_list, find_runs
+from skald.many.paramtable import param_columns, param_names
+from skald.many.scanning import scan_told
+from skald.many.seriescolumns import (
     Extremes,
     Metrics,
     Series,
@@ -36,8 +34,10 @@ from skald.seriescolumns import (
     series_in_file,
     series_in_summary,
 )  # fmt: skip
-from skald.summary import summarize
-from skald.union import Member, describe_broken, union_kinds
+from skald.many.union import Member, describe_broken, union_kinds
+from skald.reading.selection import has_ids, id_kinds
+from skald.reading.summary import summarize
+from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
 
 _METRICS: Final = msgspec.json.Decoder(Metrics)
 _EXTREMES: Final = msgspec.json.Decoder(Extremes)

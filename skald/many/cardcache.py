@@ -19,11 +19,11 @@ from typing import Final
 
 import msgspec
 
-from skald.card import Card, read_card
 from skald.durable import write_atomic
 from skald.errors import SkaldError
-from skald.finding import Found
 from skald.layout import CSV, CSV_DESCRIPTION, PARAMS, PARQUET, RUN_JSON, SEGMENTS, card_cache
+from skald.many.card import Card, read_card
+from skald.many.finding import Found
 
 FEWEST: Final = 64
 """So many runs are worth a file: fewer are read as quickly."""

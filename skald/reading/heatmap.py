@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from skald.curves import COLUMN, Axis, Span, place
+from skald.reading.curves import COLUMN, Axis, Span, place
+from skald.reading.selection import id_kinds
 from skald.schema import BIN_HIGH, BIN_LOW, VALUE
-from skald.selection import id_kinds
 
 
 class HeatMap(NamedTuple):
@@ -42,7 +42,7 @@ def heat_map(  # the histograms are those of one series
 
     Args:
         rows: the bins.
-        surveyed: what `skald.curves.survey` says of them.
+        surveyed: what `skald.reading.curves.survey` says of them.
         axis: what they are drawn over.
         span: from where to where.
         size: how many columns and lines there are.

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Final, Protocol
 
-from skald.ending import Ending, Word, ending
+from skald.writing.ending import Ending, Word, ending
 
 
 class Session(Protocol):

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from skald import layout
 from skald.amounts import plural
-from skald.compacting import compact
 from skald.engine.claim import owners, run_lock
 from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
 from skald.errors import CorruptRunError, RunExistsError
 from skald.record.info import RunInfo, write_info
-from skald.verification import Fault, find_faults
+from skald.upkeep.compacting import compact
+from skald.upkeep.verification import Fault, find_faults
 
 
 class Repaired(NamedTuple):

@@ -17,15 +17,13 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from skald.cloud import CloudRun, StorageOptions, find_cloud_runs, is_cloud, read_cloud_kinds, read_cloud_params
 from skald.engine.columns import table_schema
 from skald.errors import InvalidInputError, SkaldError
-from skald.finding import Found, Source, as_list, find_runs
-from skald.paramtable import flat, param_columns, param_names
-from skald.pushdown import split
-from skald.record.params import read_params
-from skald.schema import RUN, Kinds
-from skald.union import (
+from skald.many.cloud import CloudRun, StorageOptions, find_cloud_runs, is_cloud, read_cloud_kinds, read_cloud_params
+from skald.many.finding import Found, Source, as_list, find_runs
+from skald.many.paramtable import flat, param_columns, param_names
+from skald.many.pushdown import split
+from skald.many.union import (
     KnownFiles,
     Member,
     describe_broken,
@@ -36,6 +34,8 @@ from skald.union import (
     scan_folder,
     union_kinds,
 )  # fmt: skip
+from skald.record.params import read_params
+from skald.schema import RUN, Kinds
 
 _FAULTS: Final = (SkaldError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _REQUESTS: Final = 32

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import polars as pl
 
-from skald.curves import (
+from skald.reading.curves import (
     Axis,
     Span,
     axis_span,
@@ -24,7 +24,7 @@ from skald.curves import (
     smooth,
     survey,
 )  # fmt: skip
-from skald.heatmap import is_histogram
+from skald.reading.heatmap import is_histogram
 
 _COLUMNS: Final = 2048
 """Columns of a sketch; a terminal has a tenth of them."""
@@ -38,7 +38,7 @@ class Sketch:
 
     Attributes:
         by: the columns that tell its series apart.
-        surveyed: what `skald.curves.survey` says of these.
+        surveyed: what `skald.reading.curves.survey` says of these.
         axis: what x is.
         span: from where to where it goes; None where no row has an x that can be drawn.
         histograms: the rows, where they are bins of histograms.
@@ -51,8 +51,8 @@ class Sketch:
 
         Args:
             rows: all rows of the metric.
-            x: what they are drawn over, as `skald.curves.named_axis` takes it; None, and where these rows have no such
-                id: chosen.
+            x: what they are drawn over, as `curves.named_axis` takes it; None, and where these rows have no such id:
+                chosen.
             by: an id that tells series apart, beside those that do.
             is_log: whether x is logarithmic.
         """
@@ -93,7 +93,7 @@ class Sketch:
         return True
 
     def curves(self, columns: int, smoothing: float = 0.0) -> pl.DataFrame:
-        """Return the curves, cut into columns as `skald.curves.cut` cuts them.
+        """Return the curves, cut into columns as `skald.reading.curves.cut` cuts them.
 
         Args:
             columns: how many.

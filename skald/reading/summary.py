@@ -15,8 +15,8 @@ import polars as pl
 from skald.engine.columns import POLARS_TYPES
 from skald.engine.reader import read_series, scan_metrics
 from skald.engine.series import Number, SeriesTable
+from skald.reading.selection import check_ids, has_ids, id_kinds, in_series
 from skald.schema import METRIC, RUN, VALUE, Id, Kinds, series_ids
-from skald.selection import check_ids, has_ids, id_kinds, in_series
 
 STATISTICS: Final = ("count", "nan", "first", "last", "min", "max", "mean", "min_at", "max_at", "nan_at")
 SPAN: Final = ("first_row", "last_row")

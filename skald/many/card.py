@@ -15,9 +15,9 @@ import msgspec
 
 from skald.engine.stored import read_csv_facts, read_facts
 from skald.errors import CorruptRunError
-from skald.finding import Found
 from skald.layout import CSV, PARAMS, PARQUET, RUN_JSON, SEGMENTS, check_format
-from skald.paramtable import flat
+from skald.many.finding import Found
+from skald.many.paramtable import flat
 from skald.record.info import Status, total_span
 from skald.record.params import read_params
 from skald.schema import Kinds

@@ -15,8 +15,8 @@ from typing import Final
 
 from skald.engine.lock import FileLock
 from skald.errors import LoggerClosedError
-from skald.system.gpus import Gpus
-from skald.system.machine import Machine, ProcessTree, Values
+from skald.writing.system.gpus import Gpus
+from skald.writing.system.machine import Machine, ProcessTree, Values
 
 PREFIX: Final = "system/"
 FIRST_SECS: Final = 1.0

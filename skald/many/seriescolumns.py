@@ -13,9 +13,9 @@ from skald.engine.columns import POLARS_TYPES
 from skald.engine.rows import as_text
 from skald.engine.series import Number
 from skald.errors import InvalidInputError
+from skald.reading.selection import close_matches
+from skald.reading.summary import as_float
 from skald.schema import METRIC, Id, Kind, Kinds
-from skald.selection import close_matches
-from skald.summary import as_float
 
 MOST_SERIES: Final = 50
 """So many series of one metric have columns."""

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from skald.calls import Calls
 from skald.errors import InvalidInputError
 from skald.record.artifact_names import artifact_path, check_name, split_suffix
 from skald.schema import Id
-from skald.scope import plain_ids
-from skald.session import Session
+from skald.writing.calls import Calls
+from skald.writing.scope import plain_ids
+from skald.writing.session import Session
 
 if TYPE_CHECKING:
     from skald.record.artifacts import Artifacts

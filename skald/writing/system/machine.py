@@ -13,7 +13,7 @@ from typing import Final
 
 import psutil
 
-from skald.system.container import Container
+from skald.writing.system.container import Container
 
 GIB: Final = 2**30
 MIB: Final = 2**20

@@ -18,8 +18,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from skald import process
-from skald.ending import Ending, Word
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
@@ -27,8 +25,6 @@ from skald.engine.pending import Pending
 from skald.engine.storage import check_variable
 from skald.engine.writer import Writer, storage_error
 from skald.errors import InvalidInputError, LoggerClosedError, RunNotFoundError, SkaldError, StorageError
-from skald.inflight import InFlight
-from skald.latebar import late_bar
 from skald.layout import (
     PARAMS,
     RUN_LOCK,
@@ -40,8 +36,6 @@ from skald.layout import (
     runs_dir,
     system_lock_name,
 )
-from skald.losses import Losses
-from skald.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
@@ -49,11 +43,17 @@ from skald.record.info import RunInfo, live_writers, read_info, settle, total_sp
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import KIND_OF, Id, kind_error, widen
+from skald.upkeep.latebar import late_bar
+from skald.writing import process
+from skald.writing.ending import Ending, Word
+from skald.writing.inflight import InFlight
+from skald.writing.losses import Losses
+from skald.writing.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
 
 if TYPE_CHECKING:
     from skald.engine.newest import Newest
     from skald.record.artifacts import Artifacts
-    from skald.system.sampler import Sampler
+    from skald.writing.system.sampler import Sampler
 
 _OWN_MODULES: Final = ("skald", "contextlib", "weakref")
 """Whose frames are not the caller's."""
@@ -227,7 +227,7 @@ class Session:
         self.writer()  # raises where the session is closed
         if self.run is None:
             return
-        from skald.system.sampler import Sampler
+        from skald.writing.system.sampler import Sampler
 
         if self._system:
             self._system.stop()
@@ -345,7 +345,7 @@ class Session:
         if run is not None and info is not None:
             self._compact(run)
             if info.status != "running":
-                from skald.lastword import last_word  # what reads metrics files is not needed before
+                from skald.writing.lastword import last_word  # what reads metrics files is not needed before
 
                 self.say("SUCCESS", last_word(run, info, _duration(run, info)))
 
@@ -370,7 +370,7 @@ class Session:
 
     def _compact(self, run: Path) -> None:
         """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
-        from skald.compacting import compact
+        from skald.upkeep.compacting import compact
 
         try:
             with late_bar(f"compacting {self.name}") as advance:

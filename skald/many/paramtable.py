@@ -11,8 +11,8 @@ from typing import Any, Final
 import polars as pl
 
 from skald.errors import InvalidInputError
+from skald.reading.selection import close_matches
 from skald.schema import PARAMS_PREFIX
-from skald.selection import close_matches
 
 _INT64: Final = range(-(2**63), 2**63)
 
