@@ -72,4 +72,4 @@ def test_memory_is_flat_while_new_strings_are_logged(tmp_path: Path) -> None:
     ended = program(NAMES, folder=tmp_path)
 
     assert ended.returncode == 0, ended.stderr
-    assert int(ended.stdout) < 160  # they would be 300
+    assert int(ended.stdout) < 60  # they would be 300

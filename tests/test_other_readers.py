@@ -76,9 +76,8 @@ def test_duckdb_counts_nan_as_the_largest_and_polars_leaves_it_out(runs: Path) -
 
     file = runs / "sweep" / "a" / "metrics.parquet"
     sql = "select max(value), max(value) filter (not isnan(value)) from read_parquet(?) where metric = 'loss'"
-    largest = duckdb.execute(sql, [str(file)]).fetchone()
+    largest = duckdb.execute(sql, [str(file)]).fetchall()[0]
     rows = skald.Run(file.parent).metrics.filter(metric="loss")
 
-    assert largest is not None
     assert math.isnan(largest[0])
     assert largest[1] == math.inf == rows.select(pl.col("value").max()).collect().item()

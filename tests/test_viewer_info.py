@@ -43,7 +43,7 @@ def test_info_tells_what_the_run_is(run: Path) -> None:
     """Identity, exception, notes, session and environment; markup is text."""
 
     async def scene(show: Show) -> None:
-        await show.until_shown("run  failed", str(run)[:40], "#[red]t", "why [/] so", "ZeroDivisionError")
+        await show.until_shown("run  failed", str(run)[:20], "#[red]t", "why [/] so", "ZeroDivisionError")
         titles = ["exception", "notes", "session", "environment"]
         places = [show.lines.index(f" {title}") for title in titles]
         assert places == sorted(places)

@@ -255,6 +255,7 @@ class Segment:
         self.storage.abandon()
 
     def _release_views(self) -> None:
+        self.state = ()  # which holds this segment: its names would stay until the garbage is collected
         self.time.release()
         for view in (self.metric, self.value, self.present, *self.columns):
             if view is not None:
