@@ -25,7 +25,7 @@ class Stage(App[None]):
         """Lay out the widget and the keys."""
         if not isinstance(self.played, Screen):
             yield self.played
-            yield Footer()
+            yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin with the screen."""

@@ -112,6 +112,10 @@ def test_help_palette_and_themes_are_at_hand(run: Path) -> None:
         await show.until_shown("Larger plots", "Smooth less")
         await show.press("question_mark")
         await show.until_gone("Larger plots")
+        await show.press("question_mark")
+        await show.until_shown("Larger plots")
+        await show.press("escape")
+        await show.until_gone("Larger plots")
         assert show.app.theme == DARK
         await show.press("ctrl+t")
         assert show.app.theme == LIGHT
@@ -122,6 +126,29 @@ def test_help_palette_and_themes_are_at_hand(run: Path) -> None:
         await show.until_shown("smooth 0.999")
 
     view(run, scene=scene, size=(120, 30))
+
+
+def test_keys_below_a_narrow_terminal_lead_to_all_others(run: Path, tmp_path: Path) -> None:
+    """Of 80 columns, those for quitting and for help are in sight."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.until(lambda: all(key in show.lines[-1] for key in ("q Quit", "? Help")))
+
+    view(run, scene=scene)
+    view(tmp_path, scene=lambda show: show.until_shown("q Quit", "? Help"))
+
+
+def test_run_that_ended_without_metrics_is_not_waited_for(tmp_path: Path) -> None:
+    """There are none, while a run that is written has none yet."""
+    with skald.Logger("run", tmp_path, capture=False):
+        view(tmp_path / "run", scene=lambda show: show.until_shown("no metrics yet"))
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("no metrics")
+        assert "no metrics yet" not in show.text
+
+    view(tmp_path / "run", scene=scene)
 
 
 @pytest.mark.parametrize(("name", "is_ascii"), [("C.UTF-8", False), ("en_US.utf8", False), ("de_DE.ISO-8859-1", True)])

@@ -36,6 +36,7 @@ class ViewerApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("q", "quit", "Quit"),
         Binding("question_mark", "toggle_help", "Help", key_display="?"),
+        Binding("escape", "close_help", "Close the help", show=False, priority=True),
         Binding("ctrl+t", "toggle_theme", "Light or dark", show=False),
     ]
 
@@ -84,6 +85,16 @@ class ViewerApp(App[None]):
     def action_toggle_theme(self) -> None:
         """Change between light and dark."""
         self.theme = DARK if self.theme == LIGHT else LIGHT
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave escape to others where no help is shown."""
+        return (
+            bool(self.screen.query("HelpPanel")) if action == "close_help" else super().check_action(action, parameters)
+        )
+
+    def action_close_help(self) -> None:
+        """Hide the keys."""
+        self.action_hide_help_panel()
 
     def action_toggle_help(self) -> None:
         """Show the keys, or hide them."""

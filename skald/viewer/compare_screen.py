@@ -48,10 +48,12 @@ class CompareScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay out the title, the runs, their metrics and the keys."""
-        yield Static(Content(f"{plural(len(self._runs), 'run')} over each other"), id="compare-title")
+        yield Static(
+            Content(plural(len(self._runs), "run") + " over each other" * (len(self._runs) > 1)), id="compare-title"
+        )
         yield Table(fixed=2, id="compare-runs")
         yield MetricsPane(self._runs)
-        yield Footer()
+        yield Footer(show_command_palette=False)  # whose key the help tells: 80 columns are few
 
     def on_mount(self) -> None:
         """Show the runs, and begin to follow them."""

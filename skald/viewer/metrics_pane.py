@@ -37,8 +37,8 @@ class MetricsPane(Widget):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/"),
-        Binding("x", "choose_x", "X"),
-        Binding("b", "choose_by", "By"),
+        Binding("x", "choose_x", "Axis"),
+        Binding("b", "choose_by", "Split"),
         Binding("s", "smooth(1)", "Smooth"),
         Binding("S", "smooth(-1)", "Smooth less", show=False),
         Binding("l", "log('y')", "Log"),
@@ -135,7 +135,8 @@ class MetricsPane(Widget):
     def _show_found(self) -> None:
         """Show the metrics that the search finds."""
         found = found_by(self.query_one("#search", Input).value, self._report.metrics)
-        empty = "no metric has this in its name" if self._report.metrics else "no metrics yet"
+        is_live = any(vitals.status == "running" for vitals in self._report.vitals.values())
+        empty = "no metric has this in its name" if self._report.metrics else "no metrics" + " yet" * is_live
         self.query_one(PlotGrid).show_metrics(found, empty)
         self._show_options()
         self.call_after_refresh(self.query_one(NamesTree).show_names, found)

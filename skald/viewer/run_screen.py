@@ -65,7 +65,7 @@ class RunScreen(Screen[None]):
                 with TabPane(name, id=f"tab-{name}"):
                     if name == _FIRST:  # the others are made as they are shown: the first picture comes sooner
                         yield make(self._run)
-        yield Footer()
+        yield Footer(show_command_palette=False)  # whose key the help tells: 80 columns are few
 
     def on_mount(self) -> None:
         """Begin to follow the run."""

@@ -96,7 +96,7 @@ class RunsScreen(Screen[None]):
         yield Prompt("words, or a condition: lr < 1e-3 and status = 'finished'", id="runs-filter")
         yield Prompt("metrics to show: names or globs", id="runs-metrics")
         yield Static(id="runs-state", classes="bar")
-        yield Footer()
+        yield Footer(show_command_palette=False)  # whose key the help tells: 80 columns are few
 
     def on_mount(self) -> None:
         """Begin to follow the folder."""
@@ -123,7 +123,8 @@ class RunsScreen(Screen[None]):
         prompt = self.query_one("#runs-filter", Prompt)
         if prompt.value:
             prompt.action_leave()
-        else:
+        elif self._marked:
+            self.notify(f"{plural(len(self._marked), 'mark')} taken away")
             self._marked.clear()
             self._table.refresh()
             self._tell()
@@ -139,6 +140,7 @@ class RunsScreen(Screen[None]):
             before = self._wish.order
             descending = not before.descending if name == before.column else name in {"started", "duration", "rows"}
             self._wish_for(self._wish._replace(order=Order(name, descending)), to_top=True)
+            self.notify(f"sorted by {name}: ← → choose another column, s turns the order round", markup=False)
 
     def action_mark(self) -> None:
         """Mark the run with the cursor, or no more, and go to the next."""

@@ -64,9 +64,10 @@ class Watch:
 
     def look(self) -> News | None:
         """Look for new rows; None where the run cannot be read, which the vitals tell."""
+        looked = time.monotonic()
         try:
             news = self.follower.poll()
-            self.vitals = self._vitals(is_anew=news.is_anew)
+            self.vitals = self._vitals(looked, is_anew=news.is_anew)
         except RunNotFoundError:
             self.vitals = self.vitals._replace(status="gone", per_sec=0.0, fault="the run was deleted")
             return None
@@ -75,18 +76,17 @@ class Watch:
             return None
         return news
 
-    def _vitals(self, *, is_anew: bool) -> Vitals:
+    def _vitals(self, looked: float, *, is_anew: bool) -> Vitals:
         run, rows = Run(self._run), self.follower.rows
         status = run.status
         if status == "running" or self._lasted is None or self._lasted[0] != status or is_anew:
             self._lasted = status, run.duration  # of a run that crashed it takes a look at its rows
         duration = self._lasted[1]
-        rate = self._rate(rows) if status == "running" else rows / max(duration.total_seconds(), 1e-3)
+        rate = self._rate(rows, looked) if status == "running" else rows / max(duration.total_seconds(), 1e-3)
         return Vitals(status, duration, rows, rate, self.follower.newest)
 
-    def _rate(self, rows: int) -> float:
-        """Return how many rows came in each of the last seconds."""
-        now = time.monotonic()
+    def _rate(self, rows: int, now: float) -> float:
+        """Return how many rows came in each of the last seconds, as they were counted when `now` was."""
         if self._counts and rows < self._counts[-1][1]:
             self._counts.clear()  # some were taken back
         self._counts.append((now, rows))
