@@ -272,7 +272,29 @@ def test_show_of_a_run_without_rows(tmp_path: Path) -> None:
     text = output("a", folder=tmp_path)
 
     assert "0 rows" in text
-    assert "no rows yet" in text
+    assert text.splitlines()[-1].strip() == "no rows"
+
+
+def test_show_of_a_live_run_without_rows(tmp_path: Path) -> None:
+    """There may be some to come."""
+    with skald.Logger("a", tmp_path / "runs", capture=False):
+        assert "no rows yet" in output("a", folder=tmp_path)
+
+
+def test_show_of_histograms_says_what_draws_them(tmp_path: Path) -> None:
+    """They have no row in the table of series."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_histogram("weights", [1.0, 2.0])
+
+    assert "histograms are drawn by skald plot" in output("a", folder=tmp_path)
+
+
+def test_show_of_a_failed_run_says_why(tmp_path: Path) -> None:
+    """By the first line of what left the block."""
+    with pytest.raises(ValueError, match="no such"), skald.Logger("a", tmp_path / "runs", capture=False):
+        raise ValueError("no such\nthing")
+
+    assert "ValueError: no such" in output("a", folder=tmp_path)
 
 
 def test_show_of_a_run_without_ids(tmp_path: Path) -> None:

@@ -192,7 +192,19 @@ def test_environment_holds_no_secret(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["--api-key", "api_key", "db.password", "HF_TOKEN", "apiKey", "--ssh-private-key", "AUTH", "wandb_key"]
+    "name",
+    [
+        "--api-key",
+        "api_key",
+        "db.password",
+        "HF_TOKEN",
+        "apiKey",
+        "--ssh-private-key",
+        "AUTH",
+        "wandb_key",
+        "--ssh-key",
+        "sig",
+    ],
 )
 def test_masking_knows_secrets_by_their_names(name: str) -> None:
     """However the words are joined."""

@@ -103,6 +103,16 @@ def test_export_into_what_it_cannot_write_is_an_error(runs: Path, target: str) -
     assert [path.name for path in runs.iterdir()] == ["runs"]
 
 
+def test_export_leaves_the_files_of_a_run_alone(runs: Path) -> None:
+    """A table in their place would lose what they say of themselves."""
+    before = (runs / "runs" / "a" / "metrics.parquet").read_bytes()
+
+    done = start("export", "a", "-o", "runs/a/metrics.parquet", folder=runs)
+
+    assert (done.code, "must not be in the folder of a run" in done.stderr) == (1, True)
+    assert (runs / "runs" / "a" / "metrics.parquet").read_bytes() == before
+
+
 def test_export_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     """Ten times the rows take little more memory."""
     source = """

@@ -247,6 +247,21 @@ def test_plot_says_what_is_wrong(folder: Path, args: tuple[str, ...], code: int,
     assert done.stdout == ""
 
 
+def test_plot_of_too_many_curves_names_the_id_that_makes_them(tmp_path: Path) -> None:
+    """Nobody could tell them apart; a mean over them is one curve."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_batch({"loss": range(1200)}, step=[0, 1] * 600, worker=[f"w{k // 2}" for k in range(1200)])
+
+    done = start("plot", "a", "-m", "loss", folder=tmp_path)
+
+    assert (done.code, "at most 500 curves, got 600" in done.stderr, "'worker' has 600" in done.stderr) == (
+        1,
+        True,
+        True,
+    )
+    assert "mean" in output("plot", "a", "-m", "loss", "--band", "worker", folder=tmp_path)
+
+
 def test_plot_of_ids_that_no_row_has_together_draws_nothing(folder: Path) -> None:
     """It says so, and that is no failure."""
     printed = output("plot", "lr0.1-s0", "-m", "loss", "--id", "split=val", folder=folder)

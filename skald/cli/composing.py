@@ -69,6 +69,7 @@ class _Source(NamedTuple):
 
 
 MOST_PICTURES: Final = 20
+MOST_CURVES: Final = 500
 
 
 def compose(paths: Sequence[str], wish: Wish, columns: int, cells: tuple[int, int]) -> list[Picture]:
@@ -145,6 +146,8 @@ def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_b
     keys = series_keys(source.rows)
     keys += [asked for asked in dict.fromkeys((band_by, color_by)) if asked in kinds and asked not in keys]
     surveyed = survey(source.rows, keys)
+    if not band_by:
+        _check_count(name, surveyed, keys)
     axis = named_axis(wish.x, kinds) if wish.x else choose_axis(surveyed)
     is_log = "x" in wish.log
     span = axis_span(source.rows, surveyed, axis, is_log=is_log)
@@ -158,10 +161,21 @@ def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_b
         averaged = {band_by, RUN} if band_by.startswith(PARAMS_PREFIX) else {band_by}
         by = [key for key in (*by, *params) if key not in averaged]
         found = band(found, by)
+        _check_count(name, found.select(by).unique() if by else found.head(1), by)
     has_range = bool(wish.band or wish.smoothing or (found[LOW] < found[HIGH]).any())
     lines, legend, scale = color_lines(found, [*dict.fromkeys((*by, *params))] if not band_by else by, color_by)
     title = f"{name}, mean ± std over {wish.band}" if wish.band else name
     return Picture(title, axis, span, wish.log, lines, legend, scale, has_range, None, notes)
+
+
+def _check_count(name: str, curves: pl.DataFrame, by: Sequence[str]) -> None:
+    """Raise where a metric has more curves than anybody could tell apart."""
+    if len(curves) > MOST_CURVES:
+        most = max(by, key=lambda key: curves[key].n_unique())
+        error = InvalidInputError(f"plot draws at most {MOST_CURVES} curves, got {len(curves):,} of {name!r}")
+        said = most.removeprefix(PARAMS_PREFIX)
+        error.add_note(f"hint: {said!r} has {curves[most].n_unique():,} values; --id chooses, --band averages")
+        raise error
 
 
 def _params(params: pl.DataFrame, surveyed: pl.DataFrame, band_by: str | None, color_by: str | None) -> list[str]:

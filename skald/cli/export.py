@@ -54,6 +54,10 @@ def export_paths(
         raise InvalidInputError(f"-o must end in one of {', '.join(_WRITERS)}, got {target.name!r}")
     if not target.parent.is_dir():
         raise InvalidInputError(f"there is no folder {path_text(target.parent)} to write {target.name} into")
+    if layout.is_run(target.parent):
+        raise InvalidInputError(
+            f"-o must not be in the folder of a run, whose files are its own, got {path_text(target)}"
+        )
     folders = [resolve(path) for path in paths]
     source: Path | list[Path] = folders[0] if len(folders) == 1 else folders
     is_one = isinstance(source, Path) and layout.is_run(source) and where is None

@@ -54,7 +54,7 @@ def print_page(run: Run, selection: Selection, params: Mapping[str, Any]) -> Non
         console.print()
         console.print(_artifacts(artifacts, width))
     console.print()
-    console.print(_series(selection, console))
+    console.print(_series(run, selection, console))
 
 
 def _header(run: Run, selection: Selection, width: int) -> RenderableType:
@@ -68,12 +68,19 @@ def _header(run: Run, selection: Selection, width: int) -> RenderableType:
         Text(size_text(size_on_disk(run.path))),
         *[Text(storage) for storage in sorted({owner.storage for owner in owners(run.path).values() if owner})],
         *([Text(" ".join(f"#{tag}" for tag in run.tags), style="magenta")] if run.tags else []),
+        *([Text(_reason(run), style=STYLES[status])] if _reason(run) else []),
         Text(path_text(run.path), style="dim"),
         *([Text(run.notes, style="italic")] if run.notes else []),
     ]
     title = Text(run.name, style="bold")
     body = _flow(facts, max(width - 4, 1))
     return Panel(body, title=title, title_align="left", expand=False, width=_panel_width(title, body, width))
+
+
+def _reason(run: Run) -> str:
+    """Return the first line of what ended the run; empty where it ended well."""
+    said = run.info["exception"]
+    return printable(said.splitlines()[0]) if said else ""
 
 
 def _panel_width(title: Text, body: Text, width: int) -> int:
@@ -116,9 +123,10 @@ def _flow(items: list[Text], width: int) -> Text:
     return flow
 
 
-def _series(selection: Selection, console: Console) -> RenderableType:
+def _series(run: Run, selection: Selection, console: Console) -> RenderableType:
     if selection.summary.is_empty():
-        return Text("no rows yet", style="dim")
+        others = "no rows that are told so: histograms are drawn by skald plot" if selection.total_rows else "no rows"
+        return Text("no rows yet" if run.status == "running" else others, style="dim")
     summary = selection.summary.head(MAX_SERIES)
     lines = fit(
         summary,

@@ -15,16 +15,16 @@ from typing import Final
 MASK: Final = "***"
 
 _WORDS: Final = frozenset((
-    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "jwt", "passphrase",
-    "passwd", "password", "pwd", "secret", "token",
+    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "jwt",
+    "passphrase", "passwd", "password", "pwd", "secret", "sig", "signature", "token",
 ))  # fmt: skip
 _KEYS: Final = frozenset((
     "access", "anthropic", "api", "auth", "aws", "azure", "comet", "encryption", "google", "hf", "openai", "private",
-    "secret", "session", "signing", "wandb",
+    "secret", "session", "signing", "ssh", "wandb",
 ))  # fmt: skip
 """Before the word `key`."""
 _FORM: Final = re.compile(
-    r"(?:\b(?:sk|pk|rk)[-_]|\bhf_|\bgh[opsu]_|\bgithub_pat_|\bglpat-|\bxox[abeprs]-|\bAKIA|\bASIA|\bAIza|\bnpm_|\bpypi-)"
+    r"(?:\b(?:sk|pk|rk)[-_]|\bhf_|\bgh[opsu]_|\bgithub_pat_|\bglpat-|\bxox[abeprs]-|\bAKIA|\bASIA|\bAIza|\bnpm_|\bpypi-|\br8_)"
     r"[A-Za-z0-9_-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"
 )
 _IN_URL: Final = re.compile(r"(?<=://)[^/?#\s]+(?=@)")

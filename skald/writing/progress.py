@@ -163,7 +163,7 @@ def _tracked(calls: Calls, items: Iterator[T], name: str, loop: Loop) -> Iterato
             yield item
         loop.done = start + position + 1
     finally:
-        if stage is _stage:
+        if stage is _stage and not sys.is_finalizing():  # by a generator that somebody held to the end
             stage.leave(loop, calls)
         with calls.session.lock:
             calls.scope.restore(name, before)
