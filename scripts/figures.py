@@ -36,8 +36,8 @@ def read_figures(text: str) -> list[Figure]:
 
 
 def figures_table(figures: Sequence[Figure]) -> str:
-    """Return the table of all figures but those of rivals, and where and when they were measured."""
-    figures = [figure for figure in figures if figure["benchmark"] != RIVALS]
+    """Return the table of the figures that have a goal, and where and when they were measured."""
+    figures = [figure for figure in figures if figure["goal"] is not None and figure["benchmark"] != RIVALS]
     if not figures:
         return "Nothing was measured yet."
     lines = ["| what | measured | ratio | goal |", "|---|---|---|---|"]
