@@ -174,3 +174,21 @@ def test_compare_takes_globs_of_params(runs: Path) -> None:
     assert list(chosen["params"]) == ["lr"]
     assert same["params"] == {}
     assert (done.code, done.stderr) == (1, "skald: there is no param 'lrr'; did you mean 'lr'?\n")
+
+
+def test_compare_says_where_no_rows_can_be_paired(tmp_path: Path) -> None:
+    """Runs that log a metric under other ids are not the same for that."""
+    for name, ids in (("a", {"step": 1}), ("b", {"step": 1, "epoch": 0})):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_metric("loss", 0.5, **ids)
+
+    assert "no rows with the same ids" in output("compare", "a", "b", folder=tmp_path)
+
+
+def test_compare_keeps_the_order_in_which_runs_were_named(runs: Path) -> None:
+    """The first is what the others are compared with; runs of a folder come by their names."""
+    found = json.loads(output("compare", "c", "a", "--format", "json", folder=runs))
+    all_runs = json.loads(output("compare", "runs", "--format", "json", folder=runs))
+
+    assert found["runs"] == ["c", "a"]
+    assert all_runs["runs"] == ["a", "b", "c"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -22,7 +23,7 @@ from skald.errors import InvalidInputError
 from skald.many.finding import find_runs
 from skald.many.paramtable import chosen_names, dotted
 from skald.many.scanning import scan
-from skald.reading.comparison import PARTS_AT, find_partings
+from skald.reading.comparison import PAIRS, PARTS_AT, find_partings
 from skald.reading.selection import id_kinds
 from skald.reading.summary import summarize
 from skald.run import Run
@@ -43,12 +44,14 @@ class Series(NamedTuple):
         ids: its string and bool ids.
         numbers: of each run that has it its last, min and max.
         parts_at: the first ids at which the runs differ; None where they do not, or only one has the series.
+        pairs: how many rows were compared: those of others that have all ids of a row of the first.
     """
 
     metric: str
     ids: dict[str, Any]
     numbers: dict[str, dict[str, float | None]]
     parts_at: dict[str, Any] | None
+    pairs: int
 
 
 def compare_paths(
@@ -63,7 +66,8 @@ def compare_paths(
     """Print what differs between runs.
 
     Args:
-        paths: two runs or more; a folder stands for the runs in it; none: the default folder.
+        paths: two runs or more, the first of which the others are compared with; a folder stands for the runs in it;
+            none: the default folder.
         metrics: globs.
         ids: `NAME=VALUE`.
         where: a condition in SQL over the columns of `runs`; None: all runs.
@@ -74,7 +78,8 @@ def compare_paths(
         InvalidInputError: they are fewer than two runs.
     """
     folders = [resolve(path) for path in paths] or [resolve(None)]
-    found = find_runs(folders)
+    places = {os.path.realpath(folder): place for place, folder in enumerate(folders)}
+    found = sorted(find_runs(folders), key=lambda run: places.get(run.folder, len(places)))
     if where is not None and found:
         chosen = set(names_where(folders, where, ids))
         found = [run for run in found if run.name in chosen]
@@ -113,14 +118,16 @@ def _series(rows: pl.LazyFrame, names: Sequence[str], metrics: Sequence[str], id
     rows = chosen_rows(rows, metrics, ids)
     kinds = id_kinds(rows.collect_schema())
     by = series_ids(kinds)
-    partings = {_key(row, by): row[PARTS_AT] for row in find_partings(rows, names[0]).iter_rows(named=True)}
+    partings = {_key(row, by): row for row in find_partings(rows, names[0]).iter_rows(named=True)}
     numbers: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in summarize(rows, by=by, runs=True).iter_rows(named=True):
         run, *key = list(row.values())[: 2 + len(by)]
         numbers.setdefault(tuple(key), {})[run] = {what: row[what] for what in _SHOWN}
+    nothing = {PARTS_AT: None, PAIRS: 0}
     series = [
-        Series(key[0], _given(zip(by, key[1:], strict=True)), found, _place(partings.get(key)))
+        Series(key[0], _given(zip(by, key[1:], strict=True)), found, _place(parting[PARTS_AT]), parting[PAIRS])
         for key, found in numbers.items()
+        for parting in [partings.get(key, nothing)]
     ]
     return sorted(series, key=lambda one: (one.parts_at is None, len(one.numbers) < len(names)))
 
@@ -218,4 +225,6 @@ def _parting(one: Series, runs: int) -> Text:
     if one.parts_at is not None:
         place = {name: value for name, value in one.parts_at.items() if name not in one.ids}
         return Text(ids_text(place) or "the first row", style="yellow")
+    if len(one.numbers) > 1 and not one.pairs:
+        return Text("no rows with the same ids", style="yellow")
     return Text("same" if len(one.numbers) == runs else f"in {len(one.numbers)} of {runs} runs", style=_SAME)
