@@ -7,13 +7,14 @@ All of it runs whatever fails, pytest last; the exit code is not 0 if any failed
 
 from __future__ import annotations
 
+import os
 import sys
 
 import environment
 import lint
 
-WORKERS = ("--numprocesses", "logical", "--maxprocesses", "8", "--dist", "worksteal")
-"""Many tests wait for processes, so each core has a worker, on its own machine too."""
+WORKERS = ("--numprocesses", str(min((os.cpu_count() or 1) + 1, 8)), "--dist", "worksteal")
+"""One more than there are cores, as many tests wait for processes."""
 
 if __name__ == "__main__":
     environment.prepare()
