@@ -85,6 +85,7 @@ class RunsScreen(Screen[None]):
         self._wish = Wish()
         self._marked: set[str] = set()
         self._said = ""
+        self._goes_to_top = False  # once the rows are arranged, which a look at the folder may have begun anew
         self._looking = False
         self._next_look = 0.0
 
@@ -236,13 +237,14 @@ class RunsScreen(Screen[None]):
     def _wish_for(self, wish: Wish, *, to_top: bool = False) -> None:
         """Show the runs in another way, the cursor where it was or at the top."""
         self._wish, self._said = wish, ""
-        self._arrange(to_top=to_top)
+        self._goes_to_top |= to_top
+        self._arrange()
 
-    def _arrange(self, *, to_top: bool = False) -> None:
+    def _arrange(self) -> None:
         if self._folder is not None:
-            start(self, self._rearranged, self._folder, self._wish, to_top, exclusive=True)
+            start(self, self._rearranged, self._folder, self._wish, exclusive=True)
 
-    async def _rearranged(self, folder: Folder, wish: Wish, to_top: bool) -> None:  # noqa: FBT001
+    async def _rearranged(self, folder: Folder, wish: Wish) -> None:
         try:
             rows = await asyncio.to_thread(_rows, folder, wish, self._marked)
         except InvalidInputError as error:
@@ -253,7 +255,8 @@ class RunsScreen(Screen[None]):
         if chosen in rows.names:
             self._table.chosen_column = rows.names.index(chosen) + 1
         self._table.show(rows)
-        if to_top:
+        if self._goes_to_top:
+            self._goes_to_top = False
             self._table.action_move_to_end(-1)
         self._tell()
 
