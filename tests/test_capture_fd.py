@@ -421,3 +421,27 @@ def test_lines_of_a_child_stand_above_what_is_printed_after_it(tmp_path: Path) -
     child = [str(number) for number in range(1, 20_001)]
     assert result.stdout.splitlines() == [*child, "done"] * 5
     assert sorted(lines_of(tmp_path)) == sorted([*child, "done"] * 5)
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_stream_over_a_file_may_be_reconfigured_inside(tmp_path: Path, unbuffered: str) -> None:
+    """Jobs write into files, and choose the encoding of what they print; the stream does as it is told."""
+    program = """
+    with skald.Logger("run", capture="fd"):
+        print("before")
+        sys.stdout.reconfigure(encoding="latin-1", line_buffering=True)
+        print("d\\xe4nach")
+        sh("echo child")
+    print("after", sys.stdout.encoding, sys.stdout.line_buffering)
+    """
+    with (tmp_path / "output").open("wb") as output:
+        subprocess.run(
+            command_of(program),
+            cwd=tmp_path,
+            stdout=output,
+            check=True,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )
+
+    lines = (tmp_path / "output").read_bytes().decode("latin-1").splitlines()
+    assert lines == ["before", "d\xe4nach", "child", "after latin-1 True"]

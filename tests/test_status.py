@@ -75,6 +75,15 @@ def test_status_says_how_the_process_ended(end: str, tmp_path: Path) -> None:
     assert (run.ended is None) == (status == "crashed")
 
 
+@pytest.mark.parametrize("source", [BLOCK, NO_BLOCK])
+def test_process_that_is_stopped_by_hand_ends_by_the_signal(source: str, tmp_path: Path) -> None:
+    """Shells and launchers look for it: a loop over several trainings ends by one Ctrl-C."""
+    ended = program(source.format(INTERRUPT), folder=tmp_path)
+
+    assert ended.returncode == -signal.SIGINT
+    assert ended.stderr.count("Traceback") == 1
+
+
 def test_status_of_a_task_that_is_stopped_by_hand(tmp_path: Path) -> None:
     """In asyncio a Ctrl-C is a cancellation of the task that it interrupts."""
     source = """

@@ -16,6 +16,7 @@ import mmap
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,8 @@ _CHUNK: Final = 1 << 16
 _FIRST_FREE: Final = 3
 _relays: Final[list[subprocess.Popen[bytes]]] = []
 """Those that have outlived their run, as a child of it did."""
+_NONE: Final = bytearray(4)
+_CAN_MARK: Final = hasattr(fcntl, "F_SETSIG")
 _FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
 """What goes into a pipe in one piece."""
 
@@ -55,8 +58,10 @@ class _Channel:
         self.descriptors = descriptors
         self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
         self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else _pipe()
-        self._way = os.fstat(self.write)
-        self._pid, self._lock = os.getpid(), threading.RLock()
+        if _CAN_MARK:
+            fcntl.fcntl(self.write, fcntl.F_SETSIG, signal.SIGRTMIN + descriptors[0])
+        self._way = _file_of(self.write)
+        self._lock = threading.RLock()
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_open = False
 
@@ -69,17 +74,23 @@ class _Channel:
     def leads(self, descriptor: int) -> bool:
         """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""
         try:
-            return self.is_open and os.path.samestat(os.fstat(descriptor), self._way)
+            return self.is_open and _file_of(descriptor) == self._way
         except OSError:  # closed
             return False
 
-    def write_past(self, data: memoryview) -> None:
-        """Write to where the descriptors led before."""
-        if os.getpid() != self._pid:  # NOTE: in a forked child the lock may be that of a thread that is not there
-            _write(self.saved, data)
-            return
-        with self._lock:  # `close` waits for it, as the number may be another file's then
-            _write(self.saved if self.is_open else self.descriptors[0], data)
+    def write_past(self, descriptor: int, data: bytes | memoryview) -> bool:
+        """Write to where a descriptor led before, unless it leads elsewhere or something waits for the relay."""
+        with self._lock:  # `close` waits for it, as the numbers may be other files' then
+            if not self.leads(descriptor) or self.has_bytes():
+                return False
+            written = os.write(self.saved, data)
+            if written < len(data):
+                _write(self.saved, memoryview(data)[written:])
+            return True
+
+    def after_fork(self) -> None:
+        """Forget who held the lock."""
+        self._lock = threading.RLock()
 
     def restore(self) -> None:
         """Lead them where they led before, but for those that the program has led elsewhere."""
@@ -137,14 +148,11 @@ class Descriptors:
         channel = next((channel for channel in self._channels if descriptor in channel.descriptors), None)
         if channel is None:
             return None
+        state = self._state
 
         def write(data: Any) -> int:
-            view = memoryview(data).cast("B")
-            if not channel.leads(descriptor):
-                _write(descriptor, view)
-            elif not channel.has_bytes() and not self._state[SHOWING]:
-                channel.write_past(view)
-            else:
+            view = data if type(data) is bytes else memoryview(data).cast("B")
+            if state[SHOWING] or not channel.write_past(descriptor, view):
                 for start in range(0, len(view), _FRAME_BYTES):
                     self._write_marked(channel, descriptor, bytes(view[start : start + _FRAME_BYTES]))
             return len(view)
@@ -157,6 +165,11 @@ class Descriptors:
         except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
             self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
             _write(descriptor, piece)
+
+    def after_fork(self) -> None:
+        """Let a forked child write, whatever its parent's threads were at."""
+        for channel in self._channels:
+            channel.after_fork()
 
     def settle(self, *, line: bool = False) -> None:
         """Wait a moment until what was written has been read, so that lines stand in their order.
@@ -308,7 +321,17 @@ def _write(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def _has_bytes(descriptor: int) -> bool:
+    size = bytearray(4)
     try:
-        return any(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)))
+        fcntl.ioctl(descriptor, termios.FIONREAD, size)
     except OSError:  # the relay has just ended
         return False
+    return size != _NONE
+
+
+def _file_of(descriptor: int) -> object:
+    """Return what tells the open files of this module from all others: a mark, where the system has one, for speed."""
+    if _CAN_MARK:
+        return fcntl.fcntl(descriptor, fcntl.F_GETSIG)
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import io
 import itertools
 import os
@@ -42,6 +43,8 @@ BATCH_CHARACTERS: Final = 1 << 16
 """So many texts, and about so many characters, are taken up at a time."""
 
 _ABSENT: Final = object()
+_LAST_OPTIONS: Final = frozenset(("line_buffering", "write_through"))
+"""Of those of a text stream's `reconfigure`, the ones that it takes last."""
 _MOST_BETWEEN: Final = 10
 _lock = threading.RLock()
 _descriptors: Descriptors | None = None
@@ -73,6 +76,8 @@ class Tee:
         self._restorers = [_replace(stream, "write", self._writer(stream.write))]
         if callable(getattr(stream, "flush", None)):
             self._restorers.append(_replace(stream, "flush", self._flusher(stream.flush)))
+        if type(stream) is io.TextIOWrapper:
+            self._restorers.append(_replace(stream, "reconfigure", _reconfigurer(stream.reconfigure)))
         if type(stream) is io.TextIOWrapper and hasattr(stream.buffer, "__dict__"):
             writer = self._bytes_writer(stream.buffer.write, stream.encoding)
             self._restorers.append(_replace(stream.buffer, "write", writer))
@@ -170,6 +175,20 @@ class Tee:
         for transcript in list(self.transcripts):
             if text and (besides is None or transcript.file.name != besides):
                 transcript.feed(self.name, text)
+
+
+def _reconfigurer(original: Callable[..., None]) -> Callable[..., None]:
+    def reconfigure(**options: Any) -> None:
+        try:
+            original(**options)
+        except OSError as error:
+            if error.errno != errno.ESPIPE:
+                raise
+            # NOTE: a stream that was made over a file asks for its place there, which descriptors that lead to the
+            # relay have not; by then it has done all but these
+            original(**{name: given for name, given in options.items() if name in _LAST_OPTIONS})
+
+    return reconfigure
 
 
 class _Pace:
@@ -411,6 +430,8 @@ def _after_fork_in_child() -> None:
     _set_hasty(hasty=False)
     for each in _tees:
         each.pending.clear()
+    if _descriptors is not None:
+        _descriptors.after_fork()
     for transcript in _transcripts():
         transcript.after_fork()
 

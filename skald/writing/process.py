@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import builtins
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -85,6 +86,11 @@ def _at_exit() -> None:
     _join_children()
     for session in list(_sessions.values()):
         _close(session, _ending())
+    if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
+        # NOTE: Python ends by SIGINT, as shells and launchers look for, unless a string is evaluated after the Ctrl-C,
+        # as the import of a module with a named tuple does
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")  # noqa: S102  a constant
 
 
 def _close(session: Session, ending: Ending) -> None:
