@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import random
 import sys
 import threading
 import types
@@ -189,6 +190,36 @@ def test_log_metrics_keeps_every_row_where_segments_roll(logger: skald.Logger, c
     times = logger.run.metrics.collect().group_by("step").agg(pl.col("time").n_unique())
     assert table(logger) == {f"m{k}": [float(step) for step in range(calls)] for k in range(count)}
     assert times["time"].unique().to_list() == [1]
+
+
+@pytest.mark.parametrize("count", [3, 10, 700])
+def test_log_metrics_keeps_every_row_where_segments_roll_and_names_change_places(
+    logger: skald.Logger, count: int
+) -> None:
+    """The rows of a call may be stored in another order than they were given, and are all there."""
+    names = [f"m{k}" for k in range(count)]
+    calls, generator = 9000 // count, random.Random(0)
+
+    for step in range(calls):
+        order = generator.sample(names, count)
+        logger.log_metrics({name: float(name[1:]) for name in order}, step=step)
+
+    assert table(logger) == {name: [float(name[1:])] * calls for name in names}
+
+
+@pytest.mark.parametrize("size", [2, 10, 30])
+@pytest.mark.parametrize("make", [collections.Counter, lambda pairs: collections.defaultdict(float, pairs)])
+def test_log_metrics_asks_a_mapping_for_no_name_that_it_has_not(logger: skald.Logger, make: Any, size: int) -> None:
+    """Mappings that have a value for any name are neither changed nor believed."""
+    known = {f"m{k}": 1.0 for k in range(size)}
+    other = make({f"n{k}": 2.0 for k in range(size)})
+
+    for step in range(3):
+        logger.log_metrics(known, step=step)
+        logger.log_metrics(other, step=step)
+
+    assert [*other] == [f"n{k}" for k in range(size)]
+    assert table(logger) == {name: [value] * 3 for name, value in {**known, **other}.items()}
 
 
 @pytest.mark.parametrize("count", [3, 10, 40])

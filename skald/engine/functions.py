@@ -13,6 +13,7 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
+import operator
 import sys
 import time
 import types
@@ -43,7 +44,9 @@ class Namespace:
         self.variables: dict[str, Any] = {
             PREFIX + name: value
             for name, value in {
+                "KeyError": KeyError,
                 "absent": _ABSENT,
+                "count": operator.countOf,
                 "dict": dict,
                 "given": given,
                 "is_ours": is_ours,
@@ -57,6 +60,7 @@ class Namespace:
                 "time_ns": time.time_ns,
                 "tuple": tuple,
                 "type": type,
+                "zip": zip,
                 **{kind.__name__: kind for kind in (int, float, bool)},
             }.items()
         }

@@ -12,7 +12,6 @@ import os
 import struct
 import threading
 from array import array
-from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 from weakref import WeakSet
@@ -77,7 +76,8 @@ class Segment:
         self._layout: Blueprint = blueprint(shape)
         self.counter = itertools.count()
         self.reserved = 0  # rows that wait for their value
-        self.layouts: dict[tuple[str, ...], Any] = {}  # codes of metrics that come together
+        # codes of metrics that come together, by their names; by their number the names and codes of the first
+        self.layouts: dict[tuple[str, ...] | int, Any] = {}
         self.retired = False  # no new rows: to be sealed after the last reserved one
         self._cast_dictionaries(older, lock)
         self._cast_columns()
@@ -203,8 +203,7 @@ class Segment:
         count = len(times) // 8
         first = last = next(self.counter)
         if count > 1:
-            deque(itertools.islice(self.counter, count - 2), maxlen=0)
-            last = next(self.counter)
+            last = next(itertools.islice(self.counter, count - 2, None))
         if last >= self.shape.rows:
             raise IndexError(last)
         if last - first != count - 1:
@@ -221,8 +220,14 @@ class Segment:
         if len(self.layouts) >= MOST_LAYOUTS:
             self.layouts.clear()
         codes = tuple(self.names.get(name, 0) for name in names)
-        if all(codes):  # a roll between them may have dropped the dictionary
-            self.layouts[names] = codes if len(codes) <= BLOCK_ROWS else array("i", codes).tobytes()
+        if not all(codes):  # a roll between them may have dropped the dictionary
+            return
+        if len(names) <= BLOCK_ROWS:
+            self.layouts[names] = codes
+            self.layouts.setdefault(len(names), names + codes)
+        else:
+            self.layouts[names] = packed = array("i", codes).tobytes()
+            self.layouts.setdefault(len(names), (names, packed))
 
     def repeated(self, stored: Sequence[Any], count: int) -> list[bytes]:
         """Return the bytes of each id column for `count` rows that share their ids."""

@@ -132,27 +132,25 @@ def _one_row(branch: Branch, _: int) -> list[str]:
 
 def _many_rows(branch: Branch, line: int) -> list[str]:
     opening, stored = _opening(branch)
+    opening.append("_skald_now = _skald_time_ns()")
+    if not branch.metrics:
+        return [*opening, *_block(stored)]
+    names, codes, values = (_variables(letter, branch.metrics) for letter in "mkv")
+    places = range(branch.metrics)
+    is_float = " and ".join(f"_skald_type(_skald_v{k}) is _skald_float" for k in places)
     checked = [
         *opening,
-        "_skald_now = _skald_time_ns()",
-        "_skald_codes = _skald_segment.layouts[_skald_tuple(_skald_metrics)]",
-    ]
-    if not branch.metrics:
-        ids = ", ".join([*stored, ""])
-        return [
-            *checked,
-            "if not _skald_plains.issuperset(_skald_map(_skald_type, _skald_metrics.values())):",
-            "  _skald_metrics = _skald_plain_all(_skald_metrics)",
-            f"_skald_segment.store_known(_skald_codes, _skald_metrics.values(), ({ids}), _skald_now)",
-            "return",
-        ]
-    places = range(branch.metrics)
-    values, codes = (", ".join(f"_skald_{letter}{k}" for k in places) + "," for letter in "vk")
-    is_float = " and ".join(f"_skald_type(_skald_v{k}) is _skald_float" for k in places)
-    checked += [
-        f"{codes} = _skald_codes",
-        f"{values} = _skald_metrics.values()",
-        f"if not ({is_float}): {values} = _skald_plain_all(_skald_metrics).values()",
+        f"{names} {codes} = _skald_segment.layouts[{branch.metrics}]",
+        "try:",
+        # NOTE: other mappings may have a value for any name
+        "  if _skald_type(_skald_metrics) is not _skald_dict: raise _skald_KeyError",
+        f"  {'; '.join(f'_skald_v{k} = _skald_metrics[_skald_m{k}]' for k in places)}",
+        "except _skald_KeyError as _skald_error:",
+        "  if not _skald_is_ours(_skald_error): raise",
+        f"  {names} = _skald_metrics",
+        f"  {codes} = _skald_segment.layouts[({names})]",
+        f"  {values} = _skald_metrics.values()",
+        f"if not ({is_float}): {values} = _skald_map(_skald_plain, ({values}))",
         "try:",
     ]
     return [
@@ -163,9 +161,28 @@ def _many_rows(branch: Branch, line: int) -> list[str]:
         "  if not _skald_is_ours(_skald_error): raise",
         # NOTE: each row has a line of its own, so the line that failed tells which rows are stored already
         f"  _skald_done = _skald_error.__traceback__.tb_lineno - {line + len(checked) + 1}",
-        "  _skald_left = _skald_dict(_skald_list(_skald_metrics.items())[_skald_done:])",
+        f"  _skald_left = _skald_dict(_skald_list(_skald_zip(({names}), ({values})))[_skald_done:])",
         f"  return _skald_calls.log_metrics(_skald_left, _skald_given(({_pairs(branch.given)}), {{}}), _skald_now)",
     ]
+
+
+def _block(stored: Sequence[str]) -> list[str]:
+    """Write how many rows are stored side by side."""
+    types, ids = "_skald_map(_skald_type, _skald_metrics.values())", ", ".join([*stored, ""])
+    return [
+        "_skald_names, _skald_codes = _skald_segment.layouts[_skald_len(_skald_metrics)]",
+        "if _skald_tuple(_skald_metrics) != _skald_names:",
+        "  _skald_codes = _skald_segment.layouts[_skald_tuple(_skald_metrics)]",
+        # the first question is faster, and nearly always enough
+        f"if _skald_count({types}, _skald_float) != _skald_len(_skald_metrics):",
+        f"  if not _skald_plains.issuperset({types}): _skald_metrics = _skald_plain_all(_skald_metrics)",
+        f"_skald_segment.store_known(_skald_codes, _skald_metrics.values(), ({ids}), _skald_now)",
+        "return",
+    ]
+
+
+def _variables(letter: str, count: int) -> str:
+    return "".join(f"{PREFIX}{letter}{k}, " for k in range(count)).rstrip()
 
 
 def _stores(k: int, stored: Sequence[str]) -> str:
