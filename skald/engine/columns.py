@@ -46,20 +46,18 @@ def without_later(rows: Rows, kinds: Kinds) -> Rows:
 
 
 def frame_of(rows: Rows, kinds: Kinds, columns: Collection[str]) -> pl.DataFrame:
-    """Return rows as a table with these columns; ids that the rows lack are null."""
+    """Return rows as a table with these columns, but for ids that they lack; where that leaves none, of their times."""
     series = {}
-    for name in columns:
+    for name in [name for name in columns if name in (METRIC, VALUE, TIME, *rows.ids)] or [TIME]:
         if name == METRIC:
             series[name] = _texts(rows.names, rows.metric)
         elif name == TIME:
             series[name] = pl.Series(rows.time // 1000).cast(TIME_TYPE)
         elif name == VALUE:
             series[name] = pl.Series(rows.value)
-        elif name in rows.ids:
-            series[name] = _id_series(as_kind(rows.ids[name], kinds[name]))
         else:
-            series[name] = pl.Series([None], dtype=POLARS_TYPES[kinds[name]]).new_from_index(0, len(rows))
-    return pl.DataFrame(series, height=len(rows))
+            series[name] = _id_series(as_kind(rows.ids[name], kinds[name]))
+    return pl.DataFrame(series)
 
 
 def _id_series(column: IdColumn) -> pl.Series:

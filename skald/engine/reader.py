@@ -221,7 +221,7 @@ def read_frames(query: Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame
     if overlaps or len({(file.writer, rows.stream) for file, rows in segments}) > 1:
         yield from _merged(query, snapshot._replace(stored=stored, segments=segments), overlaps=overlaps)
         return
-    for frames in _grouped(frame_of(rows, query.kinds, query.columns) for _, rows in segments):
+    for frames in _grouped(query, (frame_of(rows, query.kinds, query.columns) for _, rows in segments)):
         yield query.of(frames.lazy()).collect()
 
 
@@ -234,7 +234,7 @@ def _merged(query: Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Iterat
         frame_of(rows, query.kinds, query.columns).with_columns(pl.Series(_KEY, of_segment))
         for (_, rows), of_segment in zip(segments, keys, strict=True)
     )
-    parts = [query.of(frames.lazy(), _KEY).collect() for frames in _grouped(keyed)]
+    parts = [query.of(frames.lazy(), _KEY).collect() for frames in _grouped(query, keyed)]
     if stored and overlaps:
         table = _table(query, stored, snapshot.rewinds)
         if stored.coverage.ordered:
@@ -262,16 +262,19 @@ def _keys(stored: Stored | None, segments: Sequence[tuple[SegmentFile, Rows]]) -
     return keys
 
 
-def _grouped(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Put small frames together."""
-    group: list[pl.DataFrame] = []
+def _grouped(query: Query, frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Put small frames together; ids that some of them lack are null there."""
+    schema = table_schema(query.kinds)
+    every = pl.DataFrame(schema={name: schema[name] for name in query.columns})
+    group, rows = [every], 0
     for frame in frames:
         group.append(frame)
-        if sum(frame.height for frame in group) >= _FRAME_ROWS:
-            yield pl.concat(group)
-            group = []
-    if group:
-        yield pl.concat(group)
+        rows += frame.height
+        if rows >= _FRAME_ROWS:
+            yield pl.concat(group, how="diagonal")
+            group, rows = [every], 0
+    if rows:
+        yield pl.concat(group, how="diagonal")
 
 
 def _table(query: Query, stored: Stored, rewinds: Sequence[Rewind]) -> pl.LazyFrame:
