@@ -14,17 +14,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet
 from measure import Benchmark, Goal, begin, folder, fresh, seconds
+from synthetic import METRICS, write_table
 
 import skald
 
-METRICS = 20
 START_NS = 1_800_000_000_000_000_000
 parquet: Any = pyarrow.parquet
 
@@ -78,8 +76,8 @@ def measure(rows: int, loaded: Sequence[str]) -> Closed:
         close, close_cpu = timed(logger.close)
         table = parquet.read_table(file, read_dictionary=["metric"])
         assert table.num_rows == rows, f"{table.num_rows} of {rows} rows came back"
-        write(table, bare)  # once unmeasured, as Skald's file was written into memory warmed up
-        writes = [timed(lambda: write(table, bare)) for _ in range(3)]
+        write_table(table, bare)  # once unmeasured, as Skald's file was written into memory warmed up
+        writes = [timed(lambda: write_table(table, bare)) for _ in range(3)]
         wall, cpu = (statistics.median(column) for column in zip(*writes, strict=True))
         return Closed(close, close_cpu, wall, cpu, file.stat().st_size / rows, bare.stat().st_size / rows)
 
@@ -113,21 +111,6 @@ def ticking(rows: int) -> Iterator[None]:
         yield
     finally:
         time.time_ns = real
-
-
-def write(table: pa.Table, path: Path) -> None:
-    """Write a table with the encodings of Skald, a row group a metric."""
-    ints = {"epoch": "DELTA_BINARY_PACKED", "step": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED"}
-    parquet.write_table(
-        table,
-        path,
-        row_group_size=max(1, table.num_rows // METRICS),
-        version="2.6",
-        compression="zstd",
-        use_dictionary=["metric"],
-        column_encoding={"value": "BYTE_STREAM_SPLIT", **ints},
-        store_schema=False,
-    )
 
 
 if __name__ == "__main__":

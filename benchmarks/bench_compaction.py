@@ -7,12 +7,11 @@ Rows of 20 metrics in turns with the ids epoch and step, float32-born values, on
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
 from measure import Goal, begin, folder, seconds, status_bytes
-from synthetic import METRICS, write_run
+from synthetic import METRICS, write_run, write_table
 
 from skald.engine.compaction import compact
 
@@ -49,7 +48,7 @@ def measure(rows: int, writers: int) -> tuple[float, float, float]:
         took = seconds(lambda: compact(run))
         table = parquet.read_table(file).sort_by([("metric", "ascending"), ("time", "ascending")])
         table = table.set_column(0, "metric", table.column(0).dictionary_encode()).combine_chunks()
-        bare = statistics.median(seconds(lambda: write(table, runs / "bare.parquet")) for _ in range(3))
+        bare = statistics.median(seconds(lambda: write_table(table, runs / "bare.parquet")) for _ in range(3))
         return took, bare, file.stat().st_size / rows
 
 
@@ -75,21 +74,6 @@ def measure_memory(rows: int) -> int:
         run = write_run(runs / "run", rows)
         compact(run)
         return status_bytes("VmHWM")
-
-
-def write(table: pyarrow.Table, path: Path) -> None:
-    """Write a table with the encodings of Skald, a row group a metric."""
-    ints = {"epoch": "DELTA_BINARY_PACKED", "step": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED"}
-    parquet.write_table(
-        table,
-        path,
-        row_group_size=max(1, table.num_rows // METRICS),
-        version="2.6",
-        compression="zstd",
-        use_dictionary=["metric"],
-        column_encoding={"value": "BYTE_STREAM_SPLIT", **ints},
-        store_schema=False,
-    )
 
 
 if __name__ == "__main__":

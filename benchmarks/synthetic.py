@@ -1,4 +1,4 @@
-"""Runs as a crash leaves them, made quickly from arrays: what the benchmarks read and compact."""
+"""What the benchmarks read and compact: runs as a crash leaves them, made quickly from arrays, and bare files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet
 
 from skald.layout import SEGMENTS, WRITER_LOCK, segment_name
 
 _arrow: Any = pa  # its stubs reject arrays of NumPy
+_parquet: Any = pyarrow.parquet
 
 METRICS = 20
 SEGMENT_ROWS = 65_536
@@ -63,3 +65,18 @@ def write_run(run: Path, rows: int, *, writer: str = "w0", every_ns: int = 1_000
             written.seek(6)
             written.write(b"\x01")
     return run
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write a table with the encodings of Skald, a row group a metric."""
+    ints = {"epoch": "DELTA_BINARY_PACKED", "step": "DELTA_BINARY_PACKED", "time": "DELTA_BINARY_PACKED"}
+    _parquet.write_table(
+        table,
+        path,
+        row_group_size=max(1, table.num_rows // METRICS),
+        version="2.6",
+        compression="zstd",
+        use_dictionary=["metric"],
+        column_encoding={"value": "BYTE_STREAM_SPLIT", **ints},
+        store_schema=False,
+    )
