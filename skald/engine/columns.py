@@ -80,6 +80,8 @@ def fit(file: pl.LazyFrame, stored: Kinds, kinds: Kinds) -> pl.LazyFrame:
         stored: the kinds there.
         kinds: the kinds of the table.
     """
+    if stored == kinds:
+        return file
     unknown = [name for name in stored if name not in kinds]
     narrow = [name for name, kind in stored.items() if name in kinds and not holds(kinds, name, kind)]
     wide = [name for name, kind in stored.items() if name in kinds and name not in narrow and kinds[name] != kind]

@@ -102,7 +102,7 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T])
         ]
         # NOTE: gone and not covered: two compactions have passed, and the second no longer names its writer. A rewind
         # that came meanwhile may have been followed by rows in the segments copied last.
-        if all(file.path.exists() for file in left) and read_rewinds(run).made == rewinds.made:
+        if not left or (all(file.path.exists() for file in left) and read_rewinds(run).made == rewinds.made):
             for file in left:
                 if file in damaged:
                     warn_damaged(damaged[file])
