@@ -142,3 +142,24 @@ def test_query_prints_what_show_prints_of_runs(tmp_path: Path) -> None:
     assert (cells["tags"], cells["flag"], cells["sizes"]) == ("x y", "true", "[1, 2]")
     assert float(cells["duration"]) == shown["duration"]
     assert cells["started"] == shown["started"]
+
+
+@pytest.mark.parametrize("sql", ["delete from metrics", "/* all */ drop table runs", "(Create table x as select 1)"])
+def test_query_refuses_sql_that_would_change_a_table(sql: str, runs: Path) -> None:
+    """With one clear line, as nothing is changed that an answer could tell of."""
+    done = start("query", "runs", sql, folder=runs)
+
+    assert done.code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("skald: a query only asks and changes no run, got")
+
+
+def test_query_says_how_times_are_compared_with_now(runs: Path) -> None:
+    """Times have a zone and polars' now() has none; what the hint says to write works."""
+    done = start("query", "runs", "select count(*) from metrics where time > now()", folder=runs)
+    hint = done.stderr.partition("hint: write ")[2].splitlines()[0]
+
+    for condition in hint.split(", or "):
+        sql = "select count(*) as n from metrics where "
+        assert output("query", "a", sql + condition, folder=runs).split()[0] == "n"
+    assert "is compared with one that has no time zone" in done.stderr

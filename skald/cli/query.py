@@ -18,7 +18,7 @@ from skald.cli.format import MISSING, ids_text, local_time, number_text, param_t
 from skald.cli.paths import resolve
 from skald.cli.shapes import to_csv, to_json
 from skald.cli.shortnames import with_short_names
-from skald.cli.sqlerror import answered
+from skald.cli.sqlerror import answered, check_asks
 from skald.errors import InvalidInputError
 from skald.many.overview import runs
 from skald.many.scanning import scan
@@ -43,6 +43,7 @@ def query_paths(words: Sequence[str], *, form: str, test: bool) -> bool:
     *paths, sql = words
     if not paths and " " not in sql.strip():
         raise InvalidInputError(f"expected SQL as the last argument, got {sql!r}")
+    check_asks(sql)
     folders = [resolve(path) for path in paths] or [resolve(None)]
     found = _answer(folders[0] if len(folders) == 1 else folders, sql)
     if form == "json":

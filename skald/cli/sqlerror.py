@@ -17,7 +17,28 @@ _QUOTED: Final = re.compile(r"""["'`]([^"'`]+)["'`]""")
 _UNKNOWN: Final = re.compile(r"unable to find column \"(.+?)\"; valid columns: \[([^\n]*?)\](?:\n|$)", re.DOTALL)
 _NO_FIELD: Final = pl.exceptions.StructFieldNotFoundError
 
+_COMMENTS: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_CHANGING: Final = frozenset(
+    {"alter", "copy", "create", "delete", "drop", "insert", "merge", "replace", "set", "truncate", "update"}
+)
+_ZONED, _BARE = "Datetime('μs', 'UTC')", "Datetime('μs')"
+
 T = TypeVar("T")
+
+
+def check_asks(sql: str) -> None:
+    """Refuse SQL that would change a table: polars answers it as if it had been done.
+
+    Raises:
+        InvalidInputError: it does not ask.
+    """
+    first = re.match(r"[\s(]*(\w+)", _COMMENTS.sub(" ", sql))
+    if first and first[1].lower() in _CHANGING:
+        error = InvalidInputError(
+            f"a query only asks and changes no run, got {first[1]!r} as the first word of the SQL"
+        )
+        error.add_note("hint: begin with select")
+        raise error
 
 
 def answered(ask: Callable[[], T], sql: str, *, line: int = 1) -> T:
@@ -47,9 +68,16 @@ def _explained(error: BaseException, sql: str, line: int) -> InvalidInputError:
     said = _shortened(error, message)
     if place and row >= len(lines):  # what was put around it is no business of theirs
         row, column, said = len(lines) - 1, len(lines[-1]), re.sub("found: .*", "found: its end", said)
+    is_bare = _ZONED in message and _BARE in message
+    if is_bare:
+        said = "a time, which is in UTC, is compared with one that has no time zone"
     explained = InvalidInputError(f"in the SQL: {said}")
     if 0 <= row < len(lines):
         explained.add_note(f"  {lines[row]}\n  {' ' * min(column, len(lines[row]))}^")
+    if is_bare:
+        explained.add_note(
+            "hint: write time > '2026-01-31 12:00', or cast(time as timestamp) > now() - interval '1 hour'"
+        )
     return explained
 
 
