@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,33 @@ def test_export_takes_a_condition_over_the_runs(runs: Path) -> None:
     assert set(pl.read_csv(runs / "one.csv")["run"]) == {names[0]}
     assert (done.code, done.stderr) == (1, "skald: no run meets the condition \"run = 'nowhere'\"\n")
     assert not (runs / "none.csv").exists()
+
+
+def test_export_writes_times_as_iso_8601_in_utc(runs: Path) -> None:
+    """Which every reader takes."""
+    output("export", "a", "-o", "rows.csv", folder=runs)
+
+    times = pl.read_csv(runs / "rows.csv")["time"]
+    expected = skald.Run(runs / "runs" / "a").metrics.collect()["time"]
+    assert [dt.datetime.fromisoformat(time) for time in times] == expected.to_list()
+    assert all(time.endswith("Z") for time in times)
+
+
+@pytest.mark.parametrize(("target", "file"), [("-", "rows.csv"), ("-.csv", "rows.csv"), ("-.jsonl", "rows.jsonl")])
+def test_export_to_stdout_prints_what_a_file_would_hold(target: str, file: str, runs: Path) -> None:
+    """For a pipe: rows as text."""
+    output("export", "runs", "-o", file, folder=runs)
+
+    assert output("export", "runs", "-o", target, folder=runs) == (runs / file).read_text(encoding="utf-8")
+    assert not (runs / target).exists()
+
+
+@pytest.mark.parametrize("rows", ["-m loss --id step=99", "-m loss --id split=train", "--wide -m loss --id step=99"])
+def test_export_of_no_rows_is_a_header(rows: str, runs: Path) -> None:
+    """So that who reads it finds the columns; a note says which id no row has."""
+    done = start("export", "runs", "-o", "-", *rows.split(), folder=runs)
+
+    assert done.code == 0
+    assert done.stdout.startswith("run,")
+    assert done.stdout.count("\n") == 1
+    assert done.stderr.startswith("skald: no row has ")

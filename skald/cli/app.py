@@ -253,7 +253,12 @@ def plot(  # noqa: PLR0913  an option each
 def export(
     paths: PathsArgument = None,
     *,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help=".csv .parquet .arrow or .jsonl")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help=".csv .parquet .arrow .jsonl; - and -.jsonl are standard output."
+        ),
+    ],
     wide: Annotated[bool, typer.Option("--wide", help="A column a metric.")] = False,
     index: Annotated[
         list[str] | None,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -21,9 +22,12 @@ from skald.reading.widening import wide, widen
 from skald.run import Run
 from skald.schema import VALUE
 
+STDOUT: Final = "-"
 _JSON_NAMES: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+_CSV_TIME: Final = "%Y-%m-%dT%H:%M:%S%.6fZ"
+"""Times are in UTC."""
 
-Write = Callable[[pl.LazyFrame, Path], object]
+Write = Callable[[pl.LazyFrame, BinaryIO], object]
 
 
 def export_paths(
@@ -41,7 +45,7 @@ def export_paths(
 
     Args:
         paths: runs and folders; of one run the rows are written without the column `run`.
-        target: the file, which is replaced.
+        target: the file, which is replaced; `-` is stdout.
         metrics: globs.
         ids: `NAME=VALUE`.
         where: a condition in SQL over the columns of `runs`; None: all runs.
@@ -49,15 +53,9 @@ def export_paths(
         index: of a wide table the ids of a row; none: those that all metrics have.
         columns: of a wide table the id each of whose values gets a column.
     """
-    write = _WRITERS.get(target.suffix.lower())
-    if write is None:
-        raise InvalidInputError(f"-o must end in one of {', '.join(_WRITERS)}, got {target.name!r}")
-    if not target.parent.is_dir():
-        raise InvalidInputError(f"there is no folder {path_text(target.parent)} to write {target.name} into")
-    if layout.is_run(target.parent):
-        raise InvalidInputError(
-            f"-o must not be in the folder of a run, whose files are its own, got {path_text(target)}"
-        )
+    write = _writer_for(target)
+    if target.stem != STDOUT:
+        _check_place(target)
     folders = [resolve(path) for path in paths]
     source: Path | list[Path] = folders[0] if len(folders) == 1 else folders
     is_one = isinstance(source, Path) and layout.is_run(source) and where is None
@@ -65,20 +63,58 @@ def export_paths(
     rows = chosen_rows(frame, metrics, ids)
     if is_wide:
         rows = (widen if is_one else wide)(rows, index=index or None, columns=columns)
+    if target.stem == STDOUT:
+        sys.stdout.flush()
+        write(rows, sys.stdout.buffer)
+    else:
+        _replace(target, rows, write)
+
+
+def _writer_for(target: Path) -> Write:
+    """Return what writes the format of a file's suffix; `-`, which is stdout, is CSV, and `-.jsonl` JSON lines."""
+    is_stdout = target.stem == STDOUT
+    writers = _TEXT_WRITERS if is_stdout else _WRITERS
+    write = writers.get((target.suffix if target.suffix or not is_stdout else ".csv").lower())
+    if write is None:
+        raise InvalidInputError(f"-o must end in one of {', '.join(writers)}, got {target.name!r}")
+    return write
+
+
+def _check_place(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise InvalidInputError(f"there is no folder {path_text(target.parent)} to write {target.name} into")
+    if layout.is_run(target.parent):
+        raise InvalidInputError(
+            f"-o must not be in the folder of a run, whose files are its own, got {path_text(target)}"
+        )
+
+
+def _replace(target: Path, rows: pl.LazyFrame, write: Write) -> None:
     beside = layout.temporary(target)
     try:
-        write(rows, beside)
+        with beside.open("xb") as file:
+            write(rows, file)
         replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)
 
 
-def _write_json_lines(frame: pl.LazyFrame, path: Path) -> None:
+def _write_csv(frame: pl.LazyFrame, file: BinaryIO) -> None:
+    file.write(frame.collect_schema().to_frame().write_csv().encode())
+    for batch in _batches(frame):
+        text = batch.write_csv(include_header=False, datetime_format=_CSV_TIME)
+        file.write(text.encode())
+
+
+def _write_json_lines(frame: pl.LazyFrame, file: BinaryIO) -> None:
     """Write an object a row, without the ids that it lacks; NaN and infinities are strings."""
     floats = [name for name, dtype in frame.collect_schema().items() if dtype == pl.Float64]
-    with path.open("xb") as file:
-        for batch in frame.collect_batches(maintain_order=True, engine="streaming"):
-            _write_objects(file, batch, floats)
+    for batch in _batches(frame):
+        _write_objects(file, batch, floats)
+
+
+def _batches(frame: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    return frame.collect_batches(maintain_order=True, lazy=True, engine="streaming")
 
 
 def _write_objects(file: BinaryIO, batch: pl.DataFrame, floats: Sequence[str]) -> None:
@@ -91,9 +127,8 @@ def _write_objects(file: BinaryIO, batch: pl.DataFrame, floats: Sequence[str]) -
         file.write(encode(given) + b"\n")
 
 
-_WRITERS: Final[dict[str, Write]] = {
-    ".csv": lambda frame, path: frame.sink_csv(path),
-    ".parquet": lambda frame, path: frame.sink_parquet(path),
-    ".arrow": lambda frame, path: frame.sink_ipc(path),
-    ".jsonl": _write_json_lines,
+_TEXT_WRITERS: Final[dict[str, Write]] = {".csv": _write_csv, ".jsonl": _write_json_lines}
+_WRITERS: Final[dict[str, Write]] = _TEXT_WRITERS | {
+    ".parquet": lambda frame, file: frame.sink_parquet(file),
+    ".arrow": lambda frame, file: frame.sink_ipc(file),
 }
