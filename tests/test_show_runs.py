@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -328,3 +329,20 @@ def test_where_tells_names_that_are_alike_apart(condition: str, runs: list[str],
             logger.log_metrics({"loss": loss, "val/acc.top-1": 1 - loss}, step=1)
 
     assert shown(tmp_path, "--where", condition) == runs
+
+
+def test_status_gives_way_to_what_differs_where_it_is_the_same(tmp_path: Path) -> None:
+    """In a narrow terminal a column that says the same of all runs is not worth the room."""
+    for seed in range(3):
+        with skald.Logger(f"run{seed}", tmp_path / "runs", capture=False) as logger:
+            logger.log_params(note="x" * 25 + str(seed), seed=seed)
+
+    same = on_terminal(tmp_path, width=50)[0].split()
+    with contextlib.suppress(ZeroDivisionError), skald.Logger("bad", tmp_path / "runs", capture=False):
+        raise ZeroDivisionError
+    different = on_terminal(tmp_path, width=50)[0].split()
+
+    assert same[:1] == ["run"]
+    assert {"note", "seed"} <= set(same)
+    assert "status" not in same
+    assert "status" in different

@@ -42,8 +42,8 @@ def print_table(table: pl.DataFrame, *, sorted_by: str | None, params: Sequence[
     differing = differing_columns(table)
     asked = [name for name in (sorted_by, *params) if name in _shown(table)]
     order = _by_importance(table, differing, asked)
-    if f"{sorted_by}_at" in table.columns:
-        order.insert(order.index("status") + 1, f"{sorted_by}_at")
+    if sorted_by and f"{sorted_by}_at" in table.columns:
+        order.insert(order.index(sorted_by) + 1, f"{sorted_by}_at")
     columns = _fitting(table, order, console.width)
     placed = [columns[name] for name in _by_place(table, differing) if name in columns]
     console.print(terminal.flat_table(placed, console), end="")
@@ -82,7 +82,8 @@ def _by_importance(table: pl.DataFrame, differing: set[str], asked: Sequence[str
     params = [name for name in _shown(table) if is_param(name) and name in differing]
     facts = [name for name in FACTS if name in differing]
     some = [*params[:_FEW], *facts, *params[_FEW:]]
-    return list(dict.fromkeys([RUN, *asked[:1], "status", *statistics, *asked, *some, *FACTS]))
+    status = [name for name in facts if name == "status"]
+    return list(dict.fromkeys([RUN, *asked[:1], *status, *statistics, *asked, *some, *FACTS]))
 
 
 def _by_place(table: pl.DataFrame, differing: set[str]) -> list[str]:
