@@ -511,3 +511,28 @@ def test_commands_tell_of_a_damaged_segment_in_one_line(tmp_path: Path) -> None:
     assert done.code == 0
     assert len(done.stderr.splitlines()) == 1
     assert "skald: a damaged segment is left out" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["show a", "show a b -m loss", "compare a b", "plot a -m loss", "export a -o x.csv"]
+)
+@pytest.mark.parametrize(
+    ("ids", "note"),
+    [
+        ("split=vall", "no row has split=vall; did you mean 'val'?"),
+        ("split=x", "no row has split=x; the values of split are train, val"),
+        ("step=7", "no row has step=7"),
+        ("split=val step=0", "no row has split=val and step=0"),
+    ],
+)
+def test_id_that_no_row_has_is_told(command: str, ids: str, note: str, tmp_path: Path) -> None:
+    """With the values that there are; it is no failure, as in a folder it may be told of each run."""
+    for name in "ab":
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=0, split="train")
+            logger.log_metric("loss", 2.0, step=1, split="val")
+    options = [word for pair in ids.split() for word in ("--id", pair)]
+
+    done = start(*command.split(), *options, folder=tmp_path)
+
+    assert (done.code, done.stderr) == (0, f"skald: {note}\n")

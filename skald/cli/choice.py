@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
@@ -36,7 +37,7 @@ def select(run: Run, metrics: Sequence[str], ids: Sequence[str]) -> Selection:
     frame = run.metrics
     kinds = id_kinds(frame.collect_schema())
     by = series_ids(kinds)
-    where = parse_ids(ids, kinds)
+    where = parse_ids(ids, frame)
     names = _matching(run.metric_names, metrics) if metrics else None
     rows = frame if names is None else frame.filter(pl.col(METRIC).is_in(names))
     rows = rows.filter(has_ids(where, kinds)) if where else rows
@@ -45,15 +46,36 @@ def select(run: Run, metrics: Sequence[str], ids: Sequence[str]) -> Selection:
     return Selection(rows, by, summary, sum(count_rows(run.path)))
 
 
-def parse_ids(given: Sequence[str], kinds: Mapping[str, Kind]) -> dict[str, Id]:
-    """Return ids given as `NAME=VALUE`, each of the kind of its column.
+def parse_ids(given: Sequence[str], frame: pl.LazyFrame) -> dict[str, Id]:
+    """Return ids given as `NAME=VALUE`, each of the kind of its column; warn where no row has them.
 
     Raises:
         InvalidInputError: the id does not exist, or the value is not of its kind.
     """
+    if not given:
+        return {}
+    kinds = id_kinds(frame.collect_schema())
     pairs = [pair.partition("=") for pair in given]
     check_ids([name for name, _, _ in pairs], kinds)
-    return {name: _parse_id(name, text, kinds[name]) for name, _, text in pairs}
+    where = {name: _parse_id(name, text, kinds[name]) for name, _, text in pairs}
+    _warn_unless_there(where, frame, kinds)
+    return where
+
+
+def _warn_unless_there(where: Mapping[str, Id], frame: pl.LazyFrame, kinds: Mapping[str, Kind]) -> None:
+    """Say which of some ids no row has, and what there is; or that no row has all of them."""
+    if _is_there(where, frame, kinds):
+        return
+    absent = {name: value for name, value in where.items() if not _is_there({name: value}, frame, kinds)}
+    text = "no row has " + " and ".join(f"{name}={value}" for name, value in (absent or where).items())
+    for name in (name for name in absent if kinds[name] == "str"):
+        values = frame.select(pl.col(name).unique().drop_nulls()).collect(engine="streaming")[name].sort()
+        text += close_matches(str(where[name]), values, f"values of {name}")
+    warnings.warn(text, stacklevel=2)
+
+
+def _is_there(where: Mapping[str, Id], frame: pl.LazyFrame, kinds: Mapping[str, Kind]) -> bool:
+    return frame.filter(has_ids(where, kinds)).head(1).collect(engine="streaming").height > 0
 
 
 def _parse_id(name: str, text: str, kind: Kind) -> Id:
@@ -92,9 +114,9 @@ def chosen_rows(frame: pl.LazyFrame, metrics: Sequence[str], ids: Sequence[str])
     Raises:
         InvalidInputError: no metric matches, an id does not exist, a value is not of its kind.
     """
-    if ids:
-        kinds = id_kinds(frame.collect_schema())
-        frame = frame.filter(has_ids(parse_ids(ids, kinds), kinds))
     if metrics:
         frame = frame.filter(pl.col(METRIC).is_in(_matching(metric_names(frame), metrics)))
+    if ids:
+        kinds = id_kinds(frame.collect_schema())
+        frame = frame.filter(has_ids(parse_ids(ids, frame), kinds))
     return frame

@@ -90,7 +90,7 @@ def compose(paths: Sequence[str], wish: Wish, columns: int, cells: tuple[int, in
     names = matching_metrics(source.rows, wish.metrics)
     if len(names) > MOST_PICTURES:
         raise InvalidInputError(f"plot draws at most {MOST_PICTURES} metrics at a time, got {len(names):,}")
-    rows = source.rows.filter(has_ids(parse_ids(wish.ids, kinds), kinds)) if wish.ids else source.rows
+    rows = source.rows.filter(has_ids(parse_ids(wish.ids, source.rows), kinds)) if wish.ids else source.rows
     source = source._replace(rows=rows)
     band_by, color_by = (_column_of(name, source) if name else None for name in (wish.band, wish.color))
     pictures: list[Picture] = []

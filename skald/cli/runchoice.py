@@ -17,7 +17,7 @@ from skald.errors import InvalidInputError
 from skald.many.overview import read_runs, runs
 from skald.many.scanning import scan
 from skald.many.union import describe_broken
-from skald.reading.selection import close_matches, id_kinds
+from skald.reading.selection import close_matches
 from skald.schema import PARAMS_PREFIX, RUN
 
 STATISTICS: Final = ("last", "min", "max")
@@ -75,7 +75,7 @@ def choose_runs(source: Path | Sequence[Path], wish: RunWish) -> Chosen:
     metrics = list(dict.fromkeys([*wish.metrics, *_metrics_meant(wish, facts.columns)]))
     table = facts
     if metrics:
-        ids = parse_ids(wish.ids, id_kinds(scan(source).collect_schema())) if wish.ids else {}
+        ids = parse_ids(wish.ids, scan(source)) if wish.ids else {}
         table = _with_metrics(source, metrics, ids, wish.sort, facts.columns)
     elif wish.ids:
         raise InvalidInputError(f"--id chooses series of metrics: name one with --metric too, got {wish.ids[0]}")

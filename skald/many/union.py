@@ -170,7 +170,7 @@ def scan_files(
         storage_options=options,
     )
     top = len(files[0]) - len(f"{members[0].name}/{PARQUET}")
-    name = pl.col(RUN).str.slice(top).str.strip_suffix(f"/{PARQUET}")
+    name = pl.col(RUN).str.slice(top).str.head(-len(f"/{PARQUET}"))
     return fit(frame.with_columns(name), scanned, kinds)
 
 
