@@ -7,6 +7,7 @@ poll; where that can no longer be had, because files or ids changed, it is said,
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
 from skald.engine.columns import holds, table_schema
 from skald.engine.count import count_stored
@@ -31,6 +31,7 @@ from skald.engine.stored import FILES, Stored, open_stored
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.schema import METRIC, Kinds
 
+_PART_ROWS: Final = 1 << 17
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -190,8 +191,13 @@ class Follower:
     def _count(self, rows: Rows) -> None:
         self.rows += len(rows)
         self._newest_ns = max(int(rows.time.max()), self._newest_ns or 0)
-        used = np.flatnonzero(np.bincount(rows.metric))
-        self._names.update(dict.fromkeys(rows.names.take(pa.array(used)).to_pylist()))
+        is_used = np.zeros(len(rows.names), np.bool_)
+        for first in range(0, len(rows), _PART_ROWS):  # NOTE: 2 ms for a million rows; at once up to 30, for its memory
+            counts = np.bincount(rows.metric[first : first + _PART_ROWS], minlength=len(is_used))
+            is_used |= counts > 0
+        # NOTE: an Arrow array's `take` would load pyarrow.compute, which takes longer than reading ten million rows
+        names = itertools.compress(rows.names.to_pylist(), is_used.tolist())
+        self._names.update(dict.fromkeys(names))
 
     def _copy(self, file: SegmentFile, mark: Mark) -> Rows:
         return choose(read_marked(file.path, mark), self._rewinds.on_segment(file.writer, file.number))
