@@ -4,7 +4,7 @@ RUN/
   run.json  params.yaml  console.log  artifacts/  artifacts.jsonl
   metrics.parquet                 or metrics.csv with metrics.csv.json
   rewound-N.parquet
-  damaged/                        what a repair has put aside
+  damaged/                        what was put aside, as it was found
   segments/                       while there is something not yet compacted
     run.lock  compaction.lock  ids.json
     WRITER/                       one folder per writer: lock, NNNNNN.arrow, the unfinished end of its console file
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import itertools
 import os
 import re
 import secrets
@@ -85,6 +86,13 @@ def temporary_for(name: str) -> str | None:
 def temporaries(path: Path) -> list[Path]:
     """Return what is left beside `path` of successors that were not finished, and of what they have replaced."""
     return list(path.parent.glob(f"{TEMPORARY_PREFIX}{'[0-9a-f]' * 8}-{glob.escape(path.name)}"))
+
+
+def aside(run: Path, path: Path) -> Path:
+    """Return where a damaged file of a run is put: under its name in the run, made unique."""
+    target = run / DAMAGED / path.relative_to(run)
+    others = (target.with_name(f"{target.stem}-{number}{target.suffix}") for number in itertools.count(2))
+    return next(other for other in itertools.chain([target], others) if not os.path.lexists(other))
 
 
 def rewound_name(number: int) -> str:

@@ -225,6 +225,17 @@ def test_check_holds_artifacts_against_their_sums(kept: Path) -> None:
     assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
 
 
+def test_repair_puts_the_params_of_before_an_edit_back(run: Path) -> None:
+    """The file that cannot be read is kept, and the next check finds nothing."""
+    (run / PARAMS).write_text("lr: [0.1\n", encoding="utf-8")
+
+    repaired = output("check", "run", "--repair", folder=run.parent)
+
+    assert "those of before the edit are back, moved to damaged/params.yaml" in repaired
+    assert skald.Run(run).params == {"lr": 0.1}
+    assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"
+
+
 def test_check_misses_no_artifact_that_was_removed_linked_or_not_yet_replaced(kept: Path) -> None:
     """Who removes a checkpoint has not damaged it; a crash may leave the content that was to be replaced."""
     (kept / "artifacts" / "model" / "weights.bin").unlink()

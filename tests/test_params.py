@@ -31,7 +31,7 @@ from omegaconf import OmegaConf
 
 import skald
 from skald import layout
-from skald.errors import CorruptRunError, InvalidInputError, StorageError
+from skald.errors import InvalidInputError, StorageError
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.params import Params, merge, read_params
 from skald.record.plain import MAX_DEPTH, plain
@@ -504,17 +504,54 @@ def test_read_params_takes_what_people_edit(run: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [b"a: [1", b"- 1\n- 2\n", b"\xff\xfe\xff", b"a: 2020-99-99", b"a: !!binary aGk=", b"7"]
 )
-def test_read_params_tells_which_file_is_damaged(damage: bytes, run: Path) -> None:
-    """A file that cannot be read is named, and no update writes over it."""
+def test_params_edited_into_nonsense_leave_those_of_before(damage: bytes, run: Path) -> None:
+    """Readers warn and go on with what was logged; an update keeps the edited file, whatever was kept before."""
+    path, told = run / layout.PARAMS, list[str]()
+    params = Params(run, lock_of(run), told.append)
+    for edits in range(2):
+        params.update({"model": {"depth": 12 + edits}, "lr": 0.1})
+        path.write_bytes(damage)
+
+    with pytest.warns(UserWarning, match=r"params cannot be read|must be a mapping|must be plain") as warned:
+        found = read_params(run)
+    params.update({"lr": 0.2})
+
+    assert (found, len(warned)) == ({"model": {"depth": 13}, "lr": 0.1}, 1)
+    assert read_params(run) == {"model": {"depth": 13}, "lr": 0.2}
+    assert [(run / "damaged" / name).read_bytes() for name in ("params.yaml", "params-2.yaml")] == [damage, damage]
+    assert [("params.yaml" in text, "damaged/params" in text) for text in told] == [(True, True)] * 2
+
+
+def test_params_that_cannot_be_read_are_told_with_file_and_line(run: Path) -> None:
+    """A typo in the third line is found there, and told on one line."""
     path = run / layout.PARAMS
-    path.write_bytes(damage)
+    path.write_text("lr: 0.1\nwd: 0\nmodel: {depth: 12\nseed: 1\n", encoding="utf-8")
 
-    with pytest.raises(CorruptRunError, match=r"params\.yaml"):
-        read_params(run)
-    with pytest.raises(CorruptRunError, match=r"params\.yaml"):
-        params_of(run).update({"lr": 0.1})
+    with pytest.warns(UserWarning, match=r"params cannot be read: .*params\.yaml, line 4; ") as warned:
+        assert read_params(run) == {}
 
-    assert path.read_bytes() == damage
+    assert "\n" not in str(warned[0].message)
+
+
+def test_params_edited_into_nonsense_leave_the_run_in_its_tables(tmp_path: Path) -> None:
+    """A run with a typo in its params is a run: in runs, in scan, and for a logger that goes on with it."""
+    with skald.Logger("a", dir=tmp_path) as logger:
+        logger.log_params(lr=0.1, model={"depth": 12})
+        logger.log_metric("loss", 1.0, step=0)
+    (tmp_path / "a" / layout.PARAMS).write_text("lr: [0.1\n", encoding="utf-8")
+
+    with pytest.warns(UserWarning, match=r"params\.yaml, line 2"):
+        table = skald.runs(tmp_path)
+    with pytest.warns(UserWarning, match=r"params\.yaml, line 2"):
+        rows = skald.scan(tmp_path, params="*").collect()
+    with skald.Logger("a", dir=tmp_path, mode="resume") as logger:
+        logger.log_param("seed", 1)
+
+    assert table.select("run", "params.lr", "params.model.depth").rows() == [("a", 0.1, 12)]
+    assert rows["params.lr"].to_list() == [0.1]
+    assert skald.Run(tmp_path / "a").params == {"lr": 0.1, "model": {"depth": 12}, "seed": 1}
+    assert (tmp_path / "a" / "damaged" / layout.PARAMS).read_text() == "lr: [0.1\n"
+    assert "it is kept as damaged/params.yaml" in skald.Run(tmp_path / "a").console
 
 
 def test_params_that_may_not_be_read_are_told(run: Path) -> None:

@@ -11,7 +11,11 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
+import shutil
+import warnings
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -21,12 +25,15 @@ from skald import layout
 from skald.durable import write_atomic
 from skald.engine.lock import FileLock
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
-from skald.record.info import read_info, write_info
+from skald.record.info import RunInfo, read_info, write_info
 from skald.record.plain import plain, type_name
 from skald.record.yamltext import to_yaml
 
 LOCK_SECS: Final = 30.0
 """How long to wait for the other processes of the run, each of which takes a few milliseconds."""
+
+
+_PLACE: Final = re.compile(r"line \d+")
 
 
 class Said(Protocol):
@@ -39,26 +46,32 @@ class Said(Protocol):
 class Params:
     """The params of one run, which several threads and processes may set at once."""
 
-    def __init__(self, run: Path | None, lock: Path | None = None) -> None:
+    def __init__(
+        self, run: Path | None, lock: Path | None = None, warn: Callable[[str], object] = warnings.warn
+    ) -> None:
         """Set params of a run, or only check them.
 
         Args:
             run: the run's folder; None writes nothing, and `update` only checks.
             lock: the file that those who write params lock meanwhile; it must be given with `run`.
+            warn: tells what `update` found and set right.
         """
         assert (run is None) == (lock is None)
         self._run = run
         self._lock = lock
+        self._warn = warn
 
     def update(self, mapping: Any) -> None:
         """Merge into params.yaml, leaf by leaf; it is on disk when the call returns.
+
+        A params.yaml that was edited and cannot be read is kept under `damaged/`, with a warning, and those of before
+        the edit go on.
 
         Args:
             mapping: a mapping, or an object with fields (dataclass, msgspec.Struct, Namespace).
 
         Raises:
             InvalidInputError: a value is no plain data and has no such form; nothing is written.
-            CorruptRunError: params.yaml was edited and cannot be read; it stays as it is.
             StorageError: the disk takes no more, the folder is gone.
         """
         params = plain(mapping)
@@ -78,30 +91,72 @@ class Params:
             raise TimeoutError(f"another process held {lock_path.name} for {LOCK_SECS:.0f} s")
         try:
             info = read_info(run)
-            merged = merge(read_params(run, info), params)
-            data = to_yaml(merged)
-            # DURABILITY: params.yaml first: a run.json that does not fit it is not believed
-            write_atomic(run / layout.PARAMS, data, sync=True)
-            info.params = _for_json(merged)
-            info.params_crc32 = zlib.crc32(data) if info.params == merged else None
-            write_info(run, info)
+            _store(run, info, merge(self._before(run, info), params))
         finally:
             lock.release()
+
+    def _before(self, run: Path, info: RunInfo) -> dict[str, Any]:
+        try:
+            return _read(run, info)
+        except CorruptRunError as error:
+            kept = _keep_aside(run)
+            self._warn(f"{error}; it is kept as {kept.relative_to(run)}, and the params of before the edit go on")
+            return info.params
+
+
+def restore_params(run: Path) -> Path:
+    """Put the params of before an edit in the place of a params.yaml that cannot be read.
+
+    Whoever calls it holds the run's lock.
+
+    Returns:
+        Where the edited file stands now.
+    """
+    kept = _keep_aside(run)
+    info = read_info(run)
+    _store(run, info, info.params)
+    return kept
+
+
+def _keep_aside(run: Path) -> Path:
+    """Copy a params.yaml that is about to be replaced."""
+    kept = layout.aside(run, run / layout.PARAMS)
+    kept.parent.mkdir(exist_ok=True)
+    shutil.copy2(run / layout.PARAMS, kept)
+    return kept
+
+
+def _store(run: Path, info: RunInfo, params: dict[str, Any]) -> None:
+    data = to_yaml(params)
+    # DURABILITY: params.yaml first: a run.json that does not fit it is not believed
+    write_atomic(run / layout.PARAMS, data, sync=True)
+    info.params = _for_json(params)
+    info.params_crc32 = zlib.crc32(data) if info.params == params else None
+    write_info(run, info)
 
 
 def read_params(run: Path, info: Said | None = None) -> dict[str, Any]:
     """Return the params of a run, nested as they were given; empty where there are none.
+
+    Where params.yaml was edited and cannot be read, a warning says so, and those of before the edit are returned.
 
     Args:
         run: the run's folder.
         info: what run.json holds, if it has been read already.
 
     Raises:
-        CorruptRunError: params.yaml was edited, and is no YAML, or no mapping of names to plain data.
-        RunNotFoundError, FormatVersionError: as `read_info`.
+        RunNotFoundError, CorruptRunError, FormatVersionError: as `read_info`.
         StorageError: the file may not be read.
     """
     info = info or read_info(run)
+    try:
+        return _read(run, info)
+    except CorruptRunError as error:
+        warnings.warn(f"{error}; the params of before the edit are shown", stacklevel=2)
+        return info.params
+
+
+def _read(run: Path, info: Said) -> dict[str, Any]:
     path = run / layout.PARAMS
     try:
         data = path.read_bytes()
@@ -126,12 +181,21 @@ def decode_params(data: bytes, path: object) -> dict[str, Any]:
     try:
         found = plain(msgspec.yaml.decode(data))
     except (msgspec.DecodeError, ValueError) as error:
-        raise CorruptRunError(f"params cannot be read: {error}, in {path}") from error
+        problem, place = _problem(str(error))
+        raise CorruptRunError(f"params cannot be read: {problem}, in {path}{place}") from error
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise CorruptRunError(f"params must be a mapping, got {type_name(found)}, in {path}")
     return found
+
+
+def _problem(text: str) -> tuple[str, str]:
+    """Return what a YAML parser finds wrong, and where: its message is a line each, above the line of the file."""
+    lines = [line.strip() for line in text.split("\n")]
+    places = [place[0] for line in lines if (place := _PLACE.search(line))]
+    problem = ": ".join(line for line in lines if not line.startswith("in "))
+    return problem, f", {places[-1]}" if places else ""
 
 
 def _for_json(value: Any) -> Any:

@@ -6,7 +6,6 @@ Invariant: nothing is deleted: what was damaged stands under `damaged/`, as it w
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
 from skald.errors import CorruptRunError, RunExistsError
 from skald.record.info import RunInfo, write_info
+from skald.record.params import restore_params
 from skald.upkeep.compacting import compact
 from skald.upkeep.verification import Fault, find_faults
 
@@ -49,7 +49,9 @@ def repair(run: Path) -> list[Repaired]:
 
 
 def _repair(run: Path, fault: Fault) -> str:
-    aside = _aside(run, fault.path)
+    if fault.path.name == layout.PARAMS:
+        return f"those of before the edit are back, moved to {restore_params(run).relative_to(run)}"
+    aside = layout.aside(run, fault.path)
     aside.parent.mkdir(parents=True, exist_ok=True)
     if fault.is_whole:
         shutil.copy2(fault.path, aside)
@@ -69,17 +71,10 @@ def _repair(run: Path, fault: Fault) -> str:
     return f"{plural(kept, 'row')} kept, moved to {aside.relative_to(run)}"
 
 
-def _aside(run: Path, path: Path) -> Path:
-    """Return where a damaged file is put: under its name in the run, made unique."""
-    target = run / layout.DAMAGED / path.relative_to(run)
-    others = (target.with_name(f"{target.stem}-{number}{target.suffix}") for number in itertools.count(2))
-    return next(other for other in itertools.chain([target], others) if not other.exists())
-
-
 def _put_aside_rewound(run: Path) -> None:
     """Put rows that were taken back aside: without the file that names them a compaction takes them for rubbish."""
     for path in [path for path in run.iterdir() if layout.is_rewound_name(path.name)]:
-        path.rename(_aside(run, path))
+        path.rename(layout.aside(run, path))
 
 
 def _salvage(target: Path, aside: Path) -> int:

@@ -94,7 +94,7 @@ class Session:
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.params = Params(run, run / SEGMENTS / RUN_LOCK if run else None)
+        self.params = Params(run, run / SEGMENTS / RUN_LOCK if run else None, self.warn)
         self._console = run / console_name(claim.name if joined and claim else None) if run else None
         self.file = LogFile(self._console)
         self.capture = Capture(self.file, claim.folder / self._console.name if claim and self._console else None)
