@@ -26,7 +26,7 @@ import skald
 from skald.record.transcript import Unfinished
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
-LAST_WORD = re.compile(rf"{STAMP} \| SUCCESS \| skald: run .*\n")
+LAST_WORD = re.compile(rf"{STAMP} \| (SUCCESS|WARNING|ERROR) \| skald: run .*\n")
 """What each run says when it ends."""
 
 

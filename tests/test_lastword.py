@@ -25,8 +25,8 @@ def told() -> Iterator[list[Any]]:
 
 
 def lines(told: list[Any]) -> list[str]:
-    """Return what was said at level SUCCESS."""
-    return [record["message"] for record in told if record["level"].name == "SUCCESS"]
+    """Return what was said of the run as it ended."""
+    return [record["message"] for record in told if record["message"].startswith("skald: run ")]
 
 
 @pytest.mark.parametrize("format_", ["parquet", "csv"])
@@ -45,13 +45,15 @@ def test_last_word_says_what_was_kept(tmp_path: Path, told: list[Any], format_: 
     assert told[-1]["name"] == __name__
 
 
-@pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
-def test_last_word_says_how_the_run_ended(tmp_path: Path, told: list[Any], status: Any) -> None:
-    """A run without rows says that it has none."""
+@pytest.mark.parametrize(("status", "level"), [("finished", "SUCCESS"), ("stopped", "WARNING"), ("failed", "ERROR")])
+def test_last_word_says_how_the_run_ended(tmp_path: Path, told: list[Any], status: Any, level: str) -> None:
+    """A run without rows says that it has none; what went wrong is no success, also where handlers show colours."""
     skald.Logger("run", tmp_path).close(status)
 
     (line,) = lines(told)
     assert re.fullmatch(rf"skald: run 'run' {status} in \d\.\d s: no rows, in {tmp_path / 'run'}", line)
+    assert told[-1]["level"].name == level
+    assert f" | {level} | {line}" in skald.Run(tmp_path / "run").console
 
 
 def test_last_word_says_what_was_not_kept(tmp_path: Path, told: list[Any]) -> None:

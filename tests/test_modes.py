@@ -180,6 +180,17 @@ def test_mode_refuses_a_run_that_another_process_writes(tmp_path: Path, mode: st
     assert values(tmp_path / "run") == [7.0, 8.0]
 
 
+@pytest.mark.parametrize("mode", ["new", "resume", "auto"])
+def test_mode_says_that_this_very_process_writes_the_run(tmp_path: Path, mode: Any) -> None:
+    """A person who forgot a logger, as in a notebook, is told to close it, and looks for no other process."""
+    by_this = rf"by this process, {os.getpid()} on"
+
+    with skald.Logger("run", dir=tmp_path), pytest.raises(RunExistsError, match=by_this) as raised:
+        skald.Logger("run", dir=tmp_path, mode=mode)
+
+    assert raised.value.__notes__ == ["hint: close() its logger before, which mode='overwrite' does too"]
+
+
 def test_join_writes_beside_another_process(tmp_path: Path) -> None:
     """The rows of both are in the run while they write, and after the last one out has compacted it."""
     with other_process(tmp_path):

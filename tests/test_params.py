@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime as dt
+import decimal
 import enum
 import importlib.util
 import json
@@ -13,6 +14,7 @@ import multiprocessing
 import os
 import shutil
 import threading
+import uuid
 import zoneinfo
 from collections import OrderedDict, namedtuple
 from pathlib import Path, PurePosixPath
@@ -104,6 +106,14 @@ class Settings(pydantic.BaseModel):
 
 class Meters(float):
     """A float of a class of its own."""
+
+
+@dataclasses.dataclass
+class Node:
+    """A part of a tree that knows its parent."""
+
+    name: str
+    parent: Node | None
 
 
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
@@ -452,12 +462,58 @@ def test_params_refuse_what_has_no_plain_form(params: Any, message: str, run: Pa
 
 
 def test_params_refuse_a_mapping_that_contains_itself(run: Path) -> None:
-    """Endless nesting is an error, and no crash of the interpreter."""
+    """Endless nesting is an error that says where, and no crash of the interpreter."""
     endless: dict[str, Any] = {}
-    endless["self"] = [endless]
+    endless["self"] = [1, endless]
+    child = Node("child", None)
+    child.parent = Node("parent", child)
 
-    with pytest.raises(InvalidInputError, match=f"deeper than {MAX_DEPTH} levels"):
+    with pytest.raises(InvalidInputError, match=r"the mapping of params contains itself, as 'self\.1'"):
         params_of(run).update(endless)
+    with pytest.raises(InvalidInputError, match=r"param 'tree' contains itself, as 'tree\.parent\.parent'"):
+        params_of(run).update({"seed": 1, "tree": child})
+
+
+def test_params_refuse_what_is_nested_too_deep(run: Path) -> None:
+    """Which ends, but in no file that people read; what is there twice side by side is no circle."""
+    deep: Any = 1
+    for _ in range(MAX_DEPTH + 1):
+        deep = {"a": deep}
+    twice = [1]
+
+    with pytest.raises(InvalidInputError, match=f"nests deeper than {MAX_DEPTH} levels"):
+        params_of(run).update({"b": twice, "c": twice, **deep})
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (dt.timedelta(1), "log its .total_seconds()"),
+        (decimal.Decimal("0.1"), "log float(value), or str(value)"),
+        (1j, "log [value.real, value.imag]"),
+        (b"key", "log its .hex(), or the file that it is as an artifact"),
+        (range(3), "log list(value), if it is short"),
+        (uuid.UUID(int=1), "log str(value), its name, or a dict of its settings"),
+    ],
+)
+def test_params_say_what_to_log_in_place_of_a_value(value: object, remedy: str) -> None:
+    """An error that says only what is wrong makes people look for the way on."""
+    with pytest.raises(InvalidInputError) as raised:
+        Params(None).update({"x": value})
+
+    assert raised.value.__notes__ == [f"hint: {remedy}"]
+
+
+def test_params_never_write_a_secret(run: Path) -> None:
+    """Those of pydantic are refused, also as a field of a model, and the message has nothing of them."""
+    secret = pydantic.SecretStr("hunter2")
+
+    for params in ({"key": secret}, {"settings": Settings.model_validate({"depth": 1, "key": secret})}):
+        with pytest.raises(InvalidInputError) as raised:
+            params_of(run).update(params)
+
+        assert "hunter2" not in str(raised.value)
+        assert not (run / layout.PARAMS).exists()
 
 
 def test_params_as_deep_as_allowed_are_read_back(run: Path) -> None:

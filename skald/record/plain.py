@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import numbers
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from types import ModuleType
 from typing import Any, Final
@@ -15,6 +16,7 @@ import msgspec
 
 from skald.errors import InvalidInputError
 
+_Path = tuple[str, ...]
 MAX_DEPTH: Final = 64
 """Deepest nesting: what is deeper most likely contains itself."""
 
@@ -32,12 +34,25 @@ def plain(value: Any, path: str = "") -> Any:
     Raises:
         InvalidInputError: something inside has no such form; the message names its path.
     """
-    return _plain(value, (path,) if path else ())
+    start = (path,) if path else ()
+    try:
+        return _plain(value, start)
+    except _TooDeepError as error:
+        circle = _circle(value, start, ())
+        if circle is None:
+            raise InvalidInputError(*error.args) from None
+        outer, inner = circle
+        name = f"param {_dotted(outer)!r}" if outer else "the mapping of params"
+        raise InvalidInputError(f"{name} contains itself, as {_dotted(inner)!r}") from None
 
 
-def _plain(value: Any, path: tuple[str, ...]) -> Any:
+class _TooDeepError(InvalidInputError):
+    """What was given has no end, or hardly any."""
+
+
+def _plain(value: Any, path: _Path) -> Any:
     if len(path) > MAX_DEPTH:
-        raise InvalidInputError(f"param {_dotted(path):.80} nests deeper than {MAX_DEPTH} levels")
+        raise _TooDeepError(f"param {_dotted(path):.80} nests deeper than {MAX_DEPTH} levels")
     value = _unwrapped(value, path)
     if value is None or isinstance(value, (int, float, str, PurePath, dt.date)):
         return _scalar(value, path)
@@ -48,11 +63,41 @@ def _plain(value: Any, path: tuple[str, ...]) -> Any:
     if (name := _qualified_name(value)) is not None:
         return name
     error = InvalidInputError(f"param {_dotted(path)!r} must be plain data, got {type_name(value)}")
-    error.add_note("hint: give its name or its settings, as a str, numbers or a dict")
+    error.add_note(f"hint: {_remedy(value)}")
     raise error
 
 
-def _unwrapped(value: Any, path: tuple[str, ...]) -> Any:
+def _remedy(value: Any) -> str:
+    """Return what to log in place of a value."""
+    match value:
+        case dt.timedelta():
+            return "log its .total_seconds()"
+        case bytes() | bytearray():
+            return "log its .hex(), or the file that it is as an artifact"
+        case complex():
+            return "log [value.real, value.imag]"
+        case numbers.Number():
+            return "log float(value), or str(value)"
+        case Iterable():
+            return "log value.tolist()" if hasattr(value, "tolist") else "log list(value), if it is short"
+    return "log str(value), its name, or a dict of its settings"
+
+
+def _circle(value: Any, path: _Path, above: tuple[tuple[Any, _Path], ...]) -> tuple[_Path, _Path] | None:
+    """Return where a value stands, and where it stands again inside itself; None where there is no such value."""
+    for other, place in above:
+        if value is other:
+            return place, path
+    if len(path) > MAX_DEPTH:
+        return None
+    inside = _fields(value)
+    if inside is None:
+        inside = dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
+    found = (_circle(item, (*path, str(name)), (*above, (value, path))) for name, item in inside.items())
+    return next(filter(None, found), None)
+
+
+def _unwrapped(value: Any, path: _Path) -> Any:
     """Return what an enum, a NumPy value or a container of OmegaConf stands for, others as they are."""
     while isinstance(value, enum.Enum):
         value = value.value
@@ -61,7 +106,7 @@ def _unwrapped(value: Any, path: tuple[str, ...]) -> Any:
     return _resolved(value, path) if _is_of(value, "omegaconf", "Container") else value
 
 
-def _scalar(value: Any, path: tuple[str, ...]) -> Any:
+def _scalar(value: Any, path: _Path) -> Any:
     """Return an instance of a subclass as its plain base."""
     match value:
         case str():
@@ -82,7 +127,7 @@ def _scalar(value: Any, path: tuple[str, ...]) -> Any:
     return found
 
 
-def _text(text: str, path: tuple[str, ...]) -> str:
+def _text(text: str, path: _Path) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -90,7 +135,7 @@ def _text(text: str, path: tuple[str, ...]) -> str:
     return text
 
 
-def _list(items: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any], path: tuple[str, ...]) -> list[Any]:
+def _list(items: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any], path: _Path) -> list[Any]:
     """Return a list; a set, which has no order, in that of its items, or of their text where they have none."""
     found = [_plain(item, (*path, str(index))) for index, item in enumerate(items)]
     if isinstance(items, (list, tuple)):
@@ -101,7 +146,7 @@ def _list(items: list[Any] | tuple[Any, ...] | set[Any] | frozenset[Any], path: 
         return sorted(found, key=repr)
 
 
-def _mapping(fields: Mapping[Any, Any], path: tuple[str, ...]) -> dict[str, Any]:
+def _mapping(fields: Mapping[Any, Any], path: _Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in fields.items():
         name = _key(key, path)
@@ -111,7 +156,7 @@ def _mapping(fields: Mapping[Any, Any], path: tuple[str, ...]) -> dict[str, Any]
     return found
 
 
-def _key(key: Any, path: tuple[str, ...]) -> str:
+def _key(key: Any, path: _Path) -> str:
     """Return a key as a str: a number, an enum, a path turns into one."""
     name = _plain(key, path)
     if isinstance(name, (list, dict)):
@@ -149,7 +194,7 @@ def _is_of(value: Any, module: str, *names: str) -> bool:
     return loaded is not None and isinstance(value, tuple(getattr(loaded, name, ()) for name in names))
 
 
-def _resolved(value: Any, path: tuple[str, ...]) -> Any:
+def _resolved(value: Any, path: _Path) -> Any:
     """Return an OmegaConf container with its interpolations resolved; what is missing in it stays `???`."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -190,7 +235,7 @@ def _qualified_name(value: Any) -> str | None:
     return f"{module}.{short if getattr(sys.modules.get(module), short, None) is value else name}"
 
 
-def _dotted(path: tuple[str, ...]) -> str:
+def _dotted(path: _Path) -> str:
     return ".".join(path)
 
 

@@ -313,17 +313,31 @@ def _alive(run: Path, *, patient: bool) -> dict[str, Owner | None]:
 
 
 def _exists(run: Path) -> RunExistsError:
+    alive = owners(run)
+    if any(map(_is_here, alive.values())):
+        return _written(run, alive)
     error = RunExistsError(f"run {run.name!r} is there already, in {run.parent}")
     error.add_note("hint: choose another name, or mode='resume' to continue it, or mode='overwrite' to delete it")
     return error
 
 
 def _written(run: Path, alive: dict[str, Owner | None]) -> RunExistsError:
-    who = ", ".join(_names(alive.values()))
+    who = ", ".join(map(_described, alive.values()))
     error = RunExistsError(f"run {run.name!r} is being written by {who}, in {run.parent}")
-    error.add_note("hint: mode='join' writes beside it")
+    if all(map(_is_here, alive.values())):
+        error.add_note("hint: close() its logger before, which mode='overwrite' does too")
+    else:
+        error.add_note("hint: mode='join' writes beside it")
     return error
 
 
-def _names(alive: Iterable[Owner | None]) -> list[str]:
-    return [f"process {owner.pid} on {owner.host}" if owner else "a process that is just starting" for owner in alive]
+def _described(owner: Owner | None) -> str:
+    if owner is None:
+        return "a process that is just starting"
+    this = "this process, " if _is_here(owner) else "process "
+    return f"{this}{owner.pid} on {owner.host}"
+
+
+def _is_here(owner: Owner | None) -> bool:
+    """Tell whether it is this process."""
+    return owner is not None and (owner.host, owner.pid) == (platform.node(), os.getpid())
