@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -89,6 +90,42 @@ def test_repair_keeps_the_segments_beside_a_damaged_one(tmp_path: Path) -> None:
     assert sorted(values(run)) == [float(k) for k in range(10)]
     assert (run / "damaged" / bad.relative_to(run)).stat().st_size == 100
     assert not (run / "segments").exists()
+
+
+@pytest.mark.parametrize("metrics_format", ["parquet", "csv"])
+def test_check_misses_a_metrics_file_that_was_removed(metrics_format: Any, tmp_path: Path) -> None:
+    """Until a repair says that its rows are given up; readers warn, each time, and find no rows."""
+    with skald.Logger("run", tmp_path, capture=False, metrics_format=metrics_format) as logger:
+        logger.log_batch({"loss": range(1000)}, step=range(1000))
+    file = tmp_path / "run" / f"metrics.{metrics_format}"
+    file.unlink()
+
+    done = start("check", "run", folder=tmp_path)
+    for frame in (skald.Run(tmp_path / "run").metrics, skald.scan(tmp_path)):
+        with pytest.warns(UserWarning, match="the metrics file of run 'run' is missing"):
+            assert frame.collect().is_empty()
+    repaired = output("check", "run", "--repair", folder=tmp_path)
+
+    assert done.code == 1
+    assert f"run/{file.name}: it is missing, and with it at least 1,000 rows that were logged" in done.stdout
+    assert "nothing is left of it" in repaired
+    assert output("check", "run", folder=tmp_path) == "1 run checked, none damaged\n"
+
+
+def test_check_finds_nothing_in_runs_that_have_no_metrics_file(tmp_path: Path) -> None:
+    """Of runs without rows, that are being written, or that were taken back and resumed."""
+    with skald.Logger("empty", tmp_path, capture=False):
+        pass
+    with skald.Logger("back", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 1.0, step=1)
+        logger.rewind()
+    with skald.Logger("back", tmp_path, capture=False, mode="resume"):
+        pass
+    with skald.Logger("live", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 1.0, step=1)
+
+        assert output("check", ".", folder=tmp_path) == "3 runs checked, none damaged\n"
+        assert skald.scan(tmp_path).collect()["run"].to_list() == ["live"]
 
 
 def test_repair_makes_up_run_json(run: Path) -> None:

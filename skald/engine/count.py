@@ -10,7 +10,7 @@ import numpy as np
 from skald.engine.extraction import read_segment, read_times
 from skald.engine.feeds import read_counting
 from skald.engine.rewind import Rewind, choose, id_names
-from skald.engine.snapshot import SegmentFile, take_snapshot
+from skald.engine.snapshot import SegmentFile, segment_files, take_snapshot
 from skald.engine.stored import Stored
 from skald.errors import CorruptRunError
 
@@ -34,6 +34,12 @@ def count_stored(stored: Stored, rewinds: Sequence[Rewind]) -> int:
         return stored.coverage.rows
     parts = stored.coverage.rows_of()
     return sum(len(rows) for part in parts for rows in read_counting(stored, part, rewinds))
+
+
+def count_written(folder: Path) -> int:
+    """Return how many rows stand in the segments of a writer that is sealed; those compacted before are not there."""
+    files = segment_files(folder.parent.parent, [folder])
+    return sum(_count(file, ()) for file in files if file.path.exists())
 
 
 def _count(file: SegmentFile, rewinds: Sequence[Rewind]) -> int:

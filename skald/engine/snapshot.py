@@ -13,8 +13,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from skald.engine.registry import read_kinds
 from skald.engine.rewind import Rewind, Rewinds
-from skald.engine.standing import read_rewinds
-from skald.engine.stored import Stored, open_stored
+from skald.engine.standing import logged_rows, read_rewinds
+from skald.engine.stored import FILES, Stored, open_stored
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.layout import SEGMENTS, segment_number
 from skald.schema import Kinds, unify, widen
@@ -103,13 +103,25 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T])
         # NOTE: gone and not covered: two compactions have passed, and the second no longer names its writer. A rewind
         # that came meanwhile may have been followed by rows in the segments copied last.
         if not left or (all(file.path.exists() for file in left) and read_rewinds(run).made == rewinds.made):
-            for file in left:
-                if file in damaged:
-                    warn_damaged(damaged[file])
+            for file in damaged.keys() & left:
+                warn_damaged(damaged[file])
+            if stored is None and not left:
+                _warn_missing(run)
             segments = [(file, copied[file]) for file in left if file in copied]
             return Snapshot(stored, segments, on_stored(rewinds, stored), rewinds.made)
         if stored:
             stored.close()
+
+
+def missing_rows(run: Path) -> int:
+    """Return how many rows at least were in a metrics file that somebody removed; 0 where there is one, or was none.
+
+    NOTE: the folder of segments goes after the file has come, so it is looked for first.
+    """
+    is_open = (run / SEGMENTS).exists()
+    if is_open or any((run / name).exists() for name in FILES.values()):
+        return 0
+    return logged_rows(run)
 
 
 def on_stored(rewinds: Rewinds, stored: Stored | None) -> tuple[Rewind, ...]:
@@ -145,6 +157,11 @@ def registered_kinds(run: Path) -> Kinds:
         return read_kinds(run)
     except CorruptRunError:
         return {}
+
+
+def _warn_missing(run: Path) -> None:
+    if missing_rows(run):
+        warnings.warn(f"the metrics file of run {run.name!r} is missing, in {run.parent}", stacklevel=3)
 
 
 def warn_damaged(error: CorruptRunError) -> None:

@@ -23,6 +23,11 @@ class _RunJson(msgspec.Struct):
     """What the engine wants of run.json."""
 
     rewinds: Rewinds = Rewinds()
+    sessions: list[_Session] = []
+
+
+class _Session(msgspec.Struct):
+    rows: int = 0
 
 
 def read_rewinds(run: Path) -> Rewinds:
@@ -31,12 +36,25 @@ def read_rewinds(run: Path) -> Rewinds:
     Raises:
         CorruptRunError: run.json does not hold what it should.
     """
+    return _read(run).rewinds
+
+
+def logged_rows(run: Path) -> int:
+    """Return how many rows the writers of a run have said that they leave behind.
+
+    Raises:
+        CorruptRunError: as `read_rewinds`.
+    """
+    return sum(session.rows for session in _read(run).sessions)
+
+
+def _read(run: Path) -> _RunJson:
     path = run / RUN_JSON
     try:
         data = path.read_bytes()
-        return msgspec.json.decode(data, type=_RunJson).rewinds if data else Rewinds()
+        return msgspec.json.decode(data, type=_RunJson) if data else _RunJson()
     except FileNotFoundError:
-        return Rewinds()
+        return _RunJson()
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRunError(f"{error}, in {path}") from error
 

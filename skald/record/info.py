@@ -44,6 +44,8 @@ class Session(msgspec.Struct, kw_only=True):
     """How many values a device did not produce."""
     rounded: int = 0
     """How many ints were logged rounded."""
+    rows: int = 0
+    """How many rows were in its segments when it ended: so many at least it has logged."""
     environment: dict[str, Any] = {}
     """Of a session before the last: what was different then."""
 

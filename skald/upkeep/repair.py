@@ -16,7 +16,7 @@ from skald.engine.claim import owners, run_lock
 from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
 from skald.errors import CorruptRunError, RunExistsError
-from skald.record.info import RunInfo, write_info
+from skald.record.info import RunInfo, read_info, write_info
 from skald.record.params import restore_params
 from skald.upkeep.compacting import compact
 from skald.upkeep.verification import Fault, find_faults
@@ -49,6 +49,9 @@ def repair(run: Path) -> list[Repaired]:
 
 
 def _repair(run: Path, fault: Fault) -> str:
+    if not fault.path.exists():
+        _forget_rows(run)
+        return "nothing is left of it, and the run counts as one without rows"
     if fault.path.name == layout.PARAMS:
         return f"those of before the edit are back, moved to {restore_params(run).relative_to(run)}"
     aside = layout.aside(run, fault.path)
@@ -66,9 +69,18 @@ def _repair(run: Path, fault: Fault) -> str:
     kept = _salvage(fault.path, aside) if is_table else 0
     if fault.path.name in (layout.PARQUET, layout.CSV) and not kept:
         _put_aside_rewound(run)
+        _forget_rows(run)
     if fault.path.is_relative_to(run / layout.ARTIFACTS):
         return f"moved to {aside.relative_to(run)}"
     return f"{plural(kept, 'row')} kept, moved to {aside.relative_to(run)}"
+
+
+def _forget_rows(run: Path) -> None:
+    """Say of no process any more that it has left rows."""
+    info = read_info(run)
+    for session in info.sessions:
+        session.rows = 0
+    write_info(run, info)
 
 
 def _put_aside_rewound(run: Path) -> None:

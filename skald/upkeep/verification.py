@@ -16,7 +16,7 @@ from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS
 from skald.engine.registry import read_kinds
 from skald.engine.segmentfile import read_header
-from skald.engine.snapshot import SegmentFile, segment_files
+from skald.engine.snapshot import SegmentFile, missing_rows, segment_files
 from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.record.artifacts import read_sums
@@ -101,6 +101,10 @@ def _metrics(run: Path) -> Iterator[Fault]:
         yield from (Fault(path, str(error)) for path in paths if path.exists())
         return
     if stored is None:
+        missing = missing_rows(run)
+        if missing:
+            said = f"it is missing, and with it at least {plural(missing, 'row')} that were logged"
+            yield Fault(run / FILES[read_info(run).metrics_format], said)
         return
     rows = 0
     with stored:

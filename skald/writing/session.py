@@ -359,6 +359,7 @@ class Session:
                     session.ended = dt.datetime.now(dt.UTC)
                     session.refused = dict(self.losses.refused)
                     session.failed_values, session.rounded = self.losses.failed, self.losses.rounded
+                    session.rows = _written_rows(writer)
             settle(info, writing=writing(info, live_writers(run)))
             write_info(run, info)
             self._leave(writer)
@@ -439,6 +440,12 @@ def _rows_wait(rows: int, fault: OSError) -> StorageError:
     error = StorageError(fault.errno, f"up to {rows:,} rows wait in memory, the disk does not take them: {fault}")
     error.add_note("hint: make room, then call close() again; it is tried once more when the interpreter ends")
     return error
+
+
+def _written_rows(writer: Writer) -> int:
+    from skald.engine.count import count_written  # what reads segments is not needed before
+
+    return count_written(writer.claim.folder) if writer.claim else 0
 
 
 def _own_frames() -> int:
