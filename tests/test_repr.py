@@ -15,6 +15,7 @@ from rich.console import Console
 
 import skald
 from skald.layout import PARQUET, RUN_JSON, SEGMENTS
+from skald.reading import portrait
 from skald.reading.portrait import MOST_PARAMS, MOST_SERIES, MOST_UNCOMPACTED_ROWS, _svg
 
 
@@ -221,20 +222,40 @@ def test_page_of_a_large_run_shows_the_first_series_and_params(tmp_path: Path) -
     assert "and 5 more series" in text
 
 
-def test_page_of_a_crashed_run_with_many_rows_names_its_metrics(tmp_path: Path) -> None:
-    """Summing up what is not compacted takes too long to happen at a look."""
-    source = f"""
+@pytest.mark.parametrize("most", [MOST_UNCOMPACTED_ROWS, 100])
+def test_page_of_a_crashed_run_with_many_rows_shows_its_series(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """Table and curves are there before compaction, too; of more rows than are summed up at a look, the metrics."""
+    monkeypatch.setattr(portrait, "MOST_UNCOMPACTED_ROWS", most)
+    source = """
 import os, numpy as np, skald
 logger = skald.Logger("run", ".")
-logger.log_batch({{"loss": np.zeros({MOST_UNCOMPACTED_ROWS + 1})}})
+logger.log_batch({"loss": np.linspace(1, 0, 1_500_000)}, split="train")
+logger.log_metric("accuracy", 0.5, epoch=3)
 os._exit(1)
 """
     program(source, folder=tmp_path)
 
-    text = Page(skald.Run(tmp_path / "run")._repr_html_()).text
+    page = skald.Run(tmp_path / "run")._repr_html_()
 
+    text = Page(page).text
     assert "crashed" in text
-    assert "loss (not summed up here" in text
+    if most == 100:
+        assert "loss, accuracy (not summed up here" in text
+    else:
+        assert "loss train 1,500,000 0 0 1" in text
+        assert page.count("<svg") == 2
+
+
+def test_page_draws_series_up_to_a_number_of_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes no longer, however many rows there are: those beyond have numbers, and no curve."""
+    monkeypatch.setattr(portrait, "MOST_CURVE_ROWS", 25)
+
+    page = log_some(tmp_path)._repr_html_()
+
+    assert page.count("<svg") == 2
+    assert "accuracy train 10 0.9 0 0.9" in Page(page).text
 
 
 def test_page_of_a_run_without_rows_or_params_is_its_head(tmp_path: Path) -> None:

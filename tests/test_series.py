@@ -22,9 +22,9 @@ from skald.engine.arrays import text_array
 from skald.engine.compaction import compact
 from skald.engine.footer import Footer
 from skald.engine.merge import Chunk
-from skald.engine.reader import read_series
 from skald.engine.rows import IdColumn
 from skald.engine.statistics import SeriesTally
+from skald.engine.summing import read_series
 from skald.errors import CorruptRunError
 from skald.layout import PARQUET, RUN_JSON
 from skald.reading.summary import from_series, summarize

@@ -19,21 +19,16 @@ from skald.engine.columns import TIME_TYPE, counts, fit, frame_of, holds, table_
 from skald.engine.extraction import read_segment
 from skald.engine.order import NEVER, Clock, Interner
 from skald.engine.rewind import Rewind, choose, id_names
-from skald.engine.rows import Ints, Rows
+from skald.engine.rows import Ints, Rows, take
 from skald.engine.segmentfile import read_header
-from skald.engine.series import SeriesTable
 from skald.engine.snapshot import (
     SegmentFile,
     Snapshot,
-    join_kinds,
-    on_stored,
-    segment_files,
+    table_kinds,
     take_snapshot,
     warn_disagreed,
 )
-from skald.engine.standing import read_rewinds
-from skald.engine.stored import Stored, open_parquet, open_stored, read_tables
-from skald.errors import CorruptRunError
+from skald.engine.stored import Stored, open_parquet, read_tables
 from skald.schema import METRIC, TIME, Kinds
 
 if TYPE_CHECKING:
@@ -106,23 +101,6 @@ def stored_names(stored: Stored, rewinds: Sequence[Rewind]) -> Iterable[str]:
     return [name for name in stored.metrics if name in left]
 
 
-def read_series(run: Path) -> tuple[Kinds, SeriesTable] | None:
-    """Return the ids of a run and the summary of its series, without its rows; None where it takes them.
-
-    Raises:
-        As `scan_metrics`.
-    """
-    rewinds = read_rewinds(run)
-    files = segment_files(run)
-    stored = open_stored(run)
-    if stored is None:
-        return None
-    with stored:
-        if any(not stored.coverage.covers(file.writer, file.number) for file in files) or on_stored(rewinds, stored):
-            return None
-        return (stored.kinds, stored.series) if stored.series and not stored.coverage.is_patchy() else None
-
-
 class _Source:
     """What polars asks for the columns and the rows of a run."""
 
@@ -137,16 +115,7 @@ class _Source:
         NOTE: polars 2.1 asks at every collect, also where `collect_schema` was called before (12 kinds of plans
         tried); rows with ids that are newer than this answer were logged after that collect began.
         """
-        headers = []
-        for file in segment_files(self._run):
-            try:
-                headers.append(read_header(file.path).kinds)
-            except (FileNotFoundError, CorruptRunError):  # it is in the file opened below, or warned of by `read`
-                continue
-        stored = open_stored(self._run)
-        if stored:
-            stored.close()
-        kinds, disagreed = join_kinds(self._run, [stored.kinds if stored else {}, *headers])
+        kinds, disagreed = table_kinds(self._run)
         warn_disagreed(self._run, [name for name in disagreed if name not in self._told])
         self._told.update(disagreed)
         self._kinds = kinds
@@ -158,7 +127,9 @@ class _Source:
         """Yield the rows that there are now, as the IO sources of polars do."""
         kinds = self._kinds
         wanted = columns if columns is not None else table_schema(kinds).names()
-        query = Query(kinds, wanted, predicate, n_rows, taken=self._taken)
+        is_of_metrics = predicate is not None and set(predicate.meta.root_names()) == {METRIC}
+        metrics = Metrics(predicate) if predicate is not None and is_of_metrics else None
+        query = Query(kinds, wanted, predicate, n_rows, taken=self._taken, metrics=metrics)
         snapshot = take_snapshot(self._run, functools.partial(_copy, query))
         try:
             yield from _head(query, read_frames(query, snapshot))
@@ -176,6 +147,8 @@ class Query(NamedTuple):
     n_rows: int | None
     taken: bool = False
     """Whether the rows are wanted that a rewind took back, in place of those that count."""
+    metrics: Metrics | None = None
+    """The metrics that are wanted; None: all, or the predicate is about ids too."""
 
     def of(self, rows: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
         """Return the rows and columns that are wanted, and the inner columns named."""
@@ -187,7 +160,27 @@ def _copy(query: Query, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
     later = [name for name, kind in read_header(file.path).kinds.items() if not holds(query.kinds, name, kind)]
     stop = 0 if query.taken and not rewinds else None
     rows = read_segment(file.path, columns={*query.columns, *later, *id_names(rewinds)}, stop=stop)
-    return without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
+    chosen = without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
+    return chosen if query.metrics is None else query.metrics.of(chosen)
+
+
+class Metrics:
+    """Which metrics a predicate wants that is about nothing else."""
+
+    def __init__(self, predicate: pl.Expr) -> None:
+        self._predicate = predicate
+        self._known: dict[str, bool] = {}
+
+    def of(self, rows: Rows) -> Rows:
+        """Return the rows of these metrics, chosen before they are made a table of strings."""
+        names = rows.names.to_pylist()
+        new = pl.DataFrame({METRIC: [name for name in names if name not in self._known]}, schema={METRIC: pl.String})
+        if len(new):
+            self._known.update(
+                zip(new[METRIC], new.select(self._predicate.fill_null(value=False)).to_series(), strict=True)
+            )
+        wanted = np.array([self._known[name] for name in names], np.bool_)
+        return rows if wanted[1:].all() else take(rows, np.flatnonzero(wanted[rows.metric]))
 
 
 def _head(query: Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:

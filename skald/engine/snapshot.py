@@ -13,8 +13,9 @@ from typing import Generic, NamedTuple, TypeVar
 
 from skald.engine.registry import read_kinds
 from skald.engine.rewind import Rewind, Rewinds
+from skald.engine.segmentfile import read_header
 from skald.engine.standing import logged_rows, read_rewinds
-from skald.engine.stored import FILES, Stored, open_stored
+from skald.engine.stored import FILES, Stored, open_stored, stored_kinds
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.layout import SEGMENTS, segment_number
 from skald.schema import Kinds, unify, widen
@@ -149,6 +150,22 @@ def join_kinds(run: Path, parts: Iterable[Kinds]) -> tuple[Kinds, list[str]]:
                 disagreed.append(name)
             joined[name] = unify(known, kind)
     return joined, disagreed
+
+
+def table_kinds(run: Path) -> tuple[Kinds, list[str]]:
+    """Return the kinds of the ids in a run's table now, and those that are only read as strings, see `join_kinds`.
+
+    Raises:
+        CorruptRunError: the metrics file cannot be read.
+        FormatVersionError: a newer Skald wrote a file.
+    """
+    headers = []
+    for file in segment_files(run):
+        try:
+            headers.append(read_header(file.path).kinds)
+        except (FileNotFoundError, CorruptRunError):  # it is in the file opened below, or warned of by `take_snapshot`
+            continue
+    return join_kinds(run, [stored_kinds(run), *headers])
 
 
 def registered_kinds(run: Path) -> Kinds:

@@ -1,4 +1,4 @@
-"""The summary of each series of a metrics file, gathered while its rows are written.
+"""The summary of each series: of a metrics file, gathered while its rows are written, and of rows in segments.
 
 Invariant: at most `MAX_SERIES` summaries are kept, so that what they take grows with nothing: of each series; where
 there are more, of each metric; where there are more metrics, none.
@@ -6,83 +6,108 @@ there are more, of each metric; where there are more metrics, none.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from skald.engine.arrays import arrow_array
+from skald.engine.arrays import arrow_array, text_array
 from skald.engine.merge import Chunk
 from skald.engine.order import NEVER
 from skald.engine.rows import IdColumn, Ints, take_ids
 from skald.engine.series import Number, SeriesTable
-from skald.schema import BIN_HIGH, BIN_LOW, Id, Kinds, series_ids
+from skald.schema import BIN_HIGH, BIN_LOW, METRIC, Id, Kind, Kinds, series_ids
 
 MAX_SERIES: Final = 10_000
 _DENSE: Final = 1 << 22
 """Numbers up to this are counted one by one, which takes less time than sorting them."""
 _PLACES: Final = frozenset(("min", "max", "nan"))
+_PICKED: Final = ("first", "last", *sorted(_PLACES))
+"""The rows of a series that are told apart: `NAME_row` is where each stands, NEVER where there is none."""
 _EMPTY: Final = -1
-"""The number of a string or bool id that a row lacks."""
+"""The code of a string or bool id that a row lacks."""
+_TYPES: Final[Mapping[Kind, Any]] = {"int": np.int64, "float": np.float64, "str": object, "bool": np.bool_}
 
 Array = npt.NDArray[Any]
 Columns = dict[str, Array]
 
 
+class Values(NamedTuple):
+    """Rows to sum up, each metric's in log order."""
+
+    metric: IdColumn
+    value: npt.NDArray[np.float64]
+    ids: Mapping[str, IdColumn]
+
+
+class Part(NamedTuple):
+    """The series of some rows."""
+
+    rows: int
+    table: Columns
+    """A row a series: metric and ids, statistics, and of its picked rows the ids; empty where there is no series."""
+
+
 class SeriesTally:
-    """Gathers the summaries chunk by chunk: of each chunk a table of its series, which is merged with that before."""
+    """Gathers the summaries part by part: of each part a table of its series, which is merged with that before."""
 
     def __init__(self, kinds: Kinds) -> None:
         """Begin with no rows, of a run with these ids."""
         self._kinds = kinds
         self._by = series_ids(kinds)
-        self._texts: dict[str, dict[str, int]] = {name: {} for name in self._by if kinds[name] == "str"}
+        self._numbers: dict[str, dict[str | bool | None, int]] = {name: {} for name in (METRIC, *self._by)}
         self._table: Columns | None = None
-        self._metrics: Sequence[str] = ()
         self._rows = 0
+        self._too_many = False
 
     def add(self, chunk: Chunk) -> None:
         """Take in the rows of a chunk, which has some."""
-        self._metrics = chunk.names
-        if len(self._metrics) > MAX_SERIES:  # NOTE: 100,000 take a footer of 14 MB, and a third of the close
+        self._too_many = len(chunk.names) > MAX_SERIES  # NOTE: 100,000 take a footer of 14 MB, a third of the close
+        if self._too_many:
             self._table = None
             return
-        before, self._rows = self._rows, self._rows + len(chunk)
-        chosen = _in_series(chunk.ids)
-        values = chunk if chosen is None else _chosen(chunk, chosen)
-        if not len(values):
-            return
-        found = _series(values, self._by)
-        if found is None:
+        values = Values(IdColumn("str", chunk.metric, text_array(chunk.names)), chunk.value, chunk.ids)
+        part = sum_up(values, self._by)
+        if part is None:
             self._forget_ids()
-            found = _series(values, [])
-        assert found is not None
-        keys, order, starts = found
-        if chosen is not None:
-            order = chosen if order is None else chosen[order]
-        part = _statistics(chunk, order, starts, before)
-        part[_key(0)] = keys[0]
-        for number, name in enumerate(self._by, 1):
-            part[_key(number)] = self._joint_numbers(name, keys[number], chunk.ids[name])
-        self._table = part if self._table is None else _merged([self._table, part], len(self._by) + 1)
+            part = sum_up(values, [])
+        assert part is not None
+        before, self._rows = self._rows, self._rows + part.rows
+        self.take([part], lambda rows: rows + before)
+
+    def take(self, parts: Sequence[Part], place: Callable[[Ints], Ints]) -> None:
+        """Take in parts of rows that stand behind each other.
+
+        Args:
+            parts: summed up by the ids that tell series apart.
+            place: returns where among all rows those stand whose positions among the rows of `parts` it is given.
+        """
+        starts = np.cumsum([0, *(part.rows for part in parts[:-1])]).tolist()
+        tables = [self._numbered(part.table, start) for part, start in zip(parts, starts, strict=True) if part.table]
+        if not tables:
+            return
+        table = _moved(_merged(tables, len(self._by) + 1), place)
+        self._table = table if self._table is None else _merged([self._table, table], len(self._by) + 1)
         if len(self._table["count"]) > MAX_SERIES and self._by:
             self._forget_ids()
 
     def table(self) -> SeriesTable | None:
         """Return what was gathered; None of more metrics than are kept."""
-        if len(self._metrics) > MAX_SERIES:
+        if self._too_many:
             return None
         table = self._table
         if table is None:
             ids: dict[str, list[Id | None]] = {name: [] for name in self._kinds}
             return SeriesTable(by=self._by, ids={name: [] for name in self._by}, min_at=ids, max_at=ids, nan_at=ids)
         table = _take(table, _order_of_appearance(table))
+        keys = dict(enumerate([METRIC, *self._by]))
+        texts: list[list[Any]] = [self._named(name, table[_key(number)]) for number, name in keys.items()]
         return SeriesTable(
             by=self._by,
-            metric=[self._metrics[number] for number in table[_key(0)].tolist()],
-            ids={name: self._names(name, table[_key(number)]) for number, name in enumerate(self._by, 1)},
+            metric=texts[0],
+            ids=dict(zip(self._by, texts[1:], strict=True)),
             count=table["count"].tolist(),
             nan=table["nan"].tolist(),
             first=_plain(table["first"]),
@@ -100,21 +125,27 @@ class SeriesTally:
     def _forget_ids(self) -> None:
         """Go on with a row a metric."""
         self._by = []
-        self._texts = {}
         if self._table is not None:
             self._table = _merged([self._table], 1)
 
-    def _joint_numbers(self, name: str, numbers: Ints, column: IdColumn) -> Ints:
-        """Return the numbers of an id's values that are the same in all chunks."""
-        if column.names is None:
-            return numbers
-        known = self._texts[name]
-        joint = [known.setdefault(text, len(known)) for text in column.names.to_pylist()]
-        return np.array([*joint, _EMPTY], np.int64)[numbers]
+    def _numbered(self, table: Columns, start: int) -> Columns:
+        """Return the table of a part that begins at row `start`, with numbers and columns that are those of all."""
+        found = _moved(table, lambda rows: rows + start)
+        for number, name in enumerate((METRIC, *self._by)):
+            known = self._numbers[name]
+            keys = [known.setdefault(key, len(known)) for key in table[_key(number)].tolist()]
+            found[_key(number)] = np.array(keys, np.int64)
+        count = len(table["count"])
+        missing = [(name, kind) for name, kind in self._kinds.items() if f"min {name}" not in table]
+        for place in _PLACES:
+            found |= {f"{place} {name}": np.zeros(count, _TYPES[kind]) for name, kind in missing}
+            found |= {f"{place}? {name}": np.zeros(count, np.bool_) for name, _ in missing}
+        return found
 
-    def _names(self, name: str, numbers: Ints) -> list[str | bool | None]:
-        values: list[str | bool] = [*self._texts[name]] if name in self._texts else [False, True]
-        return [None if number == _EMPTY else values[number] for number in numbers.tolist()]
+    def _named(self, name: str, numbers: Ints) -> list[str | bool | None]:
+        """Return what the numbers of a metric or an id stand for."""
+        values = list(self._numbers[name])
+        return [values[number] for number in numbers.tolist()]
 
     def _places(self, table: Columns, place: str) -> dict[str, list[Id | None]]:
         """Return the ids at a place; null where a series has no such place, and where the row lacks the id."""
@@ -130,9 +161,65 @@ class SeriesTally:
         }
 
 
+def sum_up(values: Values, by: Sequence[str]) -> Part | None:
+    """Return the series of some rows, told apart by the ids in `by`; None where there are more than are kept."""
+    rows = len(values.value)
+    chosen = _in_series(values.ids)
+    if chosen is not None:
+        metric, ids = take_ids({METRIC: values.metric}, chosen)[METRIC], take_ids(values.ids, chosen)
+        values = Values(metric, values.value[chosen], ids)
+    if not len(values.value):
+        return Part(rows, {})
+    found = _series(values, by)
+    if found is None:
+        return None
+    keys, order, starts = found
+    table = _statistics(values, order, starts)
+    columns = [values.metric, *(values.ids.get(name) for name in by)]
+    table |= {_key(number): _texts(column, keys[number]) for number, column in enumerate(columns)}
+    return Part(rows, table if chosen is None else _moved(table, lambda places: chosen[places]))
+
+
+def known_part(series: SeriesTable, rows: int, kinds: Kinds) -> Part:
+    """Return as a part what a metrics file says of its series, where all other rows come behind its rows.
+
+    Args:
+        series: of each series, none of which is left out.
+        rows: how many the file has.
+        kinds: the ids of the run.
+    """
+    if not series.metric:
+        return Part(rows, {})
+    table = {name: np.array(getattr(series, name), np.int64) for name in ("count", "nan", "first_row", "last_row")}
+    table |= {name: np.array(getattr(series, name), np.float64) for name in ("first", "last")}
+    counts = table["count"] - table["nan"]
+    has_place = {"min": counts > 0, "max": counts > 0, "nan": table["nan"] > 0}
+    for name, numbers, other in (("min", series.min, np.inf), ("max", series.max, -np.inf), ("sum", series.mean, 0.0)):
+        table[name] = np.where(counts > 0, np.array(numbers, np.float64), other)
+    with np.errstate(all="ignore"):
+        table["sum"] *= np.maximum(counts, 1)
+    for place, exists in has_place.items():
+        table[f"{place}_row"] = np.where(exists, table["first_row"], NEVER)  # before all that comes, which is enough
+        for name, values in getattr(series, f"{place}_at").items():
+            type_ = _TYPES[kinds[name]]
+            table[f"{place} {name}"] = np.array([0 if value is None else value for value in values], type_)
+            table[f"{place}? {name}"] = np.array([value is not None for value in values])
+    keys = [series.metric, *(series.ids.get(name, [None] * len(counts)) for name in series_ids(kinds))]
+    return Part(rows, table | {_key(number): np.array(key, object) for number, key in enumerate(keys)})
+
+
 def _key(number: int) -> str:
     """Return the column of the metric (0), or of the n-th id in `by`."""
     return f"key {number}"
+
+
+def _moved(table: Columns, place: Callable[[Ints], Ints]) -> Columns:
+    """Return a table whose picked rows stand elsewhere."""
+    found = dict(table)
+    for name in (f"{picked}_row" for picked in _PICKED):
+        exists = table[name] != NEVER
+        found[name] = np.where(exists, place(np.where(exists, table[name], 0)), NEVER)
+    return found
 
 
 def _in_series(ids: Mapping[str, IdColumn]) -> Ints | None:
@@ -143,36 +230,31 @@ def _in_series(ids: Mapping[str, IdColumn]) -> Ints | None:
     return np.flatnonzero(~np.logical_and.reduce(masks)) if masks else np.zeros(0, np.int64)
 
 
-def _chosen(chunk: Chunk, rows: Ints) -> Chunk:
-    return Chunk(chunk.metric[rows], chunk.names, chunk.value[rows], chunk.time[rows], take_ids(chunk.ids, rows))
-
-
-def _series(chunk: Chunk, by: Sequence[str]) -> tuple[list[Ints], Ints | None, Ints] | None:
-    """Tell the series of a chunk apart; None where there are too many.
+def _series(values: Values, by: Sequence[str]) -> tuple[list[Ints], Ints | None, Ints] | None:
+    """Tell the series of rows apart; None where there are too many.
 
     Returns:
-        of each series the numbers of its metric and of its ids in `by`; the rows in the order of the series (None: as
+        of each series the codes of its metric and of its ids in `by`; the rows in the order of the series (None: as
         they stand); where in that order each series starts.
     """
-    metric = chunk.metric
-    starts = np.flatnonzero(np.concatenate([[True], metric[1:] != metric[:-1]]))
-    keys = [metric[starts].astype(np.int64)]
-    if not by:
-        return keys, None, starts
-    counts = np.diff(np.append(starts, len(chunk)))
-    codes: Ints = np.repeat(np.arange(len(starts)), counts)
+    codes, counts, used = _dense(values.metric.values, len(values.metric.names))
+    keys = [used]
     for name in by:
-        column = chunk.ids[name]
+        column = values.ids.get(name)
+        if column is None:
+            keys.append(np.full(len(used), _EMPTY))
+            continue
         size = 1 + (2 if column.names is None else len(column.names))
-        if max(len(starts), size - 2) > MAX_SERIES:  # all strings of a chunk occur in it, but for the one of no id
+        if max(len(used), size - 2) > MAX_SERIES:
             return None
         numbers = column.values if column.given is None else np.where(column.given, column.values, _EMPTY)
         codes, counts, used = _dense(codes * size + (numbers + np.int64(1)), len(counts) * size)
-        if len(used) > MAX_SERIES:
-            return None
         keys = [key[used // size] for key in keys]
         keys.append(used % size - 1)
-    order = np.argsort(codes.astype(np.uint16), kind="stable")  # linear for 16 bits
+    if len(used) > MAX_SERIES:
+        return None
+    short = codes.astype(np.uint16)  # sorted in linear time
+    order = None if (short[1:] >= short[:-1]).all() else np.argsort(short, kind="stable")
     return keys, order, np.cumsum([0, *counts[:-1]])
 
 
@@ -188,16 +270,15 @@ def _dense(codes: Any, size: int) -> tuple[Ints, Ints, Ints]:
     return numbers[codes], counts[used], used
 
 
-def _statistics(chunk: Chunk, order: Ints | None, starts: Ints, before: int) -> Columns:
+def _statistics(values: Values, order: Ints | None, starts: Ints) -> Columns:
     """Return the statistics of series whose rows stand together in `order`, with the ids at their extremes.
 
     Args:
-        chunk: the rows.
+        values: the rows.
         order: of the rows.
         starts: where in that order each series starts.
-        before: how many rows of the file stand before the chunk.
     """
-    value = chunk.value if order is None else chunk.value[order]
+    value = values.value if order is None else values.value[order]
     stops = np.append(starts[1:], len(value))
     is_nan = np.isnan(value)
     nan = np.add.reduceat(is_nan, starts, dtype=np.int64)
@@ -224,9 +305,9 @@ def _statistics(chunk: Chunk, order: Ints | None, starts: Ints, before: int) -> 
         exists = positions != NEVER
         rows = np.where(exists, positions, 0)
         rows = rows if order is None else order[rows]
-        table[f"{name}_row"] = np.where(exists, rows + before, NEVER)
+        table[f"{name}_row"] = np.where(exists, rows, NEVER)
         if name in _PLACES:
-            table |= _ids_at(chunk.ids, rows, name)
+            table |= _ids_at(values.ids, rows, name)
     return table
 
 
@@ -246,13 +327,20 @@ def _ids_at(ids: Mapping[str, IdColumn], rows: Ints, place: str) -> Columns:
     found: Columns = {}
     for name, column in ids.items():
         values = column.values[rows]
-        if column.names is not None:
-            used, numbers = np.unique(values, return_inverse=True)
-            texts = column.names.take(arrow_array(used.astype(np.int64), pa.int64())).to_pylist()
-            values = np.array([*texts, None], object)[numbers]
-        found[f"{place} {name}"] = values
+        found[f"{place} {name}"] = values if column.names is None else _texts(column, values)
         found[f"{place}? {name}"] = np.ones(len(rows), np.bool_) if column.given is None else column.given[rows]
     return found
+
+
+def _texts(column: IdColumn | None, codes: Array) -> Array:
+    """Return what codes of a column stand for: strings or bools; None for _EMPTY."""
+    if column is None or column.names is None:
+        return np.array([False, True, None], object)[codes]
+    used, numbers = np.unique(codes, return_inverse=True)
+    texts = column.names.take(arrow_array(np.maximum(used, 0).astype(np.int64), pa.int64())).to_pylist()
+    known = np.array([*texts, None], object)  # the last: lest strings of the same length become rows
+    known[:-1][used == _EMPTY] = None
+    return known[numbers]
 
 
 def _merged(parts: Sequence[Columns], keys: int) -> Columns:
@@ -260,7 +348,7 @@ def _merged(parts: Sequence[Columns], keys: int) -> Columns:
     every = {name: np.concatenate([part[name] for part in parts]) for name in parts[-1]}
     series: Ints = np.zeros(len(every["count"]), np.int64)
     for number in range(keys):
-        key: Ints = every[_key(number)] + 1
+        key: Ints = every[_key(number)]
         size = int(key.max()) + 1
         series, _, _ = _dense(series * size + key, (int(series.max()) + 1) * size)
     picked = {

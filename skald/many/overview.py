@@ -36,7 +36,7 @@ from skald.many.seriescolumns import (
 )  # fmt: skip
 from skald.many.union import Member, describe_broken, union_kinds
 from skald.reading.selection import has_ids, id_kinds
-from skald.reading.summary import summarize
+from skald.reading.summary import read_summary, summarize
 from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
 
 _METRICS: Final = msgspec.json.Decoder(Metrics)
@@ -172,9 +172,9 @@ def _look(run: Found, card: Card) -> _Look:
     by = b'{"by":' + msgspec.json.encode(series_ids(card.kinds))  # the file tells of each series, and not of more
     if card.series and card.series.startswith(by):
         return _Look(run.name, card.kinds, card.series)
-    rows = scan_metrics(Path(run.folder))
-    kinds = id_kinds(rows.collect_schema())
-    found = _by_run(summarize(rows.with_columns(pl.lit(run.name).alias(RUN)), runs=True), series_ids(kinds))
+    kinds = id_kinds(scan_metrics(Path(run.folder)).collect_schema())
+    summary = read_summary(Path(run.folder)).insert_column(0, pl.lit(run.name).alias(RUN))
+    found = _by_run(summary, series_ids(kinds))
     return _Look(run.name, kinds, found.get(run.name, []))
 
 

@@ -9,7 +9,6 @@ import datetime as dt
 import html
 import itertools
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -26,14 +25,15 @@ if TYPE_CHECKING:
 
 MOST_SERIES: Final = 12
 MOST_PARAMS: Final = 24
-MOST_UNCOMPACTED_ROWS: Final = 1_000_000
+MOST_UNCOMPACTED_ROWS: Final = 20_000_000
 """Above, a summary would take a second."""
-CURVE_SECS: Final = 0.15
-"""When so much time has gone into curves no other is begun."""
+MOST_CURVE_ROWS: Final = 10_000_000
+"""Series are drawn up to so many rows in all."""
 CURVE_POINTS: Final = 100
 MOST_SAMPLES: Final = 100_000
 """Of a longer curve evenly spaced values stand for all."""
 CURVE_SIZE: Final = (150, 26)
+_SERIES: Final = "\x01series"  # no id can be named so
 
 COLORS: Final = {
     "running": "#0e7490",
@@ -171,13 +171,11 @@ def _series(run: Run, facts: Facts) -> Iterator[str]:
 def _table(run: Run, summary: pl.DataFrame) -> str:
     by = summary.columns[1 : summary.columns.index("count")]
     names = [METRIC, *by, "count", "last", "min", "max"]
-    curves, began = {}, time.monotonic()
+    shown = summary.head(MOST_SERIES)
     lines = [_row("th", [*names, ""])]
-    for number, series in enumerate(summary.head(MOST_SERIES).rows(named=True)):
-        if time.monotonic() - began < CURVE_SECS:
-            curves[number] = _curve(run, {name: series[name] for name in (METRIC, *by)})
+    for series, curve in zip(shown.rows(named=True), _curves(run, shown, by), strict=True):
         cells = [_text("" if series[name] is None else _short(series[name])) for name in names]
-        lines.append(_row("td", [*cells, curves.get(number, "")]))
+        lines.append(_row("td", [*cells, curve]))
     if len(summary) > MOST_SERIES:
         lines.append(f"<tr><td>and {len(summary) - MOST_SERIES:,} more series</td></tr>")
     return f"<table style='border-collapse:collapse;margin:0;color:inherit;background:none'>{''.join(lines)}</table>"
@@ -188,20 +186,35 @@ def _row(tag: str, cells: Iterable[str]) -> str:
     return "<tr>" + "".join(f"<{tag} style='{style}'>{cell}</{tag}>" for cell in cells) + "</tr>"
 
 
-def _curve(run: Run, series: Mapping[str, Any]) -> str:
-    """Return the values of a series, in log order, as a small drawing."""
+def _curves(run: Run, summary: pl.DataFrame, by: Sequence[str]) -> Iterator[str]:
+    """Yield the values of each series, in log order, as a small drawing; all are read at once."""
     import polars as pl
 
-    is_one = [pl.col(name.removesuffix(" (id)")).eq_missing(pl.lit(value)) for name, value in series.items()]
-    values = run.metrics.filter(is_one).select(pl.col(VALUE)).collect(engine="streaming")[VALUE]
+    series = pl.int_range(pl.len()).alias(_SERIES)
+    drawn = summary.select(METRIC, *by, series).filter(summary["count"].cum_sum() <= MOST_CURVE_ROWS)
+    rows = (
+        run.metrics.filter(pl.col(METRIC).is_in(drawn[METRIC].unique().implode()))
+        .select(METRIC, *(pl.col(name.removesuffix(" (id)")).alias(name) for name in by), VALUE)
+        .join(drawn.lazy(), on=[METRIC, *by], nulls_equal=True, maintain_order="left")
+        .select(_SERIES, VALUE)
+        .collect()
+    )
+    for number in range(len(summary)):
+        yield _svg(_points(rows.filter(pl.col(_SERIES) == number)[VALUE]))
+
+
+def _points(values: pl.Series) -> list[float | None]:
+    """Return the means of values that follow each other, of those that are finite."""
+    import polars as pl
+
     few = values.gather_every(max(1, len(values) // MOST_SAMPLES)).to_frame()
-    points = (
+    points: list[float | None] = (
         few.select(pl.when(pl.col(VALUE).is_finite()).then(VALUE))
         .group_by(pl.int_range(pl.len()) * CURVE_POINTS // max(len(few), CURVE_POINTS), maintain_order=True)
         .agg(pl.col(VALUE).mean())[VALUE]
         .to_list()
     )
-    return _svg(points)
+    return points
 
 
 def _svg(points: Sequence[float | None]) -> str:

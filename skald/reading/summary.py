@@ -13,8 +13,9 @@ from typing import Any, Final
 import polars as pl
 
 from skald.engine.columns import POLARS_TYPES
-from skald.engine.reader import read_series, scan_metrics
+from skald.engine.reader import scan_metrics
 from skald.engine.series import Number, SeriesTable
+from skald.engine.summing import read_series
 from skald.reading.selection import check_ids, has_ids, id_kinds, in_series
 from skald.schema import METRIC, RUN, VALUE, Id, Kinds, series_ids
 
@@ -71,7 +72,7 @@ def summarize(
 def read_summary(
     run: Path, *, by: Sequence[str] | str | None = None, where: Mapping[str, Id] | None = None, span: bool = False
 ) -> pl.DataFrame:
-    """Return a row for each series of a run, as `summarize` does: from the summary in its metrics file, where it suits.
+    """Return a row for each series of a run, as `summarize` does; where it can be, no table is made of its rows.
 
     Raises:
         As `summarize`.
