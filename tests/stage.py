@@ -9,7 +9,8 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer
+
+from skald.viewer.keys_bar import KeysBar
 
 LOOKS = 600
 
@@ -25,7 +26,7 @@ class Stage(App[None]):
         """Lay out the widget and the keys."""
         if not isinstance(self.played, Screen):
             yield self.played
-            yield Footer(show_command_palette=False)
+            yield KeysBar()
 
     def on_mount(self) -> None:
         """Begin with the screen."""

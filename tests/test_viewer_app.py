@@ -128,6 +128,18 @@ def test_help_palette_and_themes_are_at_hand(run: Path) -> None:
     view(run, scene=scene, size=(120, 30))
 
 
+def test_key_that_is_clicked_on_is_pressed_and_leaves_quitting_in_sight(run: Path) -> None:
+    """Keys that there is no room for are left out before those of the application; the mouse reaches each."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("Enlarge")
+        place = show.lines[-1].index("Enlarge")
+        await show.pilot.click(offset=(place, 23))
+        await show.until(lambda: all(key in show.lines[-1] for key in ("All plots", "q Quit", "? Help")))
+
+    view(run, scene=scene)
+
+
 def test_keys_below_a_narrow_terminal_lead_to_all_others(run: Path, tmp_path: Path) -> None:
     """Of 80 columns, those for quitting and for help are in sight."""
 

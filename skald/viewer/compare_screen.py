@@ -11,9 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from skald.amounts import plural
+from skald.viewer.keys_bar import KeysBar
 from skald.viewer.metrics_pane import MetricsPane
 from skald.viewer.run_rows import Order, RunRows
 from skald.viewer.table import Table
@@ -53,7 +54,7 @@ class CompareScreen(Screen[None]):
         )
         yield Table(fixed=2, id="compare-runs")
         yield MetricsPane(self._runs)
-        yield Footer(show_command_palette=False)  # whose key the help tells: 80 columns are few
+        yield KeysBar()
 
     def on_mount(self) -> None:
         """Show the runs, and begin to follow them."""

@@ -137,7 +137,7 @@ class ConsolePane(Pane[Consoles]):
                 parts += [size_text(view.file.state.size), plural(view.file.line_count, "line") + more]
             parts += ["at the end" if view.following else "scrolled up", view.note]
             text = "  ".join(filter(None, parts))
-        self.query_one("#console-state", Static).update(Content(text))
+        self.query_one("#console-state", Static).update(Content(text), layout=False)
 
     @property
     def _view(self) -> FileView:

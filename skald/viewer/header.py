@@ -30,7 +30,7 @@ class RunHeader(Static):
 
     def show(self, vitals: Vitals) -> None:
         """Tell what a look at the run found."""
-        self.update(header_text(self._run_name, vitals, dt.datetime.now(dt.UTC)))
+        self.update(header_text(self._run_name, vitals, dt.datetime.now(dt.UTC)), layout=False)
 
 
 def header_text(name: str, vitals: Vitals, now: dt.datetime) -> Text:

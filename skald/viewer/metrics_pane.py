@@ -153,7 +153,7 @@ class MetricsPane(Widget):
         for name, value in said.items():
             if value is not None:
                 text.append(f"   {name} ").append(str(value), style="bold")
-        self.query_one("#options", Static).update(text)
+        self.query_one("#options", Static).update(text, layout=False)
 
     @on(PlotGrid.Wanted)
     @on(PlotView.Wanted)

@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, Input, TabbedContent, TabPane, Tabs
+from textual.widgets import Input, TabbedContent, TabPane, Tabs
 
 from skald.viewer.artifacts_pane import ArtifactsPane
 from skald.viewer.console_pane import ConsolePane
 from skald.viewer.header import RunHeader
 from skald.viewer.info_pane import InfoPane
+from skald.viewer.keys_bar import KeysBar
 from skald.viewer.metrics_pane import MetricsPane
 from skald.viewer.params_pane import ParamsPane
 
@@ -65,7 +66,7 @@ class RunScreen(Screen[None]):
                 with TabPane(name, id=f"tab-{name}"):
                     if name == _FIRST:  # the others are made as they are shown: the first picture comes sooner
                         yield make(self._run)
-        yield Footer(show_command_palette=False)  # whose key the help tells: 80 columns are few
+        yield KeysBar()
 
     def on_mount(self) -> None:
         """Begin to follow the run."""

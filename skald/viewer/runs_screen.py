@@ -13,12 +13,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 
 from skald.amounts import plural
 from skald.cli.format import path_text, printable
 from skald.errors import InvalidInputError
 from skald.viewer.compare_screen import CompareScreen
+from skald.viewer.keys_bar import KeysBar
 from skald.viewer.lines import STATUS_TONES
 from skald.viewer.pane import PATIENCE, Problem
 from skald.viewer.prompt import Prompt
@@ -97,7 +98,7 @@ class RunsScreen(Screen[None]):
         yield Prompt("words, or a condition: lr < 1e-3 and status = 'finished'", id="runs-filter")
         yield Prompt("metrics to show: names or globs", id="runs-metrics")
         yield Static(id="runs-state", classes="bar")
-        yield Footer(show_command_palette=False)  # whose key the help tells: 80 columns are few
+        yield KeysBar()
 
     def on_mount(self) -> None:
         """Begin to follow the folder."""
@@ -266,7 +267,7 @@ class RunsScreen(Screen[None]):
 
     def _tell(self) -> None:
         """Say how many runs there are, and what is to be said of the one with the cursor."""
-        self.query_one("#runs-title", Static).update(self._title())
+        self.query_one("#runs-title", Static).update(self._title(), layout=False)
         folder, key = self._folder, self._table.key
         parts = [self._said] if self._said else []
         if folder is not None and not parts:
@@ -276,7 +277,7 @@ class RunsScreen(Screen[None]):
                 parts = ["no run is like that: escape shows all"]
             elif key is not None:
                 parts = [folder.broken.get(key) or path_text(Path(key))]
-        self.query_one("#runs-state", Static).update(Content(printable("  ".join(parts))))
+        self.query_one("#runs-state", Static).update(Content(printable("  ".join(parts))), layout=False)
 
     def _title(self) -> Content:
         place = Content.styled(f"  {printable(path_text(self._path))}", "dim")
