@@ -282,6 +282,19 @@ def test_artifact_ids_keep_their_kinds(logger: skald.Logger) -> None:
     assert kept(logger) == []
 
 
+def test_artifact_ids_keep_the_kinds_of_other_artifacts(logger: skald.Logger) -> None:
+    """So they do where no metric has the id: int may widen to float, and nothing else."""
+    logger.log_text("a", "text", fold=1)
+    logger.log_text("b", "text", fold=0.5)
+
+    with pytest.raises(IdTypeError, match="fold"):
+        logger.log_text("a", "text", fold="one")
+    with pytest.raises(IdTypeError, match="fold"):
+        logger.set_ids(fold="one")
+
+    assert kept(logger) == ["a/fold=1.txt", "b/fold=0.5.txt"]
+
+
 # --- what is kept ---
 
 
@@ -361,7 +374,9 @@ def test_artifacts_of_different_kinds_of_an_id_are_one_column(tmp_path: Path) ->
     """Ints beside floats are floats, anything else is text, as in the table of metrics."""
     with skald.Logger("run", tmp_path) as logger:
         logger.log_text("a", "", lr=1, x=1)
+    with skald.Logger("run", tmp_path, mode="resume") as logger:
         logger.log_text("a", "", lr=0.5, x="val")
+    with skald.Logger("run", tmp_path, mode="resume") as logger:
         logger.log_text("b", "", x=True)
 
     assert table(logger)["lr"].to_list() == [1.0, 0.5, None]
@@ -536,6 +551,25 @@ def test_artifact_that_is_no_file_is_refused(logger: skald.Logger, tmp_path: Pat
     assert kept(logger) == []
 
 
+@pytest.mark.parametrize("call", ["log_figure", "log_image", "log_table"])
+@pytest.mark.parametrize("name", ["m.eps", "x.JSON", "a/b.tar.gz", "w.gif.zip", "t.xlsx"])
+def test_artifact_whose_suffix_is_of_another_kind_is_refused(logger: skald.Logger, call: str, name: str) -> None:
+    """No file gets a second suffix: the error says which can be written."""
+    with pytest.raises(InvalidInputError, match=r"expected a name that ends in \.\w+, .* or nothing") as caught:
+        getattr(logger, call)(name, {"a": [1]})
+
+    assert "log_artifact" in str(caught.value.__notes__)
+    assert kept(logger) == []
+
+
+def test_artifact_name_with_a_dot_that_is_no_suffix_is_kept(logger: skald.Logger) -> None:
+    """Numbers and names of layers are no kinds of files."""
+    for name in ("epoch.10", "lr=0.1", "fc.weight", "v1.2-rc", "net.c"):
+        logger.log_table(name, {"a": [1]})
+
+    assert kept(logger) == sorted(f"{name}.parquet" for name in ("epoch.10", "lr=0.1", "fc.weight", "v1.2-rc", "net.c"))
+
+
 @pytest.mark.parametrize("path", [None, 3, b"bytes", "", ["a"]])
 def test_artifact_needs_a_path(logger: skald.Logger, path: Any) -> None:
     """What is no path is an error that says what was expected."""
@@ -543,14 +577,30 @@ def test_artifact_needs_a_path(logger: skald.Logger, path: Any) -> None:
         logger.log_artifact(path)
 
 
-@pytest.mark.parametrize("what", ["pipe", "circle", "dangling"])
+@pytest.mark.parametrize("link", [False, True])
+def test_artifact_folder_is_kept_without_links_that_lead_nowhere(
+    logger: skald.Logger,
+    folder: Path,
+    link: bool,  # noqa: FBT001
+) -> None:
+    """Dangling links are left out with a word; all else of the folder is there."""
+    for name in ("zzz", "aaa"):
+        (folder / "shards" / name).symlink_to(folder / "nothing")
+
+    logger.log_artifact(folder, link=link)
+
+    assert kept(logger) == ["checkpoint/index.json", "checkpoint/shards/0.bin"]
+    assert "left out: shards/aaa and 1 more" in logger.run.console
+
+
+@pytest.mark.parametrize("what", ["pipe", "circle"])
 def test_artifact_folder_with_no_file_in_it_is_refused(logger: skald.Logger, folder: Path, what: str) -> None:
-    """A pipe, a link back to a folder above, or a dangling link deep inside: nothing is kept, not even in part."""
+    """A pipe, or a link back to a folder above, deep inside: nothing is kept, not even in part."""
     inside = folder / "shards" / "zzz"
     if what == "pipe":
         os.mkfifo(inside)
     else:
-        inside.symlink_to(folder if what == "circle" else folder / "nothing")
+        inside.symlink_to(folder)
 
     with pytest.raises(InvalidInputError, match="leads back" if what == "circle" else "zzz"):
         logger.log_artifact(folder)

@@ -314,6 +314,33 @@ def test_git_diff_restores_the_changes(repository: Path, tmp_path: Path) -> None
     assert not (clone / ".gitignore").exists()
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_git_diff_restores_a_script_that_is_not_tracked(repository: Path, tmp_path: Path, changed: bool) -> None:  # noqa: FBT001
+    """A run of a script that no commit has is dirty, and the diff holds the script; ignored ones are no change."""
+    folder = repository / "a b"
+    folder.mkdir()
+    for name in ("new [1].py", "ignored.py"):
+        (folder / name).write_text(f"{OPEN}\n", encoding="utf-8")
+    (repository / ".gitignore").write_text("runs/\nignored.py\n", encoding="utf-8")
+    git(repository, "commit", "--quiet", "--all", "--message=ignore")
+    if changed:
+        (repository / "train.py").write_text("lr = 2\n", encoding="utf-8")
+    found = {}
+    for name in ("new [1].py", "ignored.py"):
+        subprocess.run([sys.executable, f"a b/{name}"], cwd=repository, check=True, capture_output=True)
+        found[name] = environment_of(repository / "runs" / "run")["git"]
+        (repository / "runs" / "run").rename(repository / "runs" / name)
+
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(repository), str(clone))
+    git(clone, "apply", str(repository / "runs" / "new [1].py" / found["new [1].py"]["diff"]))
+
+    assert found["new [1].py"]["dirty"]
+    assert found["ignored.py"]["dirty"] is changed
+    assert (clone / "a b" / "new [1].py").read_text(encoding="utf-8") == f"{OPEN}\n"
+    assert (clone / "train.py").read_text(encoding="utf-8") == ("lr = 2\n" if changed else "lr = 1\n")
+
+
 def test_git_diff_restores_the_changes_in_submodules(repository: Path, tmp_path: Path) -> None:
     """Those that are committed there and those that are not; the superproject's own line tells only that there are."""
     inner = tmp_path / "inner"

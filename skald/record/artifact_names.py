@@ -12,7 +12,8 @@ import contextlib
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from mimetypes import MimeTypes
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -27,6 +28,11 @@ _SUFFIX: Final = re.compile(r"(?<=.)(?:\.tar)?\.[A-Za-z]\w{0,15}\Z", re.ASCII)
 _UNSAFE: Final = re.compile(r'[%~,=/\\:*?"<>|]|\.(?=[A-Za-z])|^[ .]|[ .]$')
 """What has a meaning here, or that a system refuses; a dot before a letter would be read as a suffix."""
 _HASH_DIGITS: Final = 32
+_OTHER_FORMATS: Final = frozenset(suffix for suffix in MimeTypes().types_map[True] if len(suffix) > len(".c")) | {
+    ".arrow", ".dot", ".exr", ".feather", ".gz", ".jpg", ".jsonl", ".md", ".npy", ".npz", ".ods", ".parquet", ".pickle",
+    ".pkl", ".psd", ".rtf", ".tar.gz", ".webp", ".xlsx", ".yaml", ".yml",
+}  # fmt: skip
+"""Suffixes that everybody takes for a kind of file."""
 
 
 def check_name(name: Any) -> str:
@@ -55,6 +61,23 @@ def split_suffix(name: str) -> tuple[str, str]:
     """Return a name, and apart from it its suffix, `.png` or `.tar.gz`: `model-0.5` has none."""
     match = _SUFFIX.search(name)
     return (name[: match.start()], match[0]) if match else (name, "")
+
+
+def split_format(name: str, formats: Sequence[str], default: str) -> tuple[str, str]:
+    """Return a name without the suffix that chooses one of `formats`, and that suffix in small letters, else `default`.
+
+    Raises:
+        InvalidInputError: the suffix is that of another kind of file, as `.eps`, and not as in `epoch.10`.
+    """
+    stem, suffix = split_suffix(name)
+    small = suffix.lower()
+    if small in formats:
+        return stem, small
+    if small in _OTHER_FORMATS:
+        error = InvalidInputError(f"expected a name that ends in {', '.join(formats)} or nothing, got {name!r:.80}")
+        error.add_note(f"hint: log_artifact keeps a {small} file that was written before")
+        raise error
+    return name, default
 
 
 def artifact_path(name: str, ids: Mapping[str, Id], suffix: str = "") -> str:

@@ -33,6 +33,8 @@ class Content(NamedTuple):
     is_folder: bool
     write: Callable[[Path], list[Part]]
     """Writes it to a path where nothing is, and says of what files it is."""
+    left_out: tuple[str, ...] = ()
+    """Links in a folder that lead nowhere."""
 
 
 def content_of_bytes(data: bytes) -> Content:
@@ -58,7 +60,8 @@ def content_of_path(source: Path, *, link: bool) -> Content:
     take = _link if link else _copy
     if not _is_folder(source):
         return Content(is_folder=False, write=lambda target: [take(source, target, "")])
-    entries = list(_walk(source, "", ()))
+    left_out: list[str] = []
+    entries = list(_walk(source, "", (), left_out))
 
     def write(target: Path) -> list[Part]:
         target.mkdir()
@@ -70,10 +73,12 @@ def content_of_path(source: Path, *, link: bool) -> Content:
                 parts.append(take(source / inner, target / inner, inner))
         return parts
 
-    return Content(is_folder=True, write=write)
+    return Content(is_folder=True, write=write, left_out=tuple(left_out))
 
 
-def _walk(folder: Path, inner: str, above: tuple[os.stat_result, ...]) -> Iterator[tuple[str, bool]]:
+def _walk(
+    folder: Path, inner: str, above: tuple[os.stat_result, ...], left_out: list[str]
+) -> Iterator[tuple[str, bool]]:
     """Yield what is in a folder, by its path inside the topmost one, and whether it is a folder."""
     here = folder.stat()
     if any(os.path.samestat(here, other) for other in above):
@@ -83,10 +88,13 @@ def _walk(folder: Path, inner: str, above: tuple[os.stat_result, ...]) -> Iterat
     except OSError as error:
         raise _unreadable(folder, error) from error
     for name in names:
+        if (folder / name).is_symlink() and not (folder / name).exists():
+            left_out.append(inner + name)
+            continue
         is_folder = _is_folder(folder / name)
         yield inner + name, is_folder
         if is_folder:
-            yield from _walk(folder / name, f"{inner}{name}/", (*above, here))
+            yield from _walk(folder / name, f"{inner}{name}/", (*above, here), left_out)
 
 
 def _is_folder(path: Path) -> bool:

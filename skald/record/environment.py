@@ -131,7 +131,7 @@ class Gathering:
         return True
 
     def _gather(self) -> Iterator[None]:
-        question = self._question = Question(_code_folder())
+        question = self._question = Question(_code_folder(), _script())
         asking = question.steps()
         next(asking, None)  # git works while all else is looked at,
         import loguru  # noqa: F401  and while this is loaded, which each run needs: 20 ms
@@ -207,9 +207,15 @@ def _working_folder() -> str | None:
 
 def _code_folder() -> Path:
     """Return where the code lies: the working directory if that is in a repository, else the script's folder."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    folders = [Path(folder) for folder in (_working_folder(), script and Path(script).absolute().parent) if folder]
+    script = _script()
+    folders = [Path(folder) for folder in (_working_folder(), script and script.parent) if folder]
     return next(filter(repository, folders), folders[0] if folders else Path(os.sep))
+
+
+def _script() -> Path | None:
+    """Return the file that Python was started with."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(script).absolute() if script and _working_folder() else None
 
 
 def _shortened(argument: str) -> str:

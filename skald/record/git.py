@@ -45,7 +45,7 @@ class State(NamedTuple):
     branch: str | None
     """None where a commit and no branch is checked out."""
     dirty: bool
-    """Whether tracked files differ from the commit."""
+    """Whether tracked files differ from the commit, or the script that runs is none of them."""
 
 
 def repository(folder: Path) -> Path | None:
@@ -56,9 +56,10 @@ def repository(folder: Path) -> Path | None:
 class Question:
     """Asks git in steps, between which others may work; nothing is asked where there is no repository, or no git."""
 
-    def __init__(self, folder: Path) -> None:
-        """Ask of the repository around a folder."""
+    def __init__(self, folder: Path, script: Path | None = None) -> None:
+        """Ask of the repository around a folder, in which a script may lie."""
         self.root = repository(folder)
+        self._script = script
         self.state: State | None = None
         self.diff: bytes | None = None
         self.problems: dict[str, str] = {}
@@ -74,17 +75,14 @@ class Question:
             if status is None:
                 return
             self.state = _state(status)
-            if not self.state.dirty:
+            seen = _changed_files(self.root, status, self._script)
+            if seen in _latest:
+                self.state, self.diff = _latest[seen]
                 return
-            seen, inside = _changed_files(self.root, status), _changed_submodules(status)
-            self.diff = _latest.get(seen)
-            if self.diff is None or inside:
-                self.diff = yield from self._ask(self.root, *_DIFF, "HEAD" if self.state.commit else "--cached")
-                _latest.clear()
-                if self.diff is not None:
-                    _latest[seen] = self.diff
-            for path, commit in inside.items():
-                yield from self._add_submodule(self.root, path, commit)
+            yield from self._ask_diff(self.root, status)
+            _latest.clear()
+            if not self.problems and not _changed_submodules(status):  # of whose files the times are not known
+                _latest[seen] = self.state, self.diff
         except FileNotFoundError:
             self.problems["git"] = "there is no git here to ask"
         except OSError as error:
@@ -92,14 +90,37 @@ class Question:
         finally:
             self.stop()
 
-    def _add_submodule(self, root: Path, path: str, commit: str) -> Generator[None, None, None]:
-        """Add to the diff what differs in a submodule from the commit that the repository has of it."""
+    def _ask_diff(self, root: Path, status: bytes) -> Generator[None, None, None]:
+        assert self.state is not None
+        script = yield from self._untracked_script(root)
+        if script:
+            self.state = self.state._replace(dirty=True)
+        if not self.state.dirty:
+            return
+        self.diff = yield from self._ask(root, *_DIFF, "HEAD" if self.state.commit else "--cached")
+        for path, commit in _changed_submodules(status).items():
+            prefixes = f"--src-prefix=a/{path}/", f"--dst-prefix=b/{path}/"
+            yield from self._add(f"the submodule {path}", root / path, *_DIFF, *prefixes, commit)
+        if script:
+            yield from self._add(f"the new file {script}", root, *_DIFF, "--no-index", "--", os.devnull, script)
+
+    def _untracked_script(self, root: Path) -> Generator[None, None, str | None]:
+        """Return the path of the script in the repository, where git neither tracks nor ignores it."""
+        if self._script is None or not self._script.is_relative_to(root):
+            return None
+        path = self._script.relative_to(root).as_posix()
+        found = yield from self._ask(
+            root, "--literal-pathspecs", "ls-files", "--others", "--exclude-standard", "--", path
+        )
+        return path if found else None
+
+    def _add(self, what: str, folder: Path, *arguments: str) -> Generator[None, None, None]:
+        """Add to the diff what git says of something that is not in it."""
         if self.diff is None:
             return
-        prefixes = f"--src-prefix=a/{path}/", f"--dst-prefix=b/{path}/"
-        more = yield from self._ask(root / path, *_DIFF, *prefixes, commit)
+        more = yield from self._ask(folder, *arguments)
         if more is None:
-            self.problems["diff"] = f"in the submodule {path}: {self.problems['diff']}"
+            self.problems["diff"] = f"in {what}: {self.problems['diff']}"
         elif len(self.diff) + len(more) > MOST_DIFF_BYTES:
             self.problems["diff"], more = _TOO_LARGE, None
         self.diff = None if more is None else self.diff + more
@@ -132,6 +153,7 @@ class _Command:
 
     def __init__(self, root: Path, arguments: tuple[str, ...]) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in _OTHER_REPOSITORY}
+        self._arguments = arguments
         self._output, self._errors = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115  until `close`
         try:
             self._process = subprocess.Popen(
@@ -155,7 +177,7 @@ class _Command:
     @property
     def problem(self) -> str:
         """What it said before it failed; empty where it did not fail."""
-        if self._process.returncode == 0:
+        if self._process.returncode == 0 or (self._process.returncode == 1 and "--no-index" in self._arguments):
             return ""
         self._errors.seek(0)
         said = self._errors.read(1000).decode(errors="replace").strip()
@@ -191,16 +213,17 @@ class _Command:
         self._errors.close()
 
 
-_latest: Final[dict[tuple[object, ...], bytes]] = {}
-"""The last diff, by what it was made of: a sweep in one process asks for it many times, which takes 4 ms."""
+_latest: Final[dict[tuple[object, ...], tuple[State, bytes | None]]] = {}
+"""The last answer, by what it was made of: a sweep in one process asks for it many times, which takes 4 ms."""
 
 
-def _changed_files(root: Path, status: bytes) -> tuple[object, ...]:
-    """Return what must be the same for a diff to be the same: what git says, and the changed files' times."""
+def _changed_files(root: Path, status: bytes, script: Path | None) -> tuple[object, ...]:
+    """Return what must be the same for a diff to be the same: what git says, and the times of changed files."""
+    lines = [line for line in status.split(b"\0") if line]
+    fields = [{b"1": 8, b"2": 9, b"u": 10}.get(line[:1], 0) for line in lines]  # those before the path
+    paths = [root / os.fsdecode(line.split(b" ", count)[-1]) for line, count in zip(lines, fields, strict=True)]
     files = []
-    for line in filter(None, status.split(b"\0")):
-        fields = {b"1": 8, b"2": 9, b"u": 10}.get(line[:1], 0)  # those before the path
-        path = root / os.fsdecode(line.split(b" ", fields)[-1])
+    for path in (*paths, *([script] if script else [])):
         with contextlib.suppress(OSError):  # deleted, or no path
             found = path.stat()
             files.append((path, found.st_mtime_ns, found.st_size, found.st_ino))

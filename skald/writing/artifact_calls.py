@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from skald.errors import InvalidInputError
-from skald.record.artifact_names import artifact_path, check_name, split_suffix
-from skald.schema import Id
+from skald.record.artifact_names import artifact_path, check_name, split_format, split_suffix
+from skald.schema import KIND_OF, Id
 from skald.writing.calls import Calls
 from skald.writing.scope import plain_ids
 from skald.writing.session import Session
@@ -60,6 +60,10 @@ class ArtifactCalls:
             if content.is_folder and run and run.resolve().is_relative_to(source.resolve()):
                 raise InvalidInputError(f"the folder holds the run itself, so it cannot be copied into it: {source}")
             keeping.put(given, content, split_suffix(source.name)[1])
+            if content.left_out:
+                more = f" and {len(content.left_out) - 1:,} more" if len(content.left_out) > 1 else ""
+                said = f"links to files that are not there are left out: {content.left_out[0]}{more}, in {source}"
+                self._session.losses.warn_once(said)
 
     def log_text(self, name: str, text: str, /, **ids: Any) -> None:
         """Keep a text as a file in UTF-8, `NAME.txt` where the name has no suffix.
@@ -93,7 +97,7 @@ class ArtifactCalls:
         from skald.record.figures import FORMATS, figure_files
 
         with self._calls.policy(), self._keeping(ids) as keeping:
-            stem, suffix = _format(name, FORMATS, "")
+            stem, suffix = split_format(check_name(name), FORMATS, "")
             files = figure_files(figure, suffix)
             for suffix, data in files.contents.items():
                 keeping.put_bytes(stem + suffix, data)
@@ -114,7 +118,7 @@ class ArtifactCalls:
         from skald.record.images import FORMATS, image_bytes
 
         with self._calls.policy(), self._keeping(ids) as keeping:
-            stem, suffix = _format(name, FORMATS, FORMATS[0])
+            stem, suffix = split_format(check_name(name), FORMATS, FORMATS[0])
             keeping.put_bytes(stem + suffix, image_bytes(image, suffix))
 
     def log_table(self, name: str, table: Any, /, **ids: Any) -> None:
@@ -129,7 +133,7 @@ class ArtifactCalls:
         from skald.record.tables import FORMATS, table_bytes
 
         with self._calls.policy(), self._keeping(ids) as keeping:
-            stem, suffix = _format(name, FORMATS, FORMATS[0])
+            stem, suffix = split_format(check_name(name), FORMATS, FORMATS[0])
             keeping.put_bytes(stem + suffix, table_bytes(table, suffix))
 
     @contextmanager
@@ -141,6 +145,7 @@ class ArtifactCalls:
             }
             self._session.check_kinds(plain)
             yield _Keeping(artifacts, plain)
+            self._session.artifact_kinds |= {name: KIND_OF[type(value)] for name, value in plain.items()}
 
 
 class _Keeping(NamedTuple):
@@ -173,10 +178,3 @@ def _own_name(source: Path) -> str:
     except InvalidInputError as error:
         error.add_note("hint: give it another one, as in log_artifact(path, name)")
         raise
-
-
-def _format(name: Any, formats: Sequence[str], default: str) -> tuple[str, str]:
-    """Return a name without the suffix that chooses a format, and that suffix in small letters."""
-    checked = check_name(name)
-    stem, suffix = split_suffix(checked)
-    return (stem, suffix.lower()) if suffix.lower() in formats else (checked, default)
