@@ -92,7 +92,7 @@ def nvmlDeviceGetMemoryInfo(handle, version=None):
 
 
 def nvmlDeviceGetPowerUsage(handle):
-    if os.environ.get("NVML") == "lost":
+    if os.environ.get("NVML") == "lost" and handle == 0:
         raise NVMLError_GpuIsLost("GPU is lost")
     return 350500
 
@@ -360,12 +360,14 @@ def test_system_metrics_of_gpus_have_their_numbers(nvml: str, tmp_path: Path) ->
 
 
 def test_system_metrics_go_on_when_a_gpu_fails(nvml: str, tmp_path: Path) -> None:
-    """The training sees nothing of it but one warning, and the other metrics are logged."""
+    """The training sees nothing of it but one warning; the other metrics are logged, and those of other GPUs."""
     done = program(WITH_GPUS, folder=tmp_path, PYTHONPATH=nvml, NVML="lost")
 
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("system metrics are incomplete (GPUs): NVMLError_GpuIsLost: GPU is lost") == 1
-    assert names(system_rows(tmp_path / "run")) >= MACHINE | PROCESS
+    assert done.stderr.count("system metrics are incomplete (GPU 0): NVMLError_GpuIsLost: GPU is lost") == 1
+    rows = system_rows(tmp_path / "run")
+    assert names(rows) >= MACHINE | PROCESS
+    assert {row["gpu"] for row in rows if "gpu" in row} == {"1"}
 
 
 def test_system_metrics_have_no_gpus_where_there_is_no_driver(nvml: str, tmp_path: Path) -> None:

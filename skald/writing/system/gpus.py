@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ class Gpus:
     def __init__(self) -> None:
         """Ask for nothing yet: the first question may take seconds."""
         self._nvml: Any = None
-        self._handles: list[Any] = []
+        self.numbers = range(0)
 
     def open(self) -> None:
         """Find the GPUs; without a driver there are none.
@@ -41,19 +41,23 @@ class Gpus:
         except (pynvml.NVMLError_LibraryNotFound, pynvml.NVMLError_DriverNotLoaded):
             return
         self._nvml = pynvml
-        self._handles = [pynvml.nvmlDeviceGetHandleByIndex(number) for number in range(pynvml.nvmlDeviceGetCount())]
+        self.numbers = range(pynvml.nvmlDeviceGetCount())
 
-    def read(self) -> Iterator[tuple[int, Values]]:
-        """Yield the number of each GPU, and what it can tell of itself."""
-        for number, handle in enumerate(self._handles):
-            values: Values = {}
-            for reading in (self._use, self._memory, self._power, self._temperature):
-                values |= self._supported(reading, handle)
-            yield number, values
+    def read(self, number: int) -> Values:
+        """Return what a GPU can tell of itself.
+
+        Raises:
+            Exception: what NVML says, of a GPU that is lost, say, or that belongs to others.
+        """
+        handle = self._nvml.nvmlDeviceGetHandleByIndex(number)
+        values: Values = {}
+        for reading in (self._use, self._memory, self._power, self._temperature):
+            values |= self._supported(reading, handle)
+        return values
 
     def close(self) -> None:
         """Let go of the driver."""
-        nvml, self._nvml, self._handles = self._nvml, None, []
+        nvml, self._nvml, self.numbers = self._nvml, None, range(0)
         if nvml is not None:
             nvml.nvmlShutdown()
 

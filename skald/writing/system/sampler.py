@@ -7,6 +7,7 @@ generated code of its log calls.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -76,16 +77,15 @@ class Sampler:
         now = time.time_ns()
         found: list[tuple[Values, Mapping[str, str]]] = []
 
-        def read(what: str, reading: Callable[[], Values]) -> None:
-            self._attempt(what, lambda: found.append((reading(), {})))
+        def read(what: str, reading: Callable[[], Values], **ids: str) -> None:
+            self._attempt(what, lambda: found.append((reading(), ids)))
 
         read("the process", tree.read)
         if self._is_first_of_host():
             for what in (machine.cpu, machine.memory, machine.disk, machine.disk_traffic, machine.network):
                 read(what.__name__.replace("_", " "), what)
-            self._attempt(
-                "GPUs", lambda: found.extend((values, {"gpu": str(number)}) for number, values in self._gpus.read())
-            )
+            for number in self._gpus.numbers:
+                read(f"GPU {number}", functools.partial(self._gpus.read, number), gpu=str(number))
         if log:
             for ids, values in _by_ids(found):
                 self._attempt("logging", lambda: self._log(values, ids, now))  # noqa: B023  called at once
