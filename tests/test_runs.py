@@ -235,12 +235,12 @@ def test_runs_joins_kinds_of_ids_and_params(tmp_path: Path) -> None:
 
 def test_runs_leaves_broken_runs_out_with_a_warning(sweep: Path) -> None:
     """Whatever is broken is named once, and costs its own row."""
-    for name in ("json", "newer", "params", "cut", "good"):
+    for name in ("json", "newer", "nothing", "cut", "good"):
         train(sweep, name, [1.0], lr=1)
     (sweep / "json" / RUN_JSON).write_text("{")
     text = (sweep / "newer" / RUN_JSON).read_text()
     (sweep / "newer" / RUN_JSON).write_text(text.replace('"format": 1', '"format": 9'))
-    (sweep / "params" / PARAMS).write_text("lr: [")
+    (sweep / "nothing" / RUN_JSON).write_text("null")
     file = sweep / "cut" / PARQUET
     file.write_bytes(file.read_bytes()[:-100])
 
