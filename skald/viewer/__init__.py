@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -18,4 +19,9 @@ def view(paths: Sequence[Path]) -> None:
     sys.setswitchinterval(0.001)  # what is drawn in a thread must not keep a key waiting
     from skald.viewer.app import ViewerApp
 
-    ViewerApp(paths).run()
+    app = ViewerApp(paths)
+    gc.freeze()  # NOTE: a search for garbage among all that was imported keeps a key waiting for 35 ms
+    try:
+        app.run()
+    finally:
+        gc.unfreeze()

@@ -192,7 +192,9 @@ class MetricsPane(Widget):
         if search.has_focus and event.key in {"escape", "down"}:
             event.stop()
             if event.key == "escape":
-                search.value = ""
+                with search.prevent(Input.Changed):  # whose message would come after a layout for nothing
+                    search.value = ""
+                self._show_found()
             self.query_one(NamesTree if event.key == "down" else PlotGrid).focus()
 
     def on_names_tree_pointed(self, event: NamesTree.Pointed) -> None:
