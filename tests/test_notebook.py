@@ -21,7 +21,9 @@ class Notebook:
     def __init__(self, folder: Path) -> None:
         """Start the kernel in a folder."""
         self._manager = KernelManager(kernel_name="python3")
-        environment = {**os.environ, "IPYTHONDIR": str(folder / ".ipython")}
+        # NOTE: in tests ipykernel does not listen to the descriptors, which it does for people
+        environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+        environment["IPYTHONDIR"] = str(folder / ".ipython")
         self._manager.start_kernel(cwd=str(folder), env=environment)
         self._client = self._manager.client()
         self._client.start_channels()
@@ -134,3 +136,25 @@ def test_skald_that_is_reloaded_logs_on(notebook: Notebook, tmp_path: Path) -> N
     assert values(tmp_path / "new") == [1]
     assert skald.Run(tmp_path / "new").console.count("printed") == 1
     assert {skald.Run(tmp_path / name).status for name in ("old", "new")} == {"finished"}
+
+
+@pytest.mark.parametrize("capture", ["True", "'fd'"])
+def test_what_children_print_in_a_notebook_stands_in_the_log_once(
+    notebook: Notebook, tmp_path: Path, capture: str
+) -> None:
+    """The kernel prints what comes by the descriptors into its streams again; Skald takes the one or the other."""
+    cell = f"""
+import os, subprocess, sys, time, skald
+with skald.Logger("run", ".", capture={capture}):
+    print("by python")
+    os.write(1, b"by descriptor\\n")
+    subprocess.run([sys.executable, "-c", "import sys; print('by a child'); print('its error', file=sys.stderr)"])
+    time.sleep(1)
+    print("after")
+"""
+
+    said = notebook.run(cell)
+
+    console = skald.Run(tmp_path / "run").console
+    for line in ("by python\n", "by descriptor\n", "by a child\n", "its error\n", "after\n"):
+        assert (said.count(line), console.count(line)) == (1, 1), line

@@ -73,6 +73,8 @@ class Tee:
         """Whether it is not the one in `sys`: what is written there may come here too."""
         self.diverted: Callable[[Any], int] | None = None
         """What writes bytes in place of the stream's buffer."""
+        self.echo: threading.Thread | None = None
+        """The thread that prints here what comes by the descriptor, which is taken there; as in notebooks."""
         self._restorers = [_replace(stream, "write", self._writer(stream.write))]
         if callable(getattr(stream, "flush", None)):
             self._restorers.append(_replace(stream, "flush", self._flusher(stream.flush)))
@@ -90,6 +92,7 @@ class Tee:
         except (OSError, ValueError, AttributeError):  # closed, or without a descriptor
             number = -1
         self.diverted = descriptors.writer(number) if descriptors else None
+        self.echo = getattr(self.stream, "watch_fd_thread", None) if descriptors else None  # NOTE: so ipykernel calls it
 
     def restore(self) -> None:
         """Leave the stream as it was found; what others have put over it since passes everything on."""
@@ -138,6 +141,8 @@ class Tee:
 
     def _take(self, text: str) -> None:
         if not self.transcripts or (self.is_behind and _is_behind_another()):
+            return
+        if self.echo is not None and self.echo is threading.current_thread():
             return
         file = speaker()
         if file is not None:
@@ -371,7 +376,7 @@ def _transcripts() -> list[Transcript]:
 
 def _set_hasty(*, hasty: bool) -> None:
     for each in _tees:
-        each.hasty = hasty and not each.is_behind
+        each.hasty = hasty and not each.is_behind and each.echo is None
 
 
 def _streams(name: str) -> list[Any]:
