@@ -406,6 +406,45 @@ def test_descriptor_that_is_led_elsewhere_for_a_while_is_in_the_log_again(tmp_pa
     assert lines_of(tmp_path) == ["heard"]
 
 
+def test_lines_of_c_code_and_python_keep_their_order_in_a_terminal(tmp_path: Path) -> None:
+    """A prompt of readline's, an echo, a print after it: on the screen and in the log as they were written."""
+    program = """
+    with skald.Logger("run", capture="fd") as logger:
+        for number in range(500):
+            libc.write(1, f"c{number}\\n".encode(), len(f"c{number}\\n"))
+            print(f"p{number}")
+    """
+
+    shown = run_in_terminal(tmp_path, program)
+
+    expected = [f"{who}{number}" for number in range(500) for who in "cp"]
+    assert shown.split() == expected
+    assert lines_of(tmp_path) == expected
+
+
+def test_bars_of_track_are_in_the_log_at_their_end_alone(tmp_path: Path) -> None:
+    """On a terminal they are drawn for the eye, below what is printed and logged meanwhile."""
+    program = """
+    with skald.Logger("run", capture="fd") as logger:
+        for epoch in logger.track(range(2), "epoch"):
+            for step in logger.track(range(3), "step"):
+                time.sleep(0.15)
+            print("printed", epoch)
+            logger.info("message {}", epoch)
+            sh("echo child")
+    """
+
+    shown = run_in_terminal(tmp_path, program)
+
+    *lines, bar = lines_of(tmp_path)
+    assert lines == [
+        *("printed 0", "INFO | epoch=0 | message 0", "child"),
+        *("printed 1", "INFO | epoch=1 | message 1", "child"),
+    ]
+    assert re.fullmatch(r"epoch .* 2/2 .*", bar)
+    assert "1/3" in shown
+
+
 def test_lines_of_a_child_stand_above_what_is_printed_after_it(tmp_path: Path) -> None:
     """However much it has printed: what Python prints goes past the relay only when that has nothing to pass on."""
     result = run_program(

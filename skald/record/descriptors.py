@@ -43,7 +43,6 @@ _CHUNK: Final = 1 << 16
 _FIRST_FREE: Final = 3
 _relays: Final[list[subprocess.Popen[bytes]]] = []
 """Those that have outlived their run, as a child of it did."""
-_NONE: Final = bytearray(4)
 _CAN_MARK: Final = hasattr(fcntl, "F_SETSIG")
 _FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
 """What goes into a pipe in one piece."""
@@ -78,10 +77,11 @@ class _Channel:
         except OSError:  # closed
             return False
 
-    def write_past(self, descriptor: int, data: bytes | memoryview) -> bool:
-        """Write to where a descriptor led before, unless it leads elsewhere or something waits for the relay."""
+    def write_past(self, descriptor: int, data: bytes | memoryview, state: mmap.mmap) -> bool:
+        """Write to where a descriptor led before, unless it leads elsewhere or the relay has something to show."""
         with self._lock:  # `close` waits for it, as the numbers may be other files' then
-            if not self.leads(descriptor) or self.has_bytes():
+            # NOTE: in this order, so that nothing goes from the one to the other between the two looks
+            if not self.leads(descriptor) or self.has_bytes() or state[SHOWING]:
                 return False
             written = os.write(self.saved, data)
             if written < len(data):
@@ -152,7 +152,7 @@ class Descriptors:
 
         def write(data: Any) -> int:
             view = data if type(data) is bytes else memoryview(data).cast("B")
-            if state[SHOWING] or not channel.write_past(descriptor, view):
+            if not channel.write_past(descriptor, view, state):
                 for start in range(0, len(view), _FRAME_BYTES):
                     self._write_marked(channel, descriptor, bytes(view[start : start + _FRAME_BYTES]))
             return len(view)
@@ -218,9 +218,10 @@ class Descriptors:
 
     def _follow(self) -> None:
         """Feed what the relay sends back, until it ends; then what is printed goes where it went before."""
-        received = b""
+        received, waiting = b"", select.poll()
+        waiting.register(self._back, select.POLLIN)
         while True:
-            select.select([self._back], [], [])
+            waiting.poll()
             self._busy = True  # NOTE: before the read, so that bytes are in the pipe or here for those who wait
             data = os.read(self._back, _CHUNK)
             received = self._feed_frames(received + data)
@@ -321,12 +322,14 @@ def _write(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def _has_bytes(descriptor: int) -> bool:
-    size = bytearray(4)
-    try:
-        fcntl.ioctl(descriptor, termios.FIONREAD, size)
-    except OSError:  # the relay has just ended
-        return False
-    return size != _NONE
+    """Tell whether there is something to read.
+
+    NOTE: FIONREAD tells of a terminal less than was written, as the system hands it over a little later, or now to
+    those who ask like this.
+    """
+    watch = select.poll()  # one for all threads would refuse two at once
+    watch.register(descriptor, select.POLLIN)
+    return any(event & select.POLLIN for _, event in watch.poll(0))
 
 
 def _file_of(descriptor: int) -> object:

@@ -92,7 +92,7 @@ class Tee:
         except (OSError, ValueError, AttributeError):  # closed, or without a descriptor
             number = -1
         self.diverted = descriptors.writer(number) if descriptors else None
-        self.echo = getattr(self.stream, "watch_fd_thread", None) if descriptors else None  # NOTE: so ipykernel calls it
+        self.echo = getattr(self.stream, "watch_fd_thread", None) if descriptors else None  # the name is ipykernel's
 
     def restore(self) -> None:
         """Leave the stream as it was found; what others have put over it since passes everything on."""
@@ -315,6 +315,13 @@ def catch_up() -> None:
             _drain()
             for transcript in _transcripts():
                 transcript.settle()
+
+
+def write_unheard(descriptor: int, data: bytes) -> None:
+    """Write to a descriptor what is for the terminal alone, as a bar that is being drawn."""
+    write = (_descriptors and _descriptors.writer(descriptor)) or (lambda rest: os.write(descriptor, rest))
+    while data:
+        data = data[write(data) :]
 
 
 def _catch_up() -> None:

@@ -1,8 +1,8 @@
 """Where the loops of a process are shown: on a terminal, in a notebook, or as lines of text.
 
 On a terminal the bars stand below everything else that is printed: while they are there, whatever is written to a
-stream of that terminal first takes them away and then puts them back. They are drawn past the stream objects, so
-whoever listens to those sees only what is left at the end.
+stream of that terminal first takes them away and then puts them back. They are drawn past the stream objects
+and the capture of descriptors, so whoever listens sees only what is left at the end.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from skald.record.screen import Screen
+from skald.record.tee import write_unheard
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -171,9 +172,7 @@ class Terminal:
 
     def _send(self, text: str) -> None:
         self._stream.flush()
-        data = text.encode(self._stream.encoding or "utf-8", errors="replace")
-        while data:
-            data = data[os.write(self._descriptor, data) :]
+        write_unheard(self._descriptor, text.encode(self._stream.encoding or "utf-8", errors="replace"))
 
     def _watch_streams(self) -> None:
         streams = {id(stream): stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}
