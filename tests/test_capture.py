@@ -808,6 +808,29 @@ def test_threads_print_all_their_lines(tmp_path: Path) -> None:
     assert sorted(lines) == sorted(f"t{thread} {number}" for thread in range(4) for number in range(3000))
 
 
+def test_line_that_a_thread_has_begun_as_the_block_ends_is_whole(tmp_path: Path) -> None:
+    """The block waits a moment for its end; for one that does not come, as of a prompt, it does not wait long."""
+    found = run_program(
+        tmp_path,
+        """
+        def work():
+            sys.stdout.write("half ")
+            begun.set()
+            time.sleep(0.02)
+            sys.stdout.write("whole\\n")
+            time.sleep(1)
+        begun = threading.Event()
+        thread = threading.Thread(target=work)
+        with skald.Logger("run"):
+            thread.start()
+            begun.wait()
+        thread.join()
+        """,
+    )
+
+    assert found.lines == ["half whole"]
+
+
 def test_fork_in_the_middle_of_a_line_doubles_nothing(tmp_path: Path) -> None:
     """The parent finishes its line, the child's lines are there too, also those that waited in neither."""
     found = run_program(

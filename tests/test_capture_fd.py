@@ -445,6 +445,32 @@ def test_bars_of_track_are_in_the_log_at_their_end_alone(tmp_path: Path) -> None
     assert "1/3" in shown
 
 
+def test_thread_that_prints_on_keeps_its_order_as_the_block_ends(tmp_path: Path) -> None:
+    """Nothing overtakes, is torn or doubled where the descriptors are led away and back."""
+    program = """
+    def work():
+        for number in range(10**9):
+            if ended.is_set():
+                break
+            print("line", number, "of the thread")
+    ended = threading.Event()
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in range(3):
+        with skald.Logger("run", capture="fd", mode="overwrite"):
+            time.sleep(0.05)
+    ended.set()
+    thread.join()
+    """
+
+    shown = run_program(tmp_path, program).stdout.splitlines()
+
+    assert shown == [f"line {number} of the thread" for number in range(len(shown))]
+    log = lines_of(tmp_path)[1:-1]  # the first and the last may be halves
+    first = int(log[0].split()[1])
+    assert log == [f"line {number} of the thread" for number in range(first, first + len(log))]
+
+
 def test_lines_of_a_child_stand_above_what_is_printed_after_it(tmp_path: Path) -> None:
     """However much it has printed: what Python prints goes past the relay only when that has nothing to pass on."""
     result = run_program(

@@ -88,16 +88,28 @@ class _Channel:
                 _write(self.saved, memoryview(data)[written:])
             return True
 
+    def write_marked(self, descriptor: int, piece: bytes) -> None:
+        """Write something for the relay to pass on without a copy; as it is, where the descriptor leads elsewhere."""
+        with self._lock:  # so that no mark goes elsewhere
+            _write(descriptor, b"".join((OWN, piece, OTHER)) if self.leads(descriptor) else piece)
+
     def after_fork(self) -> None:
         """Forget who held the lock."""
         self._lock = threading.RLock()
 
     def restore(self) -> None:
         """Lead them where they led before, but for those that the program has led elsewhere."""
-        led = [descriptor for descriptor in self.descriptors if self.leads(descriptor)]
-        self.is_open = False
-        for descriptor in led:
-            os.dup2(self.saved, descriptor)
+        for descriptor in self.descriptors:
+            if self.leads(descriptor):
+                os.dup2(self.saved, descriptor)
+        self.is_open = False  # last: until then who writes looks where the descriptor leads
+
+    def stop(self) -> None:
+        """Restore them, when nobody is writing, and want no more copies."""
+        with self._lock:
+            self.restore()
+            with contextlib.suppress(OSError):  # the relay is gone
+                os.write(self.write, END)
 
     def rescue(self) -> None:
         """Pass on what a relay that was killed has left."""
@@ -120,7 +132,7 @@ class Descriptors:
     """Descriptors 1 and 2, led to a relay."""
 
     def __init__(self, feed: Feed) -> None:
-        """Redirect them.
+        """Start the relay; the descriptors lead to it from `redirect` on.
 
         Args:
             feed: gets the name of a stream, and what C code or a child printed there, from a thread.
@@ -133,12 +145,15 @@ class Descriptors:
         self._busy = self._stopping = False
         self._channels = _channels()
         self._back, self._state, self._process = _start_relay(self._channels)
-        for channel in self._channels:
-            channel.redirect()
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
         self._wait(lambda: self._state[IN_HAND] != 0, START_SECS)  # until the relay runs
+
+    def redirect(self) -> None:
+        """Lead the descriptors to the relay, now that what Python prints knows its way past it."""
+        for channel in self._channels:
+            channel.redirect()
 
     def writer(self, descriptor: int) -> Callable[[Any], int] | None:
         """Return what writes texts that need no copy; None for a descriptor that is not redirected.
@@ -161,7 +176,7 @@ class Descriptors:
 
     def _write_marked(self, channel: _Channel, descriptor: int, piece: bytes) -> None:
         try:
-            _write(descriptor, b"".join((OWN, piece, OTHER)) if channel.leads(descriptor) else piece)
+            channel.write_marked(descriptor, piece)
         except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
             self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
             _write(descriptor, piece)
@@ -190,9 +205,7 @@ class Descriptors:
             return
         self._stopping = True
         for channel in self._channels:
-            channel.restore()
-            with contextlib.suppress(OSError):  # the relay is gone
-                os.write(channel.write, END)
+            channel.stop()
         self._thread.join(CLOSE_SECS)
         if not self._thread.is_alive():  # else the terminal takes nothing, and the relay goes on without us
             os.close(self._back)

@@ -64,6 +64,12 @@ class Screen:
         return text if not text or text.endswith("\n") else f"{text}\n"
 
     @property
+    def is_amid_line(self) -> bool:
+        """Whether the cursor's line has begun, and is no bar: its end is to be expected at once."""
+        row = self._rows[self._row]
+        return bool(row.text) and not row.drawn
+
+    @property
     def is_blank_below(self) -> bool:
         """Whether nothing is to be seen from the cursor's line on."""
         return not any(row.text.strip() for row in self._rows[self._row :])

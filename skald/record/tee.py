@@ -19,7 +19,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +34,8 @@ BURST_TEXTS: Final = 4000
 """How many texts in a row are written at once, then so many in a second; `print` writes two."""
 PATIENCE_SECS: Final = 1.0
 """How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
+LINE_END_SECS: Final = 0.2
+"""How long a thread is given to end its line."""
 CALM_TEXTS: Final = 100
 """When so few come in a period they are written at once again."""
 MOST_PENDING: Final = 1000
@@ -256,7 +258,6 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
         if deep and _descriptors is None:
             from skald.record.descriptors import Descriptors
 
-            _flush()
             _descriptors = Descriptors(_feed_descriptor)
         if deep:
             _deep.append(transcript)
@@ -270,9 +271,11 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
                 _tee_of(stream, name).transcripts.append(transcript)
         for each in _tees:
             each.is_behind = each.stream is not getattr(sys, each.name)
-        if deep and len(_deep) == 1:
+        if _descriptors is not None and _deep == [transcript]:
             for each in _tees:
                 each.divert(_descriptors)
+            _flush()
+            _descriptors.redirect()
 
 
 def untee(transcript: Transcript) -> None:
@@ -280,8 +283,7 @@ def untee(transcript: Transcript) -> None:
     _settle()
     if _deep == [transcript]:
         _end_descriptors()
-    with _lock:
-        _drain()
+    with _between_lines(transcript):
         if transcript in _deep:
             _deep.remove(transcript)
         for each in list(_tees):
@@ -299,12 +301,24 @@ def untee(transcript: Transcript) -> None:
 def finish(transcript: Transcript, *, for_good: bool = False) -> None:
     """Write all that a transcript has, also lines that are not finished; for good: and use no other file."""
     _settle()
-    with _lock:
-        _drain()
+    with _between_lines(transcript):
         if for_good:
             transcript.leave_folder()
         else:
             transcript.finish()
+
+
+@contextlib.contextmanager
+def _between_lines(transcript: Transcript) -> Iterator[None]:
+    """Hold the lock, with all given to the transcripts; where other threads are amid a line, wait a moment for it."""
+    deadline = time.monotonic() + LINE_END_SECS
+    while True:
+        with _lock:
+            _drain()
+            if not transcript.is_amid_line or threading.active_count() == 1 or time.monotonic() > deadline:
+                yield
+                return
+        time.sleep(LINE_END_SECS / 200)
 
 
 def catch_up() -> None:
@@ -371,10 +385,10 @@ def _end_descriptors() -> None:
     global _descriptors
     ended, _descriptors = _descriptors, None
     _flush()
-    for each in _tees:
-        each.divert(None)
     if ended is not None:
         ended.stop()
+    for each in _tees:  # last: until then what they hold knows its way past the relay
+        each.divert(None)
 
 
 def _transcripts() -> list[Transcript]:

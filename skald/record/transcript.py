@@ -59,6 +59,11 @@ class Transcript:
         self._screens: dict[str, Screen] = {}
         self._shown = ""
 
+    @property
+    def is_amid_line(self) -> bool:
+        """Whether a line has begun whose end is to be expected at once."""
+        return any(screen.is_amid_line for screen in self._screens.values())
+
     def feed(self, stream: str, text: str) -> None:
         """Print a text on a stream's screen."""
         screen = self._screens.get(stream)
