@@ -88,7 +88,7 @@ def test_cell_run_twice_without_a_mode_is_refused_and_the_run_stays_usable(noteb
     refused = notebook.run(cell)
     notebook.run('logger.log_metric("loss", 2)\nlogger.close()')
 
-    assert "RunExistsError: run 'run' is there already" in refused
+    assert "RunExistsError: run 'run' is being written by this process" in refused
     assert values(tmp_path / "run") == [1, 2]
 
 
