@@ -315,6 +315,51 @@ def test_plot_writes_html_that_needs_no_network(folder: Path, tmp_path: Path) ->
     assert "lr0.1-s0" in html
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of runs whose names no format may misread, each with a curve."""
+    place = tmp_path_factory.mktemp("many")
+    for number in range(12):
+        with skald.Logger(f"{number}.5, 'it' [x]", place / "runs", capture=False) as logger:
+            logger.log_batch({"loss": [float(number), 1.0, 2.0]}, step=[0, 1, 2])
+    return place
+
+
+@pytest.mark.parametrize("suffix", ["svg", "html"])
+def test_plot_into_a_file_bears_any_name(suffix: str, many: Path, tmp_path: Path) -> None:
+    """Commas, quotes, brackets, and what looks like a number."""
+    target = tmp_path / f"loss.{suffix}"
+
+    output("plot", "runs", "-m", "loss", "-o", str(target), folder=many)
+
+    text = target.read_text(encoding="utf-8")
+    assert all(f"{number}.5, 'it' [x]" in text.replace("&#39;", "'") for number in range(12))
+
+
+def test_plot_tells_as_many_curves_apart_as_its_legend_names(many: Path) -> None:
+    """No sign and no colour comes twice, in a pipe, in colours, and in a file."""
+    signs = output("plot", "runs", "-m", "loss", "--width=100", folder=many).splitlines()[1:5]
+    colors = output("plot", "runs", "-m", "loss", folder=many, FORCE_COLOR="1", TERM="xterm-256color")
+    output("plot", "runs", "-m", "loss", "-o", "loss.svg", folder=many)
+    strokes = re.findall(r'<path[^>]*stroke="(#[0-9a-f]{6})" stroke-width="2"', (many / "loss.svg").read_text())
+
+    assert len(set(re.findall(r"(\S) \d+\.5,", "\n".join(signs)))) == 12
+    assert len(set(re.findall(r"38;5;(\d+)m━━", colors))) == 12
+    assert len(set(strokes)) == 12
+
+
+def test_plot_of_hundreds_of_curves_draws_fewer_places_of_each(tmp_path: Path) -> None:
+    """A file of 300 curves holds about as much as one of 50, and each curve has its minima and maxima."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        for worker in range(300):
+            logger.log_batch({"loss": [0.0, 1.0] * 400}, step=range(800), worker=f"w{worker}")
+
+    output("plot", "a", "-m", "loss", "-o", "loss.html", folder=tmp_path)
+
+    rows = (tmp_path / "loss.html").read_text(encoding="utf-8").count(",w")
+    assert 300 * 100 < rows < 300 * 200 * 2
+
+
 @pytest.mark.parametrize("suffix", ["svg"])
 def test_plot_of_nothing_is_a_file_too(folder: Path, tmp_path: Path, suffix: str) -> None:
     """A picture without curves says that there is nothing to draw."""

@@ -17,12 +17,13 @@ from skald.cli.ticks import Tick, clock_ticks, duration_unit, log_ticks, number_
 from skald.reading.curves import HIGH, LOW, MEAN, NAN, X_MEAN, Span
 from skald.reading.heatmap import HeatMap
 
-COLORS: Final = (74, 208, 36, 175, 166, 32, 178, 245)
+COLORS: Final = (74, 208, 36, 175, 166, 32, 178, 245, 99, 112, 131, 37)
 """Colours of the 256 of a terminal that can be told apart, also by the colour-blind, on dark and on light."""
 SCALE: Final = (54, 55, 61, 25, 31, 30, 36, 35, 71, 113, 149, 184)
 """From small to great: dark and blue to light and yellow."""
 
-_MARKERS: Final = "*+ox#@%&"
+_MARKERS: Final = "*+ox#@%&$=~v"
+"""As many as the legend has labels, and as there are colours."""
 _SHADES, _ASCII_SHADES = " ░▒▓█", " .:-=+*#%@"
 _TO_ASCII: Final = str.maketrans(
     {**dict.fromkeys("┌┐└┘├┤┬┴┼", "+"), "─": "-", "│": "|", "░": ":", "±": "+-", "≤": "<="}

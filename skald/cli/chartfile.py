@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import altair as alt
@@ -17,8 +17,11 @@ from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Span
 
 Form = Literal["png", "svg", "html"]
 
-COLORS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c", "#8c6d31")
-"""The colours of Okabe and Ito, which the colour-blind can tell apart, without their yellow."""
+COLORS: Final = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5c5c5c", "#8c6d31"),
+    *("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#882255", "#aa4499"),
+)
+"""The colours of Okabe and Ito without their yellow, then the muted ones of Paul Tol: both for the colour-blind too."""
 
 _LABEL: Final = "abs(datum.value) >= 10000 ? format(datum.value, '~s') : format(datum.value, '~g')"
 _FEW: Final = 40
@@ -79,16 +82,20 @@ def _styled(chart: Any) -> Any:
 def _chart(picture: Picture) -> Any:
     title: dict[str, Any] = {"text": picture.title, "subtitle": picture.notes}
     if picture.span is None or not (picture.lines or picture.heat):
-        nothing = alt.Chart(_data([{"text": "nothing to draw"}]))
+        nothing = alt.Chart(_data(pl.DataFrame({"text": ["nothing to draw"]})))
         return nothing.mark_text(color="#666666").encode(text="text:N").properties(title=title)
     if picture.heat is not None:
         return _heat(picture, picture.span).properties(title=title)
     return alt.layer(*_layers(picture, picture.span)).properties(title=title)
 
 
-def _data(rows: Sequence[Mapping[str, Any]]) -> Any:
-    """Return rows that stand in the file itself, as many as there are."""
-    return alt.Data(values=list(rows))  # type: ignore[no-untyped-call]
+def _data(table: pl.DataFrame) -> Any:
+    """Return rows that stand in the file itself, as many as there are.
+
+    NOTE: as CSV; altair checks rows that are objects one by one, which of 200 curves took longer than all else.
+    """
+    kinds = {name: "number" if dtype.is_numeric() else "string" for name, dtype in table.schema.items()}
+    return alt.InlineData(values=table.write_csv(), format=alt.CsvDataFormat(type="csv", parse=kinds))
 
 
 def _x(picture: Picture, span: Span) -> Any:
@@ -103,7 +110,7 @@ def _x(picture: Picture, span: Span) -> Any:
 def _layers(picture: Picture, span: Span) -> list[Any]:
     """Return what lies over each other: ranges, curves, points, NaN."""
     table = pl.concat([_table(line, picture, span) for line in picture.lines])
-    data = _data(table.to_dicts())
+    data = _data(table)
     scale = alt.Scale(type="log", nice=False) if "y" in picture.log else alt.Scale(zero=False)
     x, color = _x(picture, span), _color(picture)
     y_axis = alt.Axis(tickCount=6, labelExpr=_LABEL)
@@ -111,17 +118,17 @@ def _layers(picture: Picture, span: Span) -> list[Any]:
     plain: dict[str, Any] = {} if color else {"color": COLORS[0]}
     layers = []
     if picture.has_range:
-        ranges = base.mark_area(opacity=0.2, clip=True, **plain)
+        ranges = base.mark_area(fillOpacity=0.2, **plain)
         layers.append(ranges.encode(y=alt.Y("low:Q", scale=scale, title=None, axis=y_axis), y2="high:Q"))
     if table.select(((pl.col("rows") == 1) & (pl.col("high") != pl.col("mean"))).any()).item():  # what was smoothed
-        logged = base.mark_line(strokeWidth=1, opacity=0.3, clip=True, **plain)
+        logged = base.mark_line(strokeWidth=1, strokeOpacity=0.3, **plain)
         layers.append(logged.encode(y=alt.Y("high:Q", scale=scale, title=None, axis=y_axis)))
     y = alt.Y("mean:Q", scale=scale, title=None, axis=y_axis)
     tooltip = [alt.Tooltip(name) for name in ("curve:N", "x:T" if picture.axis.kind == "time" else "x:Q", "mean:Q")]
     tooltip += [alt.Tooltip("low:Q"), alt.Tooltip("high:Q")] if picture.has_range else []
-    layers.append(base.mark_line(strokeWidth=2, strokeJoin="round", clip=True, **plain).encode(y=y, tooltip=tooltip))
+    layers.append(base.mark_line(strokeWidth=2, strokeJoin="round", **plain).encode(y=y, tooltip=tooltip))
     if max(len(line.table) for line in picture.lines) <= _FEW:
-        layers.append(base.mark_point(filled=True, size=36, opacity=1, clip=True, **plain).encode(y=y, tooltip=tooltip))
+        layers.append(base.mark_point(filled=True, size=36, opacity=1, **plain).encode(y=y, tooltip=tooltip))
     if table["nan"].sum():
         marks = base.transform_filter("datum.nan > 0").mark_text(text="×", fontSize=18, color=_RED)  # noqa: RUF001
         layers.append(marks.encode(y=alt.value(4), color=alt.value(_RED), tooltip=[alt.Tooltip("nan:Q")]))
@@ -183,7 +190,7 @@ def _heat(picture: Picture, span: Span) -> Any:
         legend=alt.Legend(title="share", orient="right", direction="vertical", format="~%"),
     )  # fmt: skip
     return (
-        alt.Chart(_data(cells))
+        alt.Chart(_data(pl.DataFrame(cells)))
         .mark_rect(clip=True)
         .encode(
             x=_x(picture, span), x2="x2", y=alt.Y("y:Q", title=None, scale=alt.Scale(zero=False)), y2="y2", color=color

@@ -70,6 +70,9 @@ class _Source(NamedTuple):
 
 MOST_PICTURES: Final = 20
 MOST_CURVES: Final = 500
+_MOST_CELLS: Final = 40_000
+"""So many points are drawn, of all curves together: beside each other hundreds cannot be told so well."""
+_LEAST_COLUMNS: Final = 150
 
 
 def compose(paths: Sequence[str], wish: Wish, columns: int, cells: tuple[int, int]) -> list[Picture]:
@@ -151,6 +154,7 @@ def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_b
     axis = named_axis(wish.x, kinds) if wish.x else choose_axis(surveyed)
     is_log = "x" in wish.log
     span = axis_span(source.rows, surveyed, axis, is_log=is_log)
+    columns = min(columns, max(_MOST_CELLS // max(surveyed.height, 1), _LEAST_COLUMNS))
     found = cut(source.rows, surveyed, axis, span or Span(0, 0), columns, is_log=is_log, smoothing=wish.smoothing)
     notes = notes_on(found, surveyed, wish.log)
     by = series_columns(surveyed)
