@@ -33,7 +33,6 @@ CURVE_POINTS: Final = 100
 MOST_SAMPLES: Final = 100_000
 """Of a longer curve evenly spaced values stand for all."""
 CURVE_SIZE: Final = (150, 26)
-_SERIES: Final = "\x01series"  # no id can be named so
 
 COLORS: Final = {
     "running": "#0e7490",
@@ -190,17 +189,17 @@ def _curves(run: Run, summary: pl.DataFrame, by: Sequence[str]) -> Iterator[str]
     """Yield the values of each series, in log order, as a small drawing; all are read at once."""
     import polars as pl
 
-    series = pl.int_range(pl.len()).alias(_SERIES)
-    drawn = summary.select(METRIC, *by, series).filter(summary["count"].cum_sum() <= MOST_CURVE_ROWS)
+    drawn = summary.filter(pl.col("count").cum_sum() <= MOST_CURVE_ROWS)
     rows = (
         run.metrics.filter(pl.col(METRIC).is_in(drawn[METRIC].unique().implode()))
         .select(METRIC, *(pl.col(name.removesuffix(" (id)")).alias(name) for name in by), VALUE)
-        .join(drawn.lazy(), on=[METRIC, *by], nulls_equal=True, maintain_order="left")
-        .select(_SERIES, VALUE)
         .collect()
     )
-    for number in range(len(summary)):
-        yield _svg(_points(rows.filter(pl.col(_SERIES) == number)[VALUE]))
+    values = rows.group_by(METRIC, *by, maintain_order=True).agg(VALUE)
+    places = {tuple(key): place for place, key in enumerate(values.select(METRIC, *by).iter_rows())}
+    for number, key in enumerate(summary.select(METRIC, *by).iter_rows()):
+        is_drawn = number < len(drawn) and key in places
+        yield _svg(_points(values[VALUE][places[key]].alias(VALUE))) if is_drawn else ""
 
 
 def _points(values: pl.Series) -> list[float | None]:
