@@ -157,9 +157,10 @@ def test_summary_holds_while_a_writer_rolls_underneath(tmp_path: Path) -> None:
         done, logged = threading.Event(), [0]
 
         def log() -> None:
-            while not done.is_set():
-                logged[0] += 1
-                logger.log_metric("loss", float(logged[0]), step=logged[0], split="train")
+            while not done.wait(0.0001):
+                for _ in range(500):
+                    logged[0] += 1
+                    logger.log_metric("loss", float(logged[0]), step=logged[0], split="train")
 
         writer = threading.Thread(target=log)
         writer.start()
@@ -199,3 +200,19 @@ def test_metrics_of_segments_are_chosen_by_any_condition_on_their_names(tmp_path
 
         for condition in conditions:
             assert logger.run.metrics.filter(condition).collect().equals(table.filter(condition)), condition
+
+
+def test_summary_leaves_out_what_is_damaged(tmp_path: Path) -> None:
+    """A segment that is cut off, and rows whose names are lost, are in no series; all others are."""
+    rows = [row(metric, float(at), at, split="x") for at, metric in enumerate(["loss", "accuracy", "loss"])]
+    segment(tmp_path, "a", 0, rows)
+    segment(tmp_path, "a", 1, rows, codes=[1, 0, 99])
+    torn = segment(tmp_path, "a", 2, rows)
+    torn.write_bytes(torn.read_bytes()[:-200])
+
+    with pytest.warns(UserWarning, match="damaged segment is left out"):
+        check(tmp_path)
+    with pytest.warns(UserWarning, match="damaged segment is left out"):
+        found = read_summary(tmp_path)
+
+    assert found.select("metric", "count", "last").rows() == [("loss", 3, 0.0), ("accuracy", 1, 1.0)]
