@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import skald
 from skald.errors import IdTypeError, InvalidInputError
 from skald.reading.widening import widen
 
@@ -240,6 +242,22 @@ def test_wide_puts_the_run_first_for_rows_of_many_runs() -> None:
     found = widen(table(rows, {"run": pl.String, "epoch": pl.Int64}), ["loss"], run_in_index=True)
 
     assert content(found) == [{"run": "a", "epoch": 0, "loss": 2.0}, {"run": "b", "epoch": 0, "loss": 1.0}]
+
+
+def test_wide_keeps_the_params_of_a_scan(tmp_path: Path) -> None:
+    """Each run has its own, also one that lacks a param; they add no row."""
+    for name, params in {"a": {"lr": 0.1, "seed": 1}, "b": {"seed": 2}}.items():
+        with skald.Logger(name, tmp_path, capture=False) as logger:
+            logger.log_params(params)
+            for step in range(2):
+                logger.log_metrics({"loss": step / 2, "accuracy": step / 4}, step=step)
+
+    found = skald.wide(skald.scan(tmp_path, params="*"), "loss").collect()
+
+    assert found.columns == ["run", "step", "params.lr", "params.seed", "loss"]
+    assert found.rows() == [
+        ("a", 0, 0.1, 1, 0.0), ("a", 1, 0.1, 1, 0.5), ("b", 0, None, 2, 0.0), ("b", 1, None, 2, 0.5)
+    ]  # fmt: skip
 
 
 def test_wide_tells_a_metric_from_an_id_of_its_name() -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import polars as pl
 
 from skald.errors import InvalidInputError
 from skald.reading.selection import check_ids, check_metrics, has_ids, id_kinds, in_series, metric_names
-from skald.schema import METRIC, RUN, TIME, VALUE, Id, Kind, series_ids
+from skald.schema import METRIC, PARAMS_PREFIX, RUN, TIME, VALUE, Id, Kind, series_ids
 
 MAX_COLUMNS: Final = 10_000
 """So many values of an id become columns, and not more: an id with more of them is a position."""
@@ -50,7 +50,7 @@ def wide(
         ids: only rows that have these ids: `skald.wide(frame, "loss", split="val")`.
 
     Returns:
-        the table as `Run.wide` has it, and `run` before.
+        the table as `Run.wide` has it, `run` before, and the columns `params.NAME` of the table before the metrics.
 
     Raises:
         InvalidInputError: a metric or an id does not exist; rows of a run coincide that differ in a string or bool id;
@@ -111,7 +111,8 @@ def widen(
     needed = [*index, *([columns] if columns else ())]
     chosen = _Selection(rows.filter(pl.col(name).is_not_null() for name in needed), index, columns)
     _check_coinciding(chosen, _varying_ids(facts, [name for name in series_ids(kinds) if name not in needed]))
-    return _pivot(chosen, metrics)
+    params = [name for name in frame.collect_schema() if name.startswith(PARAMS_PREFIX)]  # one value of each in a run
+    return _pivot(replace(chosen, index=[*index, *params]), metrics)
 
 
 def _facts(rows: pl.LazyFrame, kinds: Mapping[str, Kind]) -> pl.DataFrame:
