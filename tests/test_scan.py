@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -421,3 +423,19 @@ def test_wide_of_a_table_without_run_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(skald.InvalidInputError, match="column 'run'"):
         skald.wide(run.metrics, "loss")
+
+
+@pytest.mark.skipif(sys.platform in {"win32", "darwin"}, reason="every path there is text")
+def test_runs_in_a_folder_whose_name_is_no_text_are_left_out(tmp_path: Path) -> None:
+    """With one warning that says what to rename, as no table can hold their path."""
+    odd = tmp_path / os.fsdecode(b"odd\xff")
+    for folder in (tmp_path / "good", odd):
+        with skald.Logger("a", folder, capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=1)
+
+    with pytest.warns(UserWarning, match="must be UTF-8.*rename the folder") as told:
+        rows = skald.scan(tmp_path).collect()
+    assert (rows["run"].to_list(), len(told)) == (["good/a"], 1)
+    with pytest.warns(UserWarning, match="must be UTF-8.*rename the folder"):
+        assert skald.runs(tmp_path, metrics="loss")["run"].to_list() == ["good/a"]
+    assert skald.Run(odd / "a").metrics.collect().height == 1

@@ -16,7 +16,7 @@ import msgspec
 from skald.engine.stored import read_csv_facts, read_facts
 from skald.errors import CorruptRunError
 from skald.layout import CSV, PARAMS, PARQUET, RUN_JSON, SEGMENTS, check_format
-from skald.many.finding import Found
+from skald.many.finding import Found, check_path
 from skald.many.paramtable import flat
 from skald.record.info import Status, total_span
 from skald.record.params import read_params
@@ -73,6 +73,7 @@ def read_card(found: Found) -> Card:
         SkaldError: a file of the run cannot be read.
         OSError: the run was removed meanwhile.
     """
+    check_path(found.folder)
     info = _read_info(f"{found.folder}{os.sep}{RUN_JSON}")
     folder = Path(found.folder)
     params = flat(read_params(folder, info)) if PARAMS in found.holds else {}

@@ -80,7 +80,7 @@ def _place(found: Sequence[Found]) -> Path | None:
     if len(found) < FEWEST:
         return None
     top = found[0].folder.removesuffix(found[0].name)
-    return card_cache(hashlib.sha256(top.encode()).hexdigest()[:32])
+    return card_cache(hashlib.sha256(os.fsencode(top)).hexdigest()[:32])
 
 
 def _identity(run: Found) -> Identity | None:

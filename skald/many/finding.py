@@ -63,6 +63,18 @@ def find_runs(source: Source) -> list[Found]:
     return sorted(runs, key=lambda run: run.name)
 
 
+def check_path(folder: str) -> None:
+    """Refuse the path of a run that is no text, as no table can hold it.
+
+    Raises:
+        InvalidInputError: it is not UTF-8.
+    """
+    try:
+        folder.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"the path of a run must be UTF-8, got {folder!r}: rename the folder") from None
+
+
 def as_list(source: Source) -> list[str]:
     """Return the paths and globs that a source consists of.
 

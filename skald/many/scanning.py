@@ -20,7 +20,7 @@ from polars.io.plugins import register_io_source
 from skald.engine.columns import table_schema
 from skald.errors import InvalidInputError, SkaldError
 from skald.many.cloud import CloudRun, StorageOptions, find_cloud_runs, is_cloud, read_cloud_kinds, read_cloud_params
-from skald.many.finding import Found, Source, as_list, find_runs
+from skald.many.finding import Found, Source, as_list, check_path, find_runs
 from skald.many.paramtable import flat, param_columns, param_names
 from skald.many.pushdown import split
 from skald.many.union import (
@@ -151,6 +151,7 @@ class _Runs:
                 yield run.name, answer.result
 
     def _look(self, found: Found) -> tuple[Member, dict[str, Any]]:
+        check_path(found.folder)
         return member(*found, _KNOWN), read_params(Path(found.folder)) if self._params else {}
 
     def _ask(self, run: CloudRun) -> tuple[Member, dict[str, Any]]:

@@ -116,7 +116,7 @@ def describe_disagreed(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]]) ->
         f"id {name!r} is " + ", ".join(f"{kind} in {name_some(runs)}" for kind, runs in by_kind.items())
         for name, by_kind in disagreed.items()
     ]
-    return f"{'; '.join(texts)}: read as string"
+    return f"{'; '.join(texts)}: read as string, so that each value is a series of its own"
 
 
 def name_some(runs: Sequence[str]) -> str:
