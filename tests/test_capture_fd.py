@@ -452,7 +452,7 @@ def test_thread_that_prints_on_keeps_its_order_as_the_block_ends(tmp_path: Path)
         for number in range(10**9):
             if ended.is_set():
                 break
-            print("line", number, "of the thread")
+            print("line", number, "of the thread", flush=True)
     ended = threading.Event()
     thread = threading.Thread(target=work)
     thread.start()

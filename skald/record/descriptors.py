@@ -65,10 +65,11 @@ class _Channel:
         self.is_open = False
 
     def redirect(self) -> None:
-        """Lead the descriptors to the relay."""
-        for descriptor in self.descriptors:
-            os.dup2(self.write, descriptor)
-        self.is_open = True
+        """Lead the descriptors to the relay, when nobody is writing."""
+        with self._lock:
+            for descriptor in self.descriptors:
+                os.dup2(self.write, descriptor)
+            self.is_open = True
 
     def leads(self, descriptor: int) -> bool:
         """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""

@@ -75,6 +75,8 @@ class Tee:
         """Whether it is not the one in `sys`: what is written there may come here too."""
         self.diverted: Callable[[Any], int] | None = None
         """What writes bytes in place of the stream's buffer."""
+        self._way = threading.RLock()
+        """Held while bytes are written, so that none go the one way once the other is open."""
         self.echo: threading.Thread | None = None
         """The thread that prints here what comes by the descriptor, which is taken there; as in notebooks."""
         self._restorers = [_replace(stream, "write", self._writer(stream.write))]
@@ -88,13 +90,19 @@ class Tee:
 
     def divert(self, descriptors: Descriptors | None) -> None:
         """Have bytes marked for the relay as Python's own, or no more."""
-        try:
-            self.stream.flush()
-            number = self.stream.fileno()
-        except (OSError, ValueError, AttributeError):  # closed, or without a descriptor
-            number = -1
-        self.diverted = descriptors.writer(number) if descriptors else None
+        with self._way:
+            try:
+                self.stream.flush()
+                number = self.stream.fileno()
+            except (OSError, ValueError, AttributeError):  # closed, or without a descriptor
+                number = -1
+            self.diverted = descriptors.writer(number) if descriptors else None
         self.echo = getattr(self.stream, "watch_fd_thread", None) if descriptors else None  # the name is ipykernel's
+
+    def after_fork(self) -> None:
+        """Leave to the parent, in a forked child, what it will finish, and forget who held the lock."""
+        self.pending.clear()
+        self._way = threading.RLock()
 
     def restore(self) -> None:
         """Leave the stream as it was found; what others have put over it since passes everything on."""
@@ -134,7 +142,8 @@ class Tee:
         decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
 
         def write(data: Any, /) -> Any:
-            written = (self.diverted or original)(data)
+            with self._way:
+                written = (self.diverted or original)(data)
             if sys._getframe(1).f_code not in _our_code:  # else the stream writes out texts, which are taken already
                 self._take(decoder.decode(bytes(data)))
             return written
@@ -159,9 +168,9 @@ class Tee:
         if ends_line or len(self.pending) > MOST_PENDING:
             _catch_up()
 
-    def drain(self) -> int:
-        """Give the transcripts what is pending; return how many texts that was."""
-        texts = self.pending[:]
+    def drain(self, most: int | None) -> int:
+        """Give the transcripts what is pending, or so many texts of it; return how many that was."""
+        texts = self.pending[:most]
         del self.pending[: len(texts)]
         start, size = 0, BATCH
         while start < len(texts):
@@ -252,30 +261,22 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     Raises:
         OSError: there are no descriptors left, or no process can be started.
     """
-    global _pace, _descriptors  # noqa: PLW0603 the process has one of each
+    global _pace  # noqa: PLW0603 the process has one
     _settle()
     with _lock:
-        if deep and _descriptors is None:
-            from skald.record.descriptors import Descriptors
-
-            _descriptors = Descriptors(_feed_descriptor)
-        if deep:
-            _deep.append(transcript)
         if not _tees:
             _pace = _Pace()
             forget()
         _drain()
         _set_hasty(hasty=False)
-        for name in ("stdout", "stderr"):
-            for stream in _streams(name):
-                _tee_of(stream, name).transcripts.append(transcript)
+        heard = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in _streams(name)]
+        if deep:
+            _begin_descriptors()
+            _deep.append(transcript)
+        for each in heard:
+            each.transcripts.append(transcript)
         for each in _tees:
             each.is_behind = each.stream is not getattr(sys, each.name)
-        if _descriptors is not None and _deep == [transcript]:
-            for each in _tees:
-                each.divert(_descriptors)
-            _flush()
-            _descriptors.redirect()
 
 
 def untee(transcript: Transcript) -> None:
@@ -286,12 +287,10 @@ def untee(transcript: Transcript) -> None:
     with _between_lines(transcript):
         if transcript in _deep:
             _deep.remove(transcript)
-        for each in list(_tees):
+        for each in _tees:
             if transcript in each.transcripts:
                 each.transcripts.remove(transcript)
-            if not each.transcripts:
-                _tees.remove(each)
-                each.restore()
+        _leave_unheard()
         transcript.finish()
         ended = not _tees
     if ended:
@@ -315,6 +314,8 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
     while True:
         with _lock:
             _drain()
+            while transcript.is_amid_line and _drain(1):
+                pass
             if not transcript.is_amid_line or threading.active_count() == 1 or time.monotonic() > deadline:
                 yield
                 return
@@ -346,13 +347,13 @@ def _catch_up() -> None:
         _pace.spend(_drain())
 
 
-def _drain() -> int:
-    """Give the transcripts what is pending in all streams; the lock is held."""
+def _drain(most: int | None = None) -> int:
+    """Give the transcripts what is pending in all streams, or so many texts of each; the lock is held."""
     if _pace.draining:
         return 0
     try:
         _pace.draining = threading.get_ident()
-        texts = sum([each.drain() for each in _tees])
+        texts = sum([each.drain(most) for each in _tees])
         for transcript in _transcripts():
             transcript.show()
     finally:
@@ -378,6 +379,32 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
             stream.flush()  # type: ignore[union-attr]
+
+
+def _leave_unheard() -> None:
+    """Leave streams that nobody listens to as they were found."""
+    for each in list(_tees):
+        if not each.transcripts:
+            _tees.remove(each)
+            each.restore()
+
+
+def _begin_descriptors() -> None:
+    """Lead the descriptors to a relay, which takes a while: so long threads have to end what they are writing."""
+    global _descriptors  # noqa: PLW0603 the process has one
+    if _descriptors is not None:
+        return
+    from skald.record.descriptors import Descriptors
+
+    try:
+        _descriptors = Descriptors(_feed_descriptor)
+    except OSError:
+        _leave_unheard()
+        raise
+    for each in _tees:
+        each.divert(_descriptors)
+    _flush()
+    _descriptors.redirect()
 
 
 def _end_descriptors() -> None:
@@ -455,7 +482,7 @@ def _after_fork_in_child() -> None:
     _lock, _pace = threading.RLock(), _Pace()
     _set_hasty(hasty=False)
     for each in _tees:
-        each.pending.clear()
+        each.after_fork()
     if _descriptors is not None:
         _descriptors.after_fork()
     for transcript in _transcripts():
