@@ -108,6 +108,7 @@ def begin(docstring: str | None) -> Benchmark:
     parser = argparse.ArgumentParser(description=question)
     parser.add_argument("--tiny", action="store_true", help="run it small, to see whether it works")
     tiny: bool = parser.parse_args().tiny
+    os.environ["PYTHONDONTWRITEBYTECODE"] = ""  # of the programs that are timed: what is installed has its bytecode
     if not tiny:
         warm_up()
     return Benchmark(Path(sys.argv[0]).stem, question, tiny)
