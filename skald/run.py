@@ -15,8 +15,11 @@ import msgspec
 import polars as pl
 
 from skald import layout
+from skald.engine.extraction import read_times
 from skald.engine.reader import metric_names, scan_metrics, scan_rewound
-from skald.errors import RunNotFoundError
+from skald.engine.segmentfile import read_header
+from skald.engine.snapshot import segment_files
+from skald.errors import CorruptRunError, RunNotFoundError
 from skald.reading.artifact_table import artifact_table
 from skald.reading.portrait import facts_of, page, panel
 from skald.reading.summary import read_summary
@@ -203,7 +206,7 @@ class Run:
         if session.writer in alive:
             return now
         until = min((other.started for other in info.sessions if other.started > session.started), default=now)
-        newest: dt.datetime | None = (
+        newest: dt.datetime | None = _last_time(self._path, session.writer) or (
             self.metrics.filter(pl.col(TIME).is_between(session.started, until))
             .select(pl.col(TIME).max())
             .collect(engine="streaming")
@@ -211,6 +214,16 @@ class Run:
         )
         files = _file_times(self._path / layout.SEGMENTS / session.writer)
         return max([session.started, *([newest] if newest else []), *files])
+
+
+def _last_time(run: Path, writer: str) -> dt.datetime | None:
+    """Return the newest time in a writer's segments, which is in the last one of a stream; None: they have no rows."""
+    try:
+        last = {read_header(file.path).stream: file for file in segment_files(run, [run / layout.SEGMENTS / writer])}
+        newest = max((int(read_times(file.path).max(initial=0)) for file in last.values()), default=0)
+    except (FileNotFoundError, CorruptRunError):
+        return None
+    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=newest // 1000) if newest else None
 
 
 def _file_times(folder: Path) -> Iterator[dt.datetime]:

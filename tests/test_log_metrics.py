@@ -18,6 +18,7 @@ from logged import ids, rows, values
 
 import skald
 from skald import IdTypeError, InvalidInputError, SkaldError, ValueTypeError
+from skald.engine.writer import Writer
 
 
 @pytest.fixture
@@ -190,6 +191,23 @@ def test_log_metrics_keeps_every_row_where_segments_roll(logger: skald.Logger, c
     times = logger.run.metrics.collect().group_by("step").agg(pl.col("time").n_unique())
     assert table(logger) == {f"m{k}": [float(step) for step in range(calls)] for k in range(count)}
     assert times["time"].unique().to_list() == [1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 11, 50])
+def test_log_metrics_of_known_names_asks_the_writer_no_more(
+    logger: skald.Logger, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After some calls of a kind, all others are served by the code that was made for it."""
+    metrics = {f"m{k}": 0.5 for k in range(count)}
+    for step in range(3):
+        logger.log_metrics(metrics, step=step)
+
+    monkeypatch.setattr(Writer, "append", None)
+    for step in range(3, 9):
+        logger.log_metrics(metrics, step=step)
+
+    monkeypatch.undo()
+    assert table(logger) == {name: [0.5] * 9 for name in metrics}
 
 
 @pytest.mark.parametrize("count", [3, 10, 700])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import pickle
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 import skald
 from skald.errors import InvalidInputError, RunNotFoundError
+from skald.layout import SEGMENTS
 from skald.record.info import RunInfo, Session, write_info
 
 START = dt.datetime(2026, 11, 23, 8, 0, tzinfo=dt.UTC)
@@ -172,6 +174,15 @@ def test_run_duration_of_a_crash_stays_as_it_is(tmp_path: Path) -> None:
     skald.compact(run.path)
 
     assert alive <= run.duration <= first
+
+
+def test_run_duration_of_a_crash_lasts_until_its_newest_row(tmp_path: Path) -> None:
+    """Rows tell it also where the system has not put down when their files were written."""
+    run = crash(tmp_path)
+    for path in (run.path / SEGMENTS).rglob("*"):
+        os.utime(path, (0, 0))
+
+    assert run.duration == newest_row(run) - run.info["sessions"][0]["started"]
 
 
 def test_run_metrics_are_the_table(tmp_path: Path) -> None:

@@ -114,8 +114,16 @@ def read_new(path: Path, mark: Mark, *, columns: Collection[str] | None = None) 
     return with_segment(path, copy)
 
 
-def read_marked(path: Path, mark: Mark, *, columns: Collection[str] | None = None) -> Rows:
-    """Copy the rows of a segment that had been read when it was read up to a mark; arguments as of `read_new`.
+def read_marked(
+    path: Path, mark: Mark, *, columns: Collection[str] | None = None, metrics: Collection[str] | None = None
+) -> Rows:
+    """Copy the rows of a segment that had been read when it was read up to a mark.
+
+    Args:
+        path: the segment's file.
+        mark: how far it had been read.
+        columns: as of `read_segment`.
+        metrics: of which the rows are wanted; None: of all.
 
     Raises:
         As `read_segment`.
@@ -124,11 +132,10 @@ def read_marked(path: Path, mark: Mark, *, columns: Collection[str] | None = Non
     def copy(layout: Layout, fetch: Fetch) -> Rows:
         stop = int(mark.beyond.max(initial=mark.first - 1)) + 1
         part = _Part(layout, fetch, 0, stop)
-        return part.copy(
-            _wanted(layout, columns),
-            with_values=columns is None or VALUE in columns,
-            choose=lambda _: np.concatenate([np.arange(mark.first), mark.beyond]) if len(mark.beyond) else slice(stop),
-        )
+        rows = np.concatenate([np.arange(mark.first), mark.beyond]) if len(mark.beyond) else slice(stop)
+        if metrics is not None:
+            rows = part.of_metrics(rows, set(metrics))
+        return part.copy(_wanted(layout, columns), with_values=columns is None or VALUE in columns, rows=rows)
 
     return with_segment(path, copy)
 
@@ -149,8 +156,21 @@ class _Part:
         """Return a column, which may be live memory."""
         return self._fetch(kind, self._layout.columns[number] + self._first * np.dtype(kind).itemsize, self.count)
 
+    def of_metrics(self, rows: slice | Ints, metrics: Collection[str]) -> Ints:
+        """Return those of committed rows that are of some metrics."""
+        codes: Codes = self.column(_METRIC, np.int32)[rows]
+        names, good = self._names(_METRIC, codes)
+        is_wanted = np.array([name in metrics for name in names.to_pylist()], np.bool_)
+        chosen = np.flatnonzero(is_wanted[codes] if good.all() else is_wanted[np.where(good, codes, 0)] & good)
+        return chosen if isinstance(rows, slice) else rows[chosen]
+
     def copy(
-        self, wanted: Collection[str], *, with_values: bool, choose: Callable[[Ints], slice | Ints] | None = None
+        self,
+        wanted: Collection[str],
+        *,
+        with_values: bool,
+        choose: Callable[[Ints], slice | Ints] | None = None,
+        rows: slice | Ints | None = None,
     ) -> Rows:
         """Copy rows in the order that makes them whole: times, columns, and then names.
 
@@ -158,12 +178,15 @@ class _Part:
             wanted: the ids.
             with_values: whether the values are wanted too.
             choose: which of the rows, whose times it is given, are wanted; None: the committed ones.
+            rows: which are wanted, where it is known that they are committed.
         """
         header = self._layout.header
-        times: Ints = np.array(self.column(_TIME, np.int64))
-        if not _IN_ORDER and not self._fetch(np.uint8, SEALED_AT, 1)[0]:
-            time.sleep(_SETTLE_SECS)
-        rows = (choose or _committed)(times)
+        times: Ints = np.array(self.column(_TIME, np.int64)[slice(None) if rows is None else rows])
+        if rows is None:
+            if not _IN_ORDER and not self._fetch(np.uint8, SEALED_AT, 1)[0]:
+                time.sleep(_SETTLE_SECS)
+            rows = (choose or _committed)(times)
+            times = times[rows]
         metric: Codes = np.array(self.column(_METRIC, np.int32)[rows])
         value = np.array(self.column(_VALUE, np.float64)[rows]) if with_values else None
         present = np.array(self.column(_PRESENT, np.int64)[rows]) if header.mixed and wanted else None
@@ -178,7 +201,7 @@ class _Part:
             given: Mask | None = None if present is None else (present >> (number - first_id)) & 1 != 0
             ids[name], known = self._id_column(number, header.kinds[name], stored[name], given)
             good &= known
-        return _good_rows(Rows(times[rows], metric, names, value, ids, header.stream), good)
+        return _good_rows(Rows(times, metric, names, value, ids, header.stream), good)
 
     def _id_column(
         self, number: int, kind: Kind, values: npt.NDArray[Any], given: Mask | None

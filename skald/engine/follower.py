@@ -23,7 +23,7 @@ from skald.engine.coverage import Coverage
 from skald.engine.extraction import NOTHING, Mark, read_marked, read_new
 from skald.engine.reader import Query, read_frames, stored_names
 from skald.engine.rewind import Rewinds, choose, id_names
-from skald.engine.rows import Rows, take
+from skald.engine.rows import Rows
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, Snapshot, join_kinds, on_stored, segment_files, warn_damaged
 from skald.engine.standing import read_rewinds
@@ -118,7 +118,7 @@ class Follower:
         query = Query(self.kinds, table_schema(self.kinds).names(), pl.col(METRIC).is_in(list(metrics)), None)
         try:
             segments = [
-                (file, _of_metrics(self._copy(file, mark), metrics))
+                (file, self._copy(file, mark, metrics))
                 for file, mark in self._marks.items()
                 if mark.first or len(mark.beyond)
             ]
@@ -199,8 +199,9 @@ class Follower:
         names = itertools.compress(rows.names.to_pylist(), is_used.tolist())
         self._names.update(dict.fromkeys(names))
 
-    def _copy(self, file: SegmentFile, mark: Mark) -> Rows:
-        return choose(read_marked(file.path, mark), self._rewinds.on_segment(file.writer, file.number))
+    def _copy(self, file: SegmentFile, mark: Mark, metrics: Collection[str]) -> Rows:
+        rows = read_marked(file.path, mark, metrics=metrics)
+        return choose(rows, self._rewinds.on_segment(file.writer, file.number))
 
 
 def _identity(run: Path) -> object:
@@ -221,13 +222,6 @@ def _kinds(file: SegmentFile) -> Kinds:
         return read_header(file.path).kinds
     except (FileNotFoundError, CorruptRunError):  # compacted just now, or warned of where it is read
         return {}
-
-
-def _of_metrics(rows: Rows, metrics: Collection[str]) -> Rows:
-    """Return the rows of some metrics, chosen before they are made a table of strings."""
-    chosen = set(metrics)
-    wanted = np.array([name in chosen for name in rows.names.to_pylist()], np.bool_)
-    return take(rows, wanted[rows.metric])
 
 
 def _joined(query: Query, frames: list[pl.DataFrame]) -> pl.DataFrame:

@@ -243,7 +243,7 @@ class Writer:
         else:
             for name, value in rows:
                 self._into(stream, lambda segment: segment.store(name, value, fitted, time_ns))  # noqa: B023
-        if len(rows) > 1 and stream.segment:
+        if stream.segment:
             stream.segment.learn(tuple(name for name, _ in rows))
 
     def _append_batch(self, batch: Batch) -> None:
