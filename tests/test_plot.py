@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import output, start
 
@@ -63,9 +64,9 @@ def test_plot_of_a_line_looks_like_one(folder: Path) -> None:
         "accuracy\n"
         "   ┌───────────────────────────────┐\n"
         "   │                          ⢀⠤⠔⠒⠉│\n"
-        "   │                    ⢀⣀⠤⠔⠒⠉⠁    │\n"
-        "0.5┤               ⢀⣀⠤⠔⠉⠁          │\n"
-        "   │          ⢀⡠⠤⠒⠉⠁               │\n"
+        "0.8┤                    ⢀⣀⠤⠔⠒⠉⠁    │\n"
+        "   │               ⢀⣀⠤⠔⠉⠁          │\n"
+        "0.4┤          ⢀⡠⠤⠒⠉⠁               │\n"
         "   │     ⣀⠤⠔⠒⠉⠁                    │\n"
         "  0┤⣀⠤⠔⠊⠉                          │\n"
         "   └┬───────────────┬──────────────┘\n"
@@ -430,6 +431,34 @@ def labels(ticks: Any) -> list[str]:
 def test_ticks_are_round_numbers(low: float, high: float, expected: list[str]) -> None:
     """1, 2 or 5 times a power of ten apart, told with as few digits as tell them apart."""
     assert labels(number_ticks(low, high, 6)) == expected
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.15, 0.95, ["0.4", "0.8"]),
+        (0.03, 1.0, ["0.2", "0.6", "1.0"]),
+        (6, 14, ["6", "10", "14"]),
+        (0.31, 0.69, ["0.4", "0.5", "0.6"]),
+        (-5, 5, ["-5", "0", "5"]),
+        (2.0**62, 2.0**62, ["4.61169e+18"]),
+    ],
+)
+def test_ticks_of_a_low_axis_tell_its_scale(low: float, high: float, expected: list[str]) -> None:
+    """At most three, yet never a single one: where round steps are too wide, every second of the finer ones."""
+    assert labels(number_ticks(low, high, 3)) == expected
+
+
+@pytest.mark.parametrize("most", [2, 3, 4, 5])
+def test_ticks_are_two_or_more_and_not_too_many(most: int) -> None:
+    """For all ends of an axis: a single number tells no scale."""
+    random = np.random.default_rng(0)
+    for low, width in zip(random.normal(size=2000), 10 ** random.uniform(-3, 3, size=2000), strict=True):
+        ticks = number_ticks(low, low + width, most)
+
+        assert 2 <= len(ticks) <= most
+        assert all(low - 1e-6 * width <= tick.place <= low + width * (1 + 1e-6) for tick in ticks)
+        assert len(set(labels(ticks))) == len(ticks)
 
 
 @pytest.mark.parametrize(

@@ -186,6 +186,38 @@ def test_number_id_has_a_curve_for_each_value_on_request(run: Path) -> None:
     watch(run, scene)
 
 
+def test_ids_are_offered_that_the_metrics_on_the_screen_have(run: Path) -> None:
+    """Enlarged, a metric is not offered an id that it lacks; neither to split it by nor as its x."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("train 0.975", "0.05")
+        await show.press("enter", "n")  # accuracy, which has no epoch
+        await show.until_shown("split=train 0.975")
+        for key, title in (("b", "A curve for each value of"), ("x", "Draw over")):
+            await show.press(key)
+            await show.until_shown(title, "step")
+            assert "epoch" not in show.text
+            await show.press("escape")
+            await show.until_gone(title)
+        await show.press("p")
+        await show.until_shown("value 0.05")
+        await show.press("b")
+        await show.until_shown("A curve for each value of", "epoch")
+
+    watch(run, scene)
+
+
+def test_enlarged_plot_is_seen_in_a_low_terminal(run: Path) -> None:
+    """The legend yields to the curve, not the curve to the legend."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.press("enter")
+        await show.until_shown("step 39", "┤", "└")
+
+    watch(run, scene, size=(40, 10))
+
+
 def test_curves_are_smoothed_and_axes_logarithmic(run: Path) -> None:
     """Each key changes all plots, and the line above them says how they are drawn."""
 

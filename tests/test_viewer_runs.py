@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from stage import Show, play
 
 import skald
+from skald.cli.format import local_time
 from skald.errors import InvalidInputError
 from skald.viewer.compare_screen import CompareScreen
 from skald.viewer.run_rows import Order, RunRows, choose, columns_of
@@ -63,6 +65,35 @@ def test_runs_show_first_the_params_that_differ(folder: Path) -> None:
         assert lines[4].endswith("3 [b]t 0")
 
     watch(folder, scene)
+
+
+def test_runs_that_started_in_one_minute_are_told_apart(folder: Path) -> None:
+    """Their start is told to the second; the minute alone where it tells them apart."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("3 runs")
+        assert all(local_time(skald.Run(folder / name).started) in show.text for name in names(show))
+
+    watch(folder, scene)
+
+    moments = [dt.datetime(2026, 11, 29, 8, minute, 31, tzinfo=dt.UTC) for minute in (1, 2)]
+    table = table_of(["a", "b"], lr=[0.1, 0.2]).with_columns(pl.Series("started", moments))
+    rows = RunRows(table, table, set(), Order())
+    started = rows.names.index("started") + 1
+    assert [rows.cells(row, [started])[0][0][-3:] for row in range(2)] == [":01", ":02"]
+
+
+def test_params_that_are_long_leave_room_for_other_columns(tmp_path: Path) -> None:
+    """A prompt of a page is cut, and when the run started is still to be seen."""
+    for name in ("a", "b"):
+        with skald.Logger(name, tmp_path, capture=False) as logger:
+            logger.log_params(prompt=f"{name} long prompt " * 50)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("a long prompt a long pr…", "b long prompt b long pr…", "started")
+        assert all(local_time(skald.Run(tmp_path / name).started) in show.text for name in "ab")
+
+    watch(tmp_path, scene, size=(80, 12))
 
 
 def test_runs_are_sorted_by_the_column_that_is_chosen(folder: Path) -> None:

@@ -122,11 +122,12 @@ def plot(picture: Picture, span: Span, style: Style) -> Drawing:
     """
     heights = picture.heat.values if picture.heat else _heights(picture)
     is_log = "y" in picture.log and not picture.heat
-    y_ticks = (log_ticks if is_log else number_ticks)(*heights, max(3, (style.height - 3) // 3))
+    canvas_lines = max(_canvas_lines(style), 1)
+    y_ticks = (log_ticks if is_log else number_ticks)(*heights, _most_ticks(canvas_lines))
     columns = max(style.width - max(len(tick.label) for tick in y_ticks) - _FRAME, 1)
     x_ticks = axis_ticks(picture, span, max(2, columns // 10))
     axes = _Axes(_drawn(span, "x" in picture.log), _drawn(heights, is_log))
-    canvas = Canvas(columns, max(_canvas_lines(style), 1))
+    canvas = Canvas(columns, canvas_lines)
     if picture.heat is not None:
         _draw_heat(canvas, picture.heat, style)
     else:
@@ -135,6 +136,11 @@ def plot(picture: Picture, span: Span, style: Style) -> Drawing:
     marks = _marks(x_ticks, axes.x, is_log="x" in picture.log), _marks(y_ticks, axes.y, is_log=is_log)
     lines, left = canvas.framed(*marks, label, ascii_only=style.ascii_only)
     return Drawing(Text("\n").join(lines), left, columns, canvas.lines)
+
+
+def _most_ticks(lines: int) -> int:
+    """Return how many ticks an axis of so many lines may have: one on every third, of a few lines on more."""
+    return max(min(lines, 3), min(lines // 2, 5), lines // 3, 2)
 
 
 def _canvas_lines(style: Style) -> int:

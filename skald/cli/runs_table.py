@@ -13,7 +13,7 @@ from rich.text import Text
 
 from skald.amounts import duration_text, plural
 from skald.cli import terminal
-from skald.cli.format import ids_text, number_text, param_text
+from skald.cli.format import ids_text, local_time, number_text, param_text
 from skald.cli.page import STYLES
 from skald.cli.runchoice import STATISTICS
 from skald.schema import PARAMS_PREFIX, RUN
@@ -22,7 +22,7 @@ FACTS: Final = ("status", "started", "duration", "rows", "tags")
 """What every run has besides its name."""
 _NARROWEST: Final = 20
 """A name is not cut below so many characters for the sake of other columns."""
-_WIDEST_PARAM: Final = 40
+_WIDEST_PARAM: Final = 24
 _FEW: Final = 4
 """So many params come before times and rows, where there is not room for all."""
 
@@ -113,7 +113,11 @@ def _fitting(table: pl.DataFrame, order: Sequence[str], width: int) -> dict[str,
 
 
 def _column(table: pl.DataFrame, name: str) -> terminal.Column:
-    cells = [Text(cell_text(name, value), style=_style(name, value)) for value in table[name].to_list()]
+    tells_seconds = name == "started" and start_together(table[name])
+    cells = [
+        Text(cell_text(name, value, tells_seconds=tells_seconds), style=_style(name, value))
+        for value in table[name].to_list()
+    ]
     return terminal.Column(label(name), cells, right=is_number(name))
 
 
@@ -135,10 +139,17 @@ def _param(value: Any) -> str:
     return text if len(text) <= _WIDEST_PARAM else f"{text[: _WIDEST_PARAM - 1]}…"
 
 
-def cell_text(name: str, value: Any) -> str:
-    """Return a value of a column as people read it."""
+def start_together(started: pl.Series) -> bool:
+    """Tell whether several runs started in the same minute: only seconds tell them apart."""
+    return bool(started.drop_nulls().dt.truncate("1m").is_duplicated().any())
+
+
+def cell_text(name: str, value: Any, *, tells_seconds: bool = False) -> str:
+    """Return a value of a column as people read it; of a start also the seconds, where they are to be told."""
     if value is None:
         return ""
+    if tells_seconds:
+        return local_time(value)
     if is_param(name):
         return _param(value)
     if is_place(name):  # strings and bools tell series apart, and their column has them in its name

@@ -6,7 +6,11 @@ import datetime as dt
 import math
 from typing import Final, NamedTuple
 
-_MANTISSAS: Final = (1.0, 2.0, 5.0, 10.0)
+_MANTISSAS: Final = (1.0, 2.0, 5.0, 10.0, 20.0)
+_FEW: Final = 3
+"""So many ticks tell a scale at a glance."""
+_LONG: Final = 1e15
+"""From here on a number is told by its first digits."""
 _SCALES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SCALED_FROM: Final = 1e4
 _SMALL: Final = 1e-3
@@ -27,9 +31,8 @@ class Tick(NamedTuple):
 def number_ticks(low: float, high: float, most: int) -> list[Tick]:
     """Return at most `most` round numbers between two, 1, 2 or 5 times a power of ten apart."""
     if not low < high:
-        return [Tick(low, _plain(low))]
-    step = _step(low, high, most)
-    places = _multiples(low, high, step)
+        return [Tick(low, f"{low:.6g}" if abs(low) >= _LONG else _plain(low))]
+    places, step = _places(low, high, most)
     return [Tick(place, label) for place, label in zip(places, _labels(places, step), strict=True)]
 
 
@@ -70,11 +73,29 @@ def duration_unit(span: float) -> tuple[float, str]:
     return 1.0, "seconds"
 
 
-def _step(low: float, high: float, most: int) -> float:
+def _places(low: float, high: float, most: int) -> tuple[list[float], float]:
+    """Return where ticks stand, and how far they lie apart, or a part of that."""
     rough = (high / most - low / most) or math.ulp(high)
     power = 10.0 ** math.floor(math.log10(rough))
-    steps = (mantissa * power for mantissa in (*_MANTISSAS, 20.0))
-    return next(step for step in steps if len(_multiples(low, high, step)) <= most or step > 10 * power)
+    places: list[float] = []
+    step = finer = 0.0
+    for mantissa in _MANTISSAS:
+        step, finer = mantissa * power, step
+        places = _multiples(low, high, step)
+        if len(places) <= most:
+            break
+    if finer and len(places) < _FEW:
+        thinned = _thinned(_multiples(low, high, finer), finer, most)
+        if len(thinned) > len(places):
+            return thinned, finer
+    return places, step
+
+
+def _thinned(places: list[float], step: float, most: int) -> list[float]:
+    """Return every second place, or third and so on: as many as there may be, through zero where it is as good."""
+    apart = math.ceil(len(places) / most)
+    parts = [places[first::apart] for first in range(apart)]
+    return max(parts, key=lambda part: (len(part), round(part[0] / step) % apart == 0))
 
 
 def _multiples(low: float, high: float, step: float) -> list[float]:

@@ -16,10 +16,10 @@ from textual.widgets import Static
 from skald.amounts import plural
 from skald.viewer.keys_bar import KeysBar
 from skald.viewer.metrics_pane import MetricsPane
+from skald.viewer.pane import LIVE_SECS
 from skald.viewer.run_rows import Order, RunRows
 from skald.viewer.table import Table
 
-LIVE_SECS: Final = 0.5
 MOST_LINES: Final = 7
 
 

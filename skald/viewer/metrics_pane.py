@@ -50,6 +50,7 @@ class MetricsPane(Widget):
     MetricsPane #names { width: 30; height: 1fr; padding: 0 1 0 0; }
     MetricsPane #search { border: none; height: 1; padding: 0 1; background: $panel; margin: 0 0 1 0; }
     MetricsPane #options { height: 1; color: $text-muted; padding: 0 1; }
+    .-low MetricsPane #options { display: none; }
     MetricsPane ContentSwitcher, MetricsPane PlotGrid, MetricsPane PlotView { height: 1fr; }
     """
 
@@ -253,14 +254,20 @@ class MetricsPane(Widget):
 
     def action_choose_x(self) -> None:
         """Ask for the x."""
-        values = [None, *self._report.numbers, "time", "relative"]
-        labels = ["chosen for each metric", *self._report.numbers, "time", "time since the start"]
+        numbers = self._numbers(self._view.x)
+        values = [None, *numbers, "time", "relative"]
+        labels = ["chosen for each metric", *numbers, "time", "time since the start"]
         self._choose("x", "Draw over", values, labels)
 
     def action_choose_by(self) -> None:
         """Ask for the id that has a curve for each of its values."""
-        values = [None, *self._report.numbers]
-        self._choose("by", "A curve for each value of", values, ["strings and bools only", *self._report.numbers])
+        numbers = self._numbers(self._view.by)
+        self._choose("by", "A curve for each value of", [None, *numbers], ["strings and bools only", *numbers])
+
+    def _numbers(self, now: str | None) -> list[str]:
+        """Return the number ids that the metrics on the screen have, and what is chosen now."""
+        shown = self._shown(large=self.is_enlarged).positions or self._report.numbers
+        return [name for name in self._report.numbers if name in shown or name == now]
 
     def _choose(self, option: str, title: str, values: Sequence[str | None], labels: Sequence[str]) -> None:
         def take(place: int | None) -> None:

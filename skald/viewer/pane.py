@@ -21,6 +21,8 @@ from skald.viewer.work import start
 
 Found = TypeVar("Found")
 
+LIVE_SECS: Final = 0.5
+"""How often what is shown is looked at again."""
 PATIENCE: Final = 5
 """After a look, so many times as long as it took until the next: at most a sixth of a core."""
 

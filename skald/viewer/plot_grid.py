@@ -131,6 +131,12 @@ class PlotGrid(ScrollView, can_focus=True):
         self._plots[plot.order.metric] = plot
         self._renew(plot.order.metric)
 
+    @property
+    def positions(self) -> frozenset[str]:
+        """The number ids of the metrics on the screen."""
+        shown = (self._plots.get(order.metric) for order in self.orders())
+        return frozenset[str]().union(*(plot.positions for plot in shown if plot))
+
     def select(self, metric: str) -> None:
         """Select the plot of a metric."""
         if metric in self._metrics:

@@ -25,7 +25,9 @@ _SIDE: Final = 38
 """Columns of the legend beside the plot."""
 _WIDE: Final = 110
 """A place of so many columns has the legend beside the plot, a narrower one below it."""
-_LEGEND_LINES: Final = 4
+_LEGEND_LINES: Final = 5
+_LEAST_LINES: Final = 6
+"""Lines of the lowest plot; the legend below it has what is left."""
 
 
 class PlotView(Widget, can_focus=True):
@@ -89,6 +91,11 @@ class PlotView(Widget, can_focus=True):
         self.post_message(self.Wanted())
         self.refresh()
 
+    @property
+    def positions(self) -> frozenset[str]:
+        """The number ids of the metric."""
+        return self._plot.positions if self._plot else frozenset()
+
     def show_plot(self, plot: Plot) -> None:
         """Put a plot on the screen."""
         if plot.order.metric == self._metric:
@@ -101,8 +108,13 @@ class PlotView(Widget, can_focus=True):
             return []
         beside = self.size.width >= _WIDE
         width = self.size.width - (_SIDE if beside else 0)
-        height = self.size.height - 1 - (0 if beside else 1 + _LEGEND_LINES)
-        return [Order(self._metric, width, max(height, 6), is_large=True, series=self._series)]
+        height = self.size.height - 1 - (0 if beside else self._legend_lines)
+        return [Order(self._metric, width, max(height, _LEAST_LINES), is_large=True, series=self._series)]
+
+    @property
+    def _legend_lines(self) -> int:
+        """How many lines the legend has below the plot."""
+        return max(0, min(_LEGEND_LINES, self.size.height - 1 - _LEAST_LINES))
 
     @property
     def _span(self) -> Span | None:
@@ -206,7 +218,7 @@ class PlotView(Widget, can_focus=True):
         if beside:
             left = self._canvas_line(y - 1, width - _SIDE)
             return Strip.join([left, self._legend_line(y - 1, _SIDE)]).apply_style(base)
-        bottom = self.size.height - _LEGEND_LINES - 1
+        bottom = self.size.height - self._legend_lines
         if y < bottom:
             return self._canvas_line(y - 1, width).apply_style(base)
         return self._legend_line(y - bottom, width).apply_style(base)

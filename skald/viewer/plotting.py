@@ -17,7 +17,7 @@ from skald.cli.format import number_text
 from skald.cli.picture import Line, Picture, color_lines, heat_picture, notes_on
 from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN
 from skald.reading.sketch import Sketch
-from skald.schema import VALUE
+from skald.schema import TIME, VALUE
 
 MOST_LINES: Final = 50
 """Curves of one plot: more could not be told apart, and evenly spaced ones stand for all."""
@@ -106,6 +106,7 @@ class Plot(NamedTuple):
         lines: the drawing.
         series: how many series there are.
         drawn: how many of them are drawn.
+        positions: the number ids that the metric has.
     """
 
     order: Order
@@ -116,6 +117,7 @@ class Plot(NamedTuple):
     lines: list[Strip]
     series: int
     drawn: int
+    positions: frozenset[str]
 
 
 def make_plot(sketch: Sketch, order: Order, view: View) -> Plot:
@@ -132,7 +134,18 @@ def make_plot(sketch: Sketch, order: Order, view: View) -> Plot:
     lines = strips(drawing.text) if drawing else []
     count = len(sketch.surveyed)
     courses = [_course(line) for line in picture.lines]
-    return Plot(order, picture, courses, lasts, drawing, lines, count, len(picture.lines) or min(count, 1))
+    drawn = len(picture.lines) or min(count, 1)
+    return Plot(order, picture, courses, lasts, drawing, lines, count, drawn, _positions(sketch))
+
+
+def _positions(sketch: Sketch) -> frozenset[str]:
+    """Return the number ids that rows of a metric have."""
+    table = sketch.surveyed.drop(VALUE, TIME)
+    described = (values.struct.field("low") if values.dtype == pl.Struct else values for values in table)
+    return frozenset(
+        name for name, values in zip(table.columns, described, strict=True)
+        if values.dtype.is_numeric() and values.count()
+    )  # fmt: skip
 
 
 def strips(text: Text) -> list[Strip]:

@@ -15,7 +15,16 @@ import polars as pl
 from rich.cells import cell_len
 
 from skald.cli.runchoice import in_order, matching
-from skald.cli.runs_table import FACTS, cell_text, differing_columns, is_number, is_param, is_statistic, label
+from skald.cli.runs_table import (
+    FACTS,
+    cell_text,
+    differing_columns,
+    is_number,
+    is_param,
+    is_statistic,
+    label,
+    start_together,
+)  # fmt: skip
 from skald.many.overview import read_runs
 from skald.schema import RUN
 from skald.viewer.lines import STATUS_TONES, Span
@@ -111,7 +120,8 @@ class RunRows:
         self._marked = marked
         arrows = {order.column: " ▼" if order.descending else " ▲"}
         titles = [label(name) + arrows.get(name, "") for name in self.names]
-        widths = [_width(name, everything[name]) for name in self.names]
+        self._tells_seconds = start_together(everything["started"])
+        widths = [self._width(name, everything[name]) for name in self.names]
         found = zip(self.names, titles, widths, strict=True)
         self.columns: Sequence[Column] = [
             Column("", 1),
@@ -130,7 +140,20 @@ class RunRows:
         return "●" if self.keys[row] in self._marked else "", "warm"
 
     def _cell(self, name: str, value: Any) -> Span:
-        return cell_text(name, value), _tone(name, value)
+        return self._text(name, value), _tone(name, value)
+
+    def _text(self, name: str, value: Any) -> str:
+        return cell_text(name, value, tells_seconds=self._tells_seconds and name == "started")
+
+    def _width(self, name: str, values: pl.Series) -> int:
+        """Return how wide a column is: as its widest text, where there are too many to make them all about as wide."""
+        if name == RUN:
+            return min(_WIDEST_NAME, max(map(cell_len, values), default=0))
+        different = values.unique()
+        if len(different) > _FEW_VALUES and different.dtype.is_float():
+            return _NUMBER_WIDTH
+        texts = (self._text(name, value) for value in different.head(_FEW_VALUES))
+        return min(_WIDEST, max(map(cell_len, texts), default=0))
 
 
 def _text(table: pl.DataFrame) -> pl.Series:
@@ -147,17 +170,6 @@ def _text(table: pl.DataFrame) -> pl.Series:
 def _holding(table: pl.DataFrame, text: pl.Series, word: str) -> tuple[pl.DataFrame, pl.Series]:
     is_wanted = text.str.contains(word, literal=True)
     return table.filter(is_wanted), text.filter(is_wanted)
-
-
-def _width(name: str, values: pl.Series) -> int:
-    """Return how wide a column is: as its widest text, where there are too many to make them all about as wide."""
-    if name == RUN:
-        return min(_WIDEST_NAME, max(map(cell_len, values), default=0))
-    different = values.unique()
-    if len(different) > _FEW_VALUES and different.dtype.is_float():
-        return _NUMBER_WIDTH
-    texts = (cell_text(name, value) for value in different.head(_FEW_VALUES))
-    return min(_WIDEST, max(map(cell_len, texts), default=0))
 
 
 def _tone(name: str, value: Any) -> str:

@@ -18,9 +18,11 @@ from skald.viewer.header import RunHeader
 from skald.viewer.info_pane import InfoPane
 from skald.viewer.keys_bar import KeysBar
 from skald.viewer.metrics_pane import MetricsPane
+from skald.viewer.pane import LIVE_SECS
 from skald.viewer.params_pane import ParamsPane
 
-LIVE_SECS: Final = 0.5
+_LOW: Final = 14
+"""A terminal of fewer lines has them for what is shown, not for what stands around it."""
 
 
 PANES: Final[dict[str, Callable[[Path], Widget]]] = {
@@ -45,7 +47,10 @@ class RunScreen(Screen[None]):
     RunScreen TabbedContent { height: 1fr; }
     RunScreen ContentSwitcher { height: 1fr; }
     RunScreen TabPane { padding: 0; height: 1fr; }
+    RunScreen.-low Tabs { height: 1; }
+    RunScreen.-low Underline { display: none; }
     """
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (_LOW, "-high")]  # noqa: RUF012  as the base class has it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
         *(

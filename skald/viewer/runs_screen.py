@@ -21,7 +21,7 @@ from skald.errors import InvalidInputError
 from skald.viewer.compare_screen import CompareScreen
 from skald.viewer.keys_bar import KeysBar
 from skald.viewer.lines import STATUS_TONES
-from skald.viewer.pane import PATIENCE, Problem
+from skald.viewer.pane import LIVE_SECS, PATIENCE, Problem
 from skald.viewer.prompt import Prompt
 from skald.viewer.run_rows import Folder, Order, RunRows, choose, read_folder
 from skald.viewer.run_screen import RunScreen
@@ -29,8 +29,8 @@ from skald.viewer.table import Table
 from skald.viewer.watch import FAULTS
 from skald.viewer.work import start
 
-LIVE_SECS: Final = 0.5
 MOST_COMPARED: Final = 20
+_COLORS: Final = {"cool": "$text-primary", "good": "$text-success", "warm": "$text-warning", "bad": "$text-error"}
 
 
 class Wish(NamedTuple):
@@ -289,9 +289,8 @@ class RunsScreen(Screen[None]):
         title = Content.styled(said, "bold")
         for status in [*STATUS_TONES, *(counts.keys() - STATUS_TONES.keys())]:
             if counts[status]:
-                title += Content("  ") + Content.styled(
-                    f"{counts[status]:,} {status}", _STYLES.get(status, "$text-error")
-                )
+                color = _COLORS[STATUS_TONES.get(status, "bad")]
+                title += Content("  ") + Content.styled(f"{counts[status]:,} {status}", color)
         marked = self._marked & set(self._folder.table["path"].to_list()) if self._marked else ()
         if marked:
             title += Content.styled(f"  {len(marked):,} marked", "$text-warning bold")
@@ -300,15 +299,6 @@ class RunsScreen(Screen[None]):
     @property
     def _table(self) -> RunsTable:
         return self.query_one(RunsTable)
-
-
-_STYLES: Final = {
-    "running": "$text-primary",
-    "finished": "$text-success",
-    "stopped": "$text-warning",
-    "failed": "$text-error",
-    "crashed": "$text-error",
-}
 
 
 def _rows(folder: Folder, wish: Wish, marked: set[str]) -> RunRows:
