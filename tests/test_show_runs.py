@@ -14,6 +14,7 @@ from commands import output, start
 from rich.text import Text
 
 import skald
+from skald.cli.format import local_time
 
 SEEDS = 3
 
@@ -346,3 +347,15 @@ def test_status_gives_way_to_what_differs_where_it_is_the_same(tmp_path: Path) -
     assert {"note", "seed"} <= set(same)
     assert "status" not in same
     assert "status" in different
+
+
+def test_long_params_leave_room_for_each_other(tmp_path: Path) -> None:
+    """A prompt and a path of a hundred characters both have their column, beside the start to the second."""
+    for name in ("a", "b"):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_params(prompt=f"{name} prompt " * 20, data=f"/data/{name}/" + "x" * 100)
+
+    printed = output("show", "runs", folder=tmp_path, COLUMNS="100")
+
+    assert all(f"/data/{name}/xxxx" in printed and f"{name} prompt" in printed for name in "ab")
+    assert all(local_time(skald.Run(tmp_path / "runs" / name).started) in printed for name in "ab")

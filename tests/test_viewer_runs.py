@@ -260,6 +260,31 @@ def test_runs_that_are_marked_are_compared(folder: Path) -> None:
     watch(folder, scene, size=(100, 30))
 
 
+def test_runs_that_are_compared_are_followed(folder: Path) -> None:
+    """Their table tells it when one logs, ends or is deleted, and what was known of it stays."""
+    logger = skald.Logger("live", folder, capture=False)
+
+    def line(show: Show) -> list[str]:
+        """Return what the table says of the run."""
+        return next(line for line in show.lines if " live " in line).split()
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("4 runs", "1 running")
+        await show.press("a", "c")
+        await show.until_shown("4 runs over each other")
+        assert line(show)[:2] == ["live", "running"]
+        logger.log_params(lr=0.5)
+        logger.log_metric("loss", 1.0, step=0)
+        logger.close()
+        await show.until(lambda: line(show)[:3] == ["live", "finished", "0.5"])
+        shutil.rmtree(folder / "live")
+        await show.until(lambda: line(show)[:3] == ["live", "gone", "0.5"])
+        shutil.rmtree(folder)
+        await show.until(lambda: show.text.count(" gone ") == 4)
+
+    watch(folder, scene, size=(120, 30))
+
+
 def test_runs_that_are_too_many_are_not_compared(tmp_path: Path) -> None:
     """More than can be told apart: a word says so."""
     for number in range(21):
