@@ -19,7 +19,7 @@ import skald
 
 COMMAND = [sys.executable, "-c", "from skald.cli import run; run()"]
 ROOT = Path(skald.__file__).resolve().parent.parent
-STARTED = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}")
+STARTED = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}(:\d{2})?")
 
 
 @pytest.fixture(scope="module")
