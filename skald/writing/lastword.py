@@ -5,23 +5,14 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
 
 from skald.amounts import duration_text, plural, size_text
 from skald.engine.stored import FILES, open_stored
 from skald.errors import SkaldError
 from skald.layout import SEGMENTS
-from skald.record.info import RunInfo, Status, last_sessions
-
-LEVELS: Final[Mapping[Status, str]] = {
-    "finished": "SUCCESS",
-    "stopped": "WARNING",
-    "failed": "ERROR",
-    "crashed": "ERROR",
-}
-"""loguru's level at which it is said, by the run's status."""
+from skald.record.info import RunInfo, last_sessions
 
 
 def last_word(run: Path, info: RunInfo, duration: dt.timedelta) -> str:

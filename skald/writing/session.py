@@ -346,9 +346,9 @@ class Session:
         if run is not None and info is not None:
             self._compact(run)
             if info.status != "running":
-                from skald.writing.lastword import LEVELS, last_word  # what reads metrics files is not needed before
+                from skald.writing.lastword import last_word  # what reads metrics files is not needed before
 
-                self.say(LEVELS[info.status], last_word(run, info, _duration(run, info)))
+                self.say("SUCCESS", last_word(run, info, _duration(run, info)))
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
