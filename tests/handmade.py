@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import polars as pl
 import pyarrow as pa
 
 SECOND = 10**9
@@ -138,3 +139,14 @@ def write_ids(run: Path, kinds: Mapping[str, str]) -> None:
 def plain(value: float) -> float | str:
     """Return a value that can be compared: NaN is equal to NaN."""
     return "NaN" if math.isnan(value) else value
+
+
+def comparable(found: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return rows in which NaN equals NaN, and a mean one that was summed up in another order."""
+    return [{name: _comparable(value) for name, value in line.items()} for line in found.rows(named=True)]
+
+
+def _comparable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _comparable(item) for name, item in value.items()}
+    return plain(round(value, 9) if math.isfinite(value) else value) if isinstance(value, float) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from handmade import START, Row, plain, row, segment
+from handmade import START, Row, comparable, row, segment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,17 +68,6 @@ def id_column(kind: Any, values: Sequence[Any]) -> IdColumn:
         return IdColumn(kind, np.array([zero if value is None else value for value in values]), given=given)
     names = sorted({value or "" for value in values}, reverse=True)
     return IdColumn(kind, np.array([names.index(value or "") for value in values], np.int32), text_array(names), given)
-
-
-def comparable(found: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return rows in which NaN equals NaN, and a mean one that was summed up in another order."""
-    return [{name: _comparable(value) for name, value in line.items()} for line in found.rows(named=True)]
-
-
-def _comparable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _comparable(item) for name, item in value.items()}
-    return plain(round(value, 9) if math.isfinite(value) else value) if isinstance(value, float) else value
 
 
 @given(chunks=st.lists(st.lists(ROWS, min_size=1, max_size=8), max_size=5), most=st.sampled_from([3, 5, 10_000]))

@@ -6,13 +6,13 @@ import contextlib
 import math
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
-from handmade import Row, plain, row, segment
+from handmade import Row, comparable, row, segment
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -64,17 +64,6 @@ def put(run: Path, found: Sequence[tuple[str, int, list[Row]]], first: int = 0, 
     for number, (writer, stream, lines) in enumerate(found, first):
         moved = [line._replace(time=line.time and line.time + round(later * 10**9)) for line in lines]
         segment(run, writer, number, moved, stream=stream, kinds=KINDS[stream])
-
-
-def comparable(found: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return rows in which NaN equals NaN, and a mean one that was summed up in another order."""
-    return [{name: _comparable(value) for name, value in line.items()} for line in found.rows(named=True)]
-
-
-def _comparable(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _comparable(item) for name, item in value.items()}
-    return plain(round(value, 9) if math.isfinite(value) else value) if isinstance(value, float) else value
 
 
 def check(run: Path) -> None:

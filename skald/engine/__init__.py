@@ -22,6 +22,8 @@ Up:
     rows, columns, order     what was read, and the log order of several streams
     snapshot                 segments and metrics file as of one moment
     reader                   all of that as one LazyFrame
+    summing                  the summary of each series, of rows in segments without a table of them
+    follower                 what came in since the last look
 """
 
 from __future__ import annotations
