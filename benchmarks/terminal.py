@@ -37,7 +37,8 @@ class Terminal:
         os.close(theirs)
         self._parts: list[tuple[float, bytes]] = []
         self._came = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self) -> None:
         while True:
@@ -85,6 +86,7 @@ class Terminal:
     def close(self) -> int:
         """Wait for the program's end, and return its exit code."""
         code = self.process.wait(30)
+        self._reader.join(30)  # else it might read from the next terminal, which gets the same number
         os.close(self._ours)
         return code
 
