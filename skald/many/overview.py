@@ -66,6 +66,8 @@ class _Look(NamedTuple):
         found = self.series
         if isinstance(found, bytes):
             found = series_in_file(_EXTREMES.decode(found), self.kinds, metrics)
+        if not ids:
+            return [one for one in found if one.metric in metrics]
         return [one for one in found if one.metric in metrics and ids.items() <= dict(one.key).items()]
 
 
@@ -146,7 +148,8 @@ def _metric_columns(
     names = _names(looks, globs) if any(_GLOB & set(glob) for glob in globs) else list(dict.fromkeys(globs))
     if not disagreed and all(kinds[name] in {"str", "bool"} for name in ids):
         plain = {name: plain_id(name, value) for name, value in ids.items()}
-        series = {look.name: look.chosen(names, plain) for look in looks}
+        chosen = frozenset(names)
+        series = {look.name: look.chosen(chosen, plain) for look in looks}
     else:
         rows = scan_told(source, broken).filter(pl.col(METRIC).is_in(names), condition)
         series = _by_run(summarize(rows, runs=True), series_ids(kinds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import compress
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -56,9 +57,10 @@ class Series(NamedTuple):
 
 def series_in_file(table: Extremes, kinds: Kinds, metrics: Collection[str]) -> list[Series]:
     """Return the series of some metrics of which a metrics file tells."""
+    rows = compress(range(len(table.metric)), map(metrics.__contains__, table.metric))
     return [
         Series(
-            metric=metric,
+            metric=table.metric[row],
             key=tuple((name, found) for name in table.by if (found := table.ids[name][row]) is not None),
             last=float(table.last[row] or 0.0),
             min=as_float(table.min[row]),
@@ -66,16 +68,16 @@ def series_in_file(table: Extremes, kinds: Kinds, metrics: Collection[str]) -> l
             min_at=_given(table.min_at, row, kinds) if table.min[row] is not None else None,
             max_at=_given(table.max_at, row, kinds) if table.max[row] is not None else None,
         )
-        for row, metric in enumerate(table.metric)
-        if metric in metrics
+        for row in rows
     ]
 
 
 def _given(ids: Mapping[str, Sequence[Id | None]], row: int, kinds: Kinds) -> dict[str, Id]:
     """Return the ids that a row has; infinities among floats are texts in the file."""
-    found = {name: values[row] for name, values in ids.items()}
     return {
-        name: float(value) if kinds[name] == "float" else value for name, value in found.items() if value is not None
+        name: float(value) if kinds[name] == "float" else value
+        for name, values in ids.items()
+        if (value := values[row]) is not None
     }
 
 
