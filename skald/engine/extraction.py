@@ -10,7 +10,7 @@ import platform
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ from skald.engine.blueprint import SEALED_AT
 from skald.engine.rows import Codes, IdColumn, Ints, Mask, Rows, Texts, take
 from skald.engine.segmentfile import Fetch, Layout, Strings, with_segment
 from skald.schema import VALUE, Kind
+
+Wants: TypeAlias = Callable[[list[str]], Mask]
+"""Tells which of some metrics are wanted."""
 
 _METRIC, _VALUE, _TIME, _PRESENT = range(4)
 _STORAGE: Final[dict[Kind, type[np.generic]]] = {
@@ -38,7 +41,12 @@ NOTE: for active segments only; the stores into a sealed one are older than all 
 
 
 def read_segment(
-    path: Path, *, columns: Collection[str] | None = None, first: int = 0, stop: int | None = None
+    path: Path,
+    *,
+    columns: Collection[str] | None = None,
+    first: int = 0,
+    stop: int | None = None,
+    wants: Wants | None = None,
 ) -> Rows:
     """Copy the committed rows of a segment, which its writer may be appending to.
 
@@ -47,6 +55,7 @@ def read_segment(
         columns: which of `value` and the ids to copy; None: all.
         first: the first row to look at, counted as they stand in the file.
         stop: the row to stop before; None: all.
+        wants: of which metrics the rows are wanted; None: of all.
 
     Raises:
         CorruptRunError: the file is no segment, or cut off.
@@ -56,7 +65,7 @@ def read_segment(
 
     def copy(layout: Layout, fetch: Fetch) -> Rows:
         part = _Part(layout, fetch, first, stop)
-        return part.copy(_wanted(layout, columns), with_values=columns is None or VALUE in columns)
+        return part.copy(_wanted(layout, columns), with_values=columns is None or VALUE in columns, wants=wants)
 
     return with_segment(path, copy)
 
@@ -114,16 +123,14 @@ def read_new(path: Path, mark: Mark, *, columns: Collection[str] | None = None) 
     return with_segment(path, copy)
 
 
-def read_marked(
-    path: Path, mark: Mark, *, columns: Collection[str] | None = None, metrics: Collection[str] | None = None
-) -> Rows:
+def read_marked(path: Path, mark: Mark, *, columns: Collection[str] | None = None, wants: Wants | None = None) -> Rows:
     """Copy the rows of a segment that had been read when it was read up to a mark.
 
     Args:
         path: the segment's file.
         mark: how far it had been read.
         columns: as of `read_segment`.
-        metrics: of which the rows are wanted; None: of all.
+        wants: as of `read_segment`.
 
     Raises:
         As `read_segment`.
@@ -133,9 +140,8 @@ def read_marked(
         stop = int(mark.beyond.max(initial=mark.first - 1)) + 1
         part = _Part(layout, fetch, 0, stop)
         rows = np.concatenate([np.arange(mark.first), mark.beyond]) if len(mark.beyond) else slice(stop)
-        if metrics is not None:
-            rows = part.of_metrics(rows, set(metrics))
-        return part.copy(_wanted(layout, columns), with_values=columns is None or VALUE in columns, rows=rows)
+        with_values = columns is None or VALUE in columns
+        return part.copy(_wanted(layout, columns), with_values=with_values, rows=rows, wants=wants)
 
     return with_segment(path, copy)
 
@@ -156,14 +162,6 @@ class _Part:
         """Return a column, which may be live memory."""
         return self._fetch(kind, self._layout.columns[number] + self._first * np.dtype(kind).itemsize, self.count)
 
-    def of_metrics(self, rows: slice | Ints, metrics: Collection[str]) -> Ints:
-        """Return those of committed rows that are of some metrics."""
-        codes: Codes = self.column(_METRIC, np.int32)[rows]
-        names, good = self._names(_METRIC, codes)
-        is_wanted = np.array([name in metrics for name in names.to_pylist()], np.bool_)
-        chosen = np.flatnonzero(is_wanted[codes] if good.all() else is_wanted[np.where(good, codes, 0)] & good)
-        return chosen if isinstance(rows, slice) else rows[chosen]
-
     def copy(
         self,
         wanted: Collection[str],
@@ -171,6 +169,7 @@ class _Part:
         with_values: bool,
         choose: Callable[[Ints], slice | Ints] | None = None,
         rows: slice | Ints | None = None,
+        wants: Wants | None = None,
     ) -> Rows:
         """Copy rows in the order that makes them whole: times, columns, and then names.
 
@@ -179,6 +178,7 @@ class _Part:
             with_values: whether the values are wanted too.
             choose: which of the rows, whose times it is given, are wanted; None: the committed ones.
             rows: which are wanted, where it is known that they are committed.
+            wants: of which metrics; None: of all.
         """
         header = self._layout.header
         times: Ints = np.array(self.column(_TIME, np.int64)[slice(None) if rows is None else rows])
@@ -187,6 +187,9 @@ class _Part:
                 time.sleep(_SETTLE_SECS)
             rows = (choose or _committed)(times)
             times = times[rows]
+        if wants is not None:
+            chosen = self._of_metrics(rows, wants)
+            rows, times = chosen if isinstance(rows, slice) else rows[chosen], times[chosen]
         metric: Codes = np.array(self.column(_METRIC, np.int32)[rows])
         value = np.array(self.column(_VALUE, np.float64)[rows]) if with_values else None
         present = np.array(self.column(_PRESENT, np.int64)[rows]) if header.mixed and wanted else None
@@ -202,6 +205,15 @@ class _Part:
             ids[name], known = self._id_column(number, header.kinds[name], stored[name], given)
             good &= known
         return _good_rows(Rows(times, metric, names, value, ids, header.stream), good)
+
+    def _of_metrics(self, rows: slice | Ints, wants: Wants) -> Ints | slice:
+        """Return which of some committed rows are of metrics that are wanted, or cannot be read."""
+        codes: Codes = self.column(_METRIC, np.int32)[rows]
+        names, good = self._names(_METRIC, codes)
+        is_wanted = wants(names.to_pylist())
+        if is_wanted[1:].all():  # the first code is none's
+            return slice(len(codes))
+        return np.flatnonzero(is_wanted[codes] if good.all() else is_wanted[np.where(good, codes, 0)] | ~good)
 
     def _id_column(
         self, number: int, kind: Kind, values: npt.NDArray[Any], given: Mask | None

@@ -200,7 +200,9 @@ class Follower:
         self._names.update(dict.fromkeys(names))
 
     def _copy(self, file: SegmentFile, mark: Mark, metrics: Collection[str]) -> Rows:
-        rows = read_marked(file.path, mark, metrics=metrics)
+        rows = read_marked(
+            file.path, mark, wants=lambda names: np.fromiter((name in metrics for name in names), np.bool_)
+        )
         return choose(rows, self._rewinds.on_segment(file.writer, file.number))
 
 

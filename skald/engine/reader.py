@@ -19,7 +19,7 @@ from skald.engine.columns import TIME_TYPE, counts, fit, frame_of, holds, table_
 from skald.engine.extraction import read_segment
 from skald.engine.order import NEVER, Clock, Interner
 from skald.engine.rewind import Rewind, choose, id_names
-from skald.engine.rows import Ints, Rows, take
+from skald.engine.rows import Ints, Mask, Rows
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import (
     SegmentFile,
@@ -159,9 +159,9 @@ def _copy(query: Query, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
     """Copy what a query wants of a segment."""
     later = [name for name, kind in read_header(file.path).kinds.items() if not holds(query.kinds, name, kind)]
     stop = 0 if query.taken and not rewinds else None
-    rows = read_segment(file.path, columns={*query.columns, *later, *id_names(rewinds)}, stop=stop)
-    chosen = without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
-    return chosen if query.metrics is None else query.metrics.of(chosen)
+    wants = None if query.metrics is None else query.metrics.wants
+    rows = read_segment(file.path, columns={*query.columns, *later, *id_names(rewinds)}, stop=stop, wants=wants)
+    return without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
 
 
 class Metrics:
@@ -171,16 +171,14 @@ class Metrics:
         self._predicate = predicate
         self._known: dict[str, bool] = {}
 
-    def of(self, rows: Rows) -> Rows:
-        """Return the rows of these metrics, chosen before they are made a table of strings."""
-        names = rows.names.to_pylist()
+    def wants(self, names: list[str]) -> Mask:
+        """Tell which of some metrics are wanted."""
         new = pl.DataFrame({METRIC: [name for name in names if name not in self._known]}, schema={METRIC: pl.String})
         if len(new):
             self._known.update(
                 zip(new[METRIC], new.select(self._predicate.fill_null(value=False)).to_series(), strict=True)
             )
-        wanted = np.array([self._known[name] for name in names], np.bool_)
-        return rows if wanted[1:].all() else take(rows, np.flatnonzero(wanted[rows.metric]))
+        return np.array([self._known[name] for name in names], np.bool_)
 
 
 def _head(query: Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
