@@ -295,6 +295,57 @@ def test_artifact_ids_keep_the_kinds_of_other_artifacts(logger: skald.Logger) ->
     assert kept(logger) == ["a/fold=1.txt", "b/fold=0.5.txt"]
 
 
+@pytest.mark.parametrize("life", ["same", "resumed", "crashed", "joined"])
+def test_artifact_ids_keep_their_kinds_for_the_whole_run(tmp_path: Path, life: str) -> None:
+    """An id that an artifact had first has its kind for metrics and artifacts alike, whoever goes on with the run."""
+    first = skald.Logger("run", tmp_path)
+    if life == "crashed":
+        code = (
+            "import os, skald\nskald.Logger('run', '.', mode='overwrite').log_text('a', 'text', fold=1)\nos._exit(1)\n"
+        )
+        first.close()
+        assert program(code, folder=tmp_path).returncode == 1
+    else:
+        first.log_text("a", "text", fold=1)
+    if life == "resumed":
+        first.close()
+    later = first if life == "same" else skald.Logger("run", tmp_path, mode="join" if life == "joined" else "resume")
+
+    with pytest.raises(IdTypeError, match="'fold' is int in this run, got str"):
+        later.log_metric("loss", 0.5, fold="one")
+    with pytest.raises(IdTypeError, match="'fold' is int in this run, got str"):
+        later.log_text("b", "text", fold="one")
+    later.log_metric("loss", 0.5, fold=0.5)
+
+    assert later.run.metrics.collect().select("metric", "fold").rows() == [("loss", 0.5)]
+    assert kept(later) == ["a/fold=1.txt"]
+    later.close()
+    first.close()
+
+
+def test_artifact_ids_are_no_columns_of_the_metrics(tmp_path: Path) -> None:
+    """An id that only artifacts have is none of any row, live and closed."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_text("a", "text", fold=1)
+        logger.log_metric("loss", 0.5, epoch=1)
+        live = logger.run.metrics.collect()
+
+    assert live.columns == ["metric", "epoch", "value", "time"]
+    assert skald.Run(tmp_path / "run").metrics.collect_schema().names() == live.columns
+
+
+def test_artifact_that_is_refused_fixes_no_kind(logger: skald.Logger) -> None:
+    """Bad input leaves the run as it was."""
+    logger.log_text("a", "text")
+    for bad in ("..", "a.txt/b"):
+        with pytest.raises(InvalidInputError):
+            logger.log_text(bad, "text", fold=1)
+
+    logger.log_text("b", "text", fold="one")
+
+    assert kept(logger) == ["a.txt", "b/fold=one.txt"]
+
+
 # --- what is kept ---
 
 
@@ -371,16 +422,19 @@ logger = skald.Logger("run", ".", mode="overwrite")
 
 
 def test_artifacts_of_different_kinds_of_an_id_are_one_column(tmp_path: Path) -> None:
-    """Ints beside floats are floats, anything else is text, as in the table of metrics."""
+    """Of processes that disagree ints beside floats are floats, anything else is text, as in the table of metrics."""
     with skald.Logger("run", tmp_path) as logger:
         logger.log_text("a", "", lr=1, x=1)
-    with skald.Logger("run", tmp_path, mode="resume") as logger:
-        logger.log_text("a", "", lr=0.5, x="val")
-    with skald.Logger("run", tmp_path, mode="resume") as logger:
-        logger.log_text("b", "", x=True)
+        logger.log_text("b", "", lr=2, x=2)
+    lines = artifact_lists(tmp_path / "run")[0].read_text().splitlines()
+    (tmp_path / "run" / "artifacts.other.jsonl").write_text(
+        lines[-1].replace('"lr": 2, "x": 2', '"lr": 0.5, "x": true')
+    )
 
-    assert table(logger)["lr"].to_list() == [1.0, 0.5, None]
-    assert table(logger)["x"].to_list() == ["1", "val", "true"]
+    assert table(logger)["lr"].to_list() == [1.0, 0.5]
+    assert table(logger)["x"].to_list() == ["1", "true"]
+    with skald.Logger("run", tmp_path, mode="resume") as logger:
+        logger.log_metric("loss", 0.5, x=3)  # the kind that came first stands
 
 
 def test_artifacts_include_files_that_a_program_put_there(logger: skald.Logger) -> None:

@@ -33,6 +33,13 @@ class Registry:
             for name, value in ids.items()
         )
 
+    def check(self, ids: Mapping[str, Id]) -> None:
+        """Raise IdTypeError if an id has another kind in this run; nothing is taken up."""
+        known = self.kinds
+        if self._folder and not ids.keys() <= known.keys():
+            known = known | _read(self._folder / IDS)
+        merge_kinds(known, ids)
+
     def learn(self, ids: Mapping[str, Id]) -> None:
         """Take up ids or kinds that are new.
 

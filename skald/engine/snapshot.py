@@ -134,17 +134,20 @@ def join_kinds(run: Path, parts: Iterable[Kinds]) -> tuple[Kinds, list[str]]:
     """Join the kinds of ids from several places, in order of first appearance.
 
     Args:
-        run: whose `ids.json` comes behind the first part.
+        run: whose `ids.json` comes behind the first part; what stands there alone is an id of artifacts.
         parts: the kinds in the metrics file, then those in the segments.
 
     Returns:
         the kinds, and the ids that are only read as strings because places disagree.
     """
     stored, *others = parts
+    of_rows = stored.keys() | {name for kinds in others for name in kinds}
     joined: Kinds = {}
     disagreed = []
     for kinds in (stored, registered_kinds(run), *others):
         for name, kind in kinds.items():
+            if name not in of_rows:
+                continue
             known = joined.get(name, kind)
             if widen(known, kind) is None and name not in disagreed:
                 disagreed.append(name)

@@ -99,6 +99,17 @@ class Writer:
         else:
             self._slowly(partial(self._append_batch, batch))
 
+    def learn(self, ids: Mapping[str, Id]) -> None:
+        """Fix the kinds of ids before a row has them, as an artifact does.
+
+        Raises:
+            IdTypeError, LoggerClosedError, StorageError: as `append`.
+        """
+        if self._is_nested():
+            self._kinds_aside(ids)
+        elif not self.registry.knows(ids):
+            self._slowly(partial(self._learn, ids))
+
     def columns_of(self, ids: Mapping[str, Id]) -> tuple[tuple[str, Kind], ...] | None:
         """Return the id columns of the segment that these ids go to, None where there is none, or a mixed one."""
         stream = self._streams.known(ids)

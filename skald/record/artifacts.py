@@ -19,7 +19,7 @@ from skald.durable import exchange, is_real_folder, remove, replace, sync_file, 
 from skald.engine.claim import Claim, run_lock
 from skald.errors import InvalidInputError, StorageError
 from skald.record.copying import Content
-from skald.schema import Id
+from skald.schema import KIND_OF, Id, Kinds, widen
 
 
 class Artifact(msgspec.Struct, kw_only=True):
@@ -174,6 +174,17 @@ def read_artifacts(run: Path) -> list[Artifact]:
             artifact = Artifact(path=path, size=facts.st_size, time=changed, ids=ids)
         found.append(artifact)
     return sorted(found, key=lambda artifact: (artifact.time, artifact.path))
+
+
+def artifact_kinds(run: Path, known: Kinds) -> Kinds:
+    """Return kinds of ids, widened and continued by those of artifacts; where these disagree the first stands."""
+    kinds = dict(known)
+    for artifact in _lines(run):
+        for name, value in artifact.ids.items():
+            found = KIND_OF[type(value)]
+            expected = kinds.get(name, found)
+            kinds[name] = widen(expected, found) or expected
+    return kinds
 
 
 def read_sums(run: Path) -> dict[str, dict[str, int]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from skald.errors import InvalidInputError
+from skald.errors import IdTypeError, InvalidInputError
 from skald.record.artifact_names import artifact_path, check_name, split_format, split_suffix
-from skald.schema import KIND_OF, Id
+from skald.schema import Id
 from skald.writing.calls import Calls
 from skald.writing.scope import plain_ids
 from skald.writing.session import Session
@@ -144,8 +144,10 @@ class ArtifactCalls:
                 name: value for name, value in plain_ids(self._calls.scope.merged(ids)).items() if value is not None
             }
             self._session.check_kinds(plain)
+            writer = self._session.writer()
             yield _Keeping(artifacts, plain)
-            self._session.artifact_kinds |= {name: KIND_OF[type(value)] for name, value in plain.items()}
+            with suppress(IdTypeError):  # another process gave an id its kind meanwhile: it is read as a string
+                writer.learn(plain)
 
 
 class _Keeping(NamedTuple):

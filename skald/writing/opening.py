@@ -235,15 +235,16 @@ def _new_info(run: Path, description: Description) -> RunInfo:
 
 
 def _seed_kinds(run: Path) -> None:
-    """Let the writers of a run that was compacted know the kinds of its ids.
+    """Let the writers of a run that was compacted know the kinds of its ids, those of artifacts among them.
 
     Raises:
         CorruptRunError: they cannot be read; nothing was changed.
     """
     if not read_kinds(run):
         from skald.engine.stored import stored_kinds
+        from skald.record.artifacts import artifact_kinds
 
-        kinds = stored_kinds(run)
+        kinds = artifact_kinds(run, stored_kinds(run))
         if kinds:
             write_kinds(run / SEGMENTS, kinds)
 

@@ -42,7 +42,7 @@ from skald.record.environment import Gathering
 from skald.record.info import RunInfo, live_writers, read_info, settle, total_span, write_info, writing
 from skald.record.logfile import LogFile
 from skald.record.params import Params
-from skald.schema import KIND_OF, Id, Kinds, kind_error, widen
+from skald.schema import Id
 from skald.upkeep.latebar import late_bar
 from skald.writing import process
 from skald.writing.ending import Ending, Word
@@ -91,7 +91,6 @@ class Session:
         self._left = Ending()
         self.forked = False
         self.losses = Losses(self.warn)
-        self.artifact_kinds: Kinds = {}
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -190,10 +189,8 @@ class Session:
 
     def check_kinds(self, ids: Mapping[str, Id | None]) -> None:
         """Raise IdTypeError if an id has another kind in this run."""
-        kinds = {} if self.closed else self.artifact_kinds | self.writer().registry.kinds
-        for name, value in ids.items():
-            if value is not None and name in kinds and not widen(kinds[name], KIND_OF[type(value)]):
-                raise kind_error(name, KIND_OF[type(value)], kinds[name])
+        if not self.closed:
+            self.writer().registry.check({name: value for name, value in ids.items() if value is not None})
 
     @contextlib.contextmanager
     def contextualize(self, ids: Mapping[str, Id | None]) -> Iterator[None]:
