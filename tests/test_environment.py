@@ -341,6 +341,58 @@ def test_git_diff_restores_a_script_that_is_not_tracked(repository: Path, tmp_pa
     assert (clone / "train.py").read_text(encoding="utf-8") == ("lr = 2\n" if changed else "lr = 1\n")
 
 
+def test_git_diff_restores_the_modules_that_are_not_tracked(repository: Path, tmp_path: Path) -> None:
+    """What a script has imported counts as the script does; what it has not, what was installed or is ignored, not."""
+    modules = ("model.py", "pkg/__init__.py", "pkg/a b é.py", "ignored.py", "lib/site-packages/installed.py")
+    for number, name in enumerate((*modules, "unused.py")):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_bytes(b"" if number == 1 else b"x = %d\r\n# no end" % number)
+    nested = repository / "nested"
+    nested.mkdir()
+    git(nested, "init", "--quiet")
+    (nested / "other.py").write_text("x = 1\n", encoding="utf-8")
+    (repository / ".gitignore").write_text("runs/\nignored.py\n", encoding="utf-8")
+    (repository / "train.py").write_text(
+        "import importlib, sys\n"
+        "sys.path += ['lib/site-packages', 'nested']\n"
+        "for name in 'model', 'pkg', 'pkg.a b é', 'ignored', 'installed', 'other': importlib.import_module(name)\n"
+        f"{OPEN}\n",
+        encoding="utf-8",
+    )
+    git(repository, "commit", "--quiet", "--all", "--message=second")
+
+    subprocess.run([sys.executable, "train.py"], cwd=repository, check=True, capture_output=True)
+
+    found = environment_of(repository / "runs" / "run")["git"]
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(repository), str(clone))
+    git(clone, "apply", str(repository / "runs" / "run" / found["diff"]))
+    new = {path.relative_to(clone).as_posix() for path in clone.rglob("*.py")} - {"train.py"}
+    assert found["dirty"]
+    assert new == set(modules[:3])
+    assert [(clone / name).read_bytes() for name in sorted(new)] == [
+        (repository / name).read_bytes() for name in sorted(new)
+    ]
+
+
+def test_git_diff_restores_more_modules_than_a_command_line_takes(repository: Path, tmp_path: Path) -> None:
+    """A new project may have none of its files in a commit yet."""
+    for number in range(450):
+        (repository / f"m{number}.py").write_text(f"x = {number}\n", encoding="utf-8")
+    (repository / "new.py").write_text(
+        f"import importlib\nfor k in range(450): importlib.import_module(f'm{{k}}')\n{OPEN}\n", encoding="utf-8"
+    )
+
+    subprocess.run([sys.executable, "new.py"], cwd=repository, check=True, capture_output=True)
+
+    found = environment_of(repository / "runs" / "run")["git"]
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", str(repository), str(clone))
+    git(clone, "apply", str(repository / "runs" / "run" / found["diff"]))
+    assert len(list(clone.glob("m*.py"))) == 450
+    assert (clone / "m449.py").read_text(encoding="utf-8") == "x = 449\n"
+
+
 def test_git_diff_restores_the_changes_in_submodules(repository: Path, tmp_path: Path) -> None:
     """Those that are committed there and those that are not; the superproject's own line tells only that there are."""
     inner = tmp_path / "inner"

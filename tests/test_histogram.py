@@ -135,7 +135,7 @@ def test_histogram_counts_values_however_near_or_far(logger: skald.Logger, given
 
 
 @pytest.mark.parametrize(
-    "bins", [0, -1, True, [1], [], [2, 1], [1, 1], [1, math.nan], "no such rule", None, 1.5, ["a"]]
+    "bins", [0, -1, True, [1], [], [2, 1], [1, 1], [1, math.nan], 10_000_001, "no such rule", None, 1.5, ["a"]]
 )
 def test_histogram_refuses_what_is_no_bins(logger: skald.Logger, bins: Any) -> None:
     """The error says what bins can be, and nothing is logged."""

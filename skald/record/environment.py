@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import importlib
 import os
 import platform
 import re
@@ -50,6 +51,7 @@ _PREFIXES: Final = (
     "JAX_", "NCCL_", "OMPI_COMM_WORLD_", "PMI_", "PYTORCH_", "SKALD_", "SLURM_", "TORCH_", "TORCHELASTIC_", "XLA_",
 )  # fmt: skip
 _PACKAGE: Final = re.compile(r"(.+?)-([^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info")
+_INSTALLED: Final = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
 
 Warn = Callable[[str], None]
 
@@ -131,11 +133,12 @@ class Gathering:
         return True
 
     def _gather(self) -> Iterator[None]:
-        question = self._question = Question(_code_folder(), _script())
+        question = self._question = Question(_code_folder(), _code_files())
         asking = question.steps()
-        next(asking, None)  # git works while all else is looked at,
-        import loguru  # noqa: F401  and while this is loaded, which each run needs: 20 ms
-
+        next(asking, None)  # git works while all else is looked at, and while what each run needs is loaded
+        for module in ("asyncio", "loguru"):  # the first for the second; 10 ms each
+            importlib.import_module(module)
+            next(asking, None)
         self.facts |= _process() | _machine()
         packages: dict[str, str] = {}
         for folder in dict.fromkeys(sys.path):
@@ -216,6 +219,17 @@ def _script() -> Path | None:
     """Return the file that Python was started with."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     return Path(script).absolute() if script and _working_folder() else None
+
+
+def _code_files() -> Iterator[str]:
+    """Yield the sources of the script and of the modules that are loaded, without those that were installed."""
+    script = str(_script() or "")
+    installed = str(Path(os.__file__).parent), *([sys.prefix] if sys.prefix != sys.base_prefix else [])
+    loaded = [getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())]
+    sources = [file for file in loaded if isinstance(file, str) and file.endswith(".py")]
+    for file in dict.fromkeys((script, *sources)):
+        if not file.startswith(installed) and not _INSTALLED.search(file):
+            yield file
 
 
 def _shortened(argument: str) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -33,6 +34,9 @@ _DIFF: Final = (
     "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--src-prefix=a/",
     "--dst-prefix=b/",
 )  # fmt: skip
+_UNTRACKED: Final = ("--literal-pathspecs", "ls-files", "--others", "--exclude-standard", "-z", "--")
+_PATHS_A_QUESTION: Final = 200
+"""Windows takes no longer command lines."""
 _PATIENCE_SECS: Final = 0.02
 _POLL_SECS: Final = 0.0003
 
@@ -45,7 +49,7 @@ class State(NamedTuple):
     branch: str | None
     """None where a commit and no branch is checked out."""
     dirty: bool
-    """Whether tracked files differ from the commit, or the script that runs is none of them."""
+    """Whether tracked files differ from the commit, or code that runs is in none of them."""
 
 
 def repository(folder: Path) -> Path | None:
@@ -56,10 +60,11 @@ def repository(folder: Path) -> Path | None:
 class Question:
     """Asks git in steps, between which others may work; nothing is asked where there is no repository, or no git."""
 
-    def __init__(self, folder: Path, script: Path | None = None) -> None:
-        """Ask of the repository around a folder, in which a script may lie."""
+    def __init__(self, folder: Path, code: Iterable[str] = ()) -> None:
+        """Ask of the repository around a folder, in which some of the files may lie whose code runs."""
         self.root = repository(folder)
-        self._script = script
+        inside = f"{self.root}{os.sep}"
+        self._code = [Path(path) for path in code if path.startswith(inside)] if self.root else []
         self.state: State | None = None
         self.diff: bytes | None = None
         self.problems: dict[str, str] = {}
@@ -67,7 +72,7 @@ class Question:
         self._command: _Command | None = None
 
     def steps(self) -> Iterator[None]:
-        """Find out; each step takes no longer than git needs, and 20 ms at most."""
+        """Find out; each step begins to wait for git, or waits 20 ms at most."""
         if self.root is None:
             return
         try:
@@ -75,7 +80,7 @@ class Question:
             if status is None:
                 return
             self.state = _state(status)
-            seen = _changed_files(self.root, status, self._script)
+            seen = _changed_files(self.root, status, self._code)
             if seen in _latest:
                 self.state, self.diff = _latest[seen]
                 return
@@ -92,8 +97,8 @@ class Question:
 
     def _ask_diff(self, root: Path, status: bytes) -> Generator[None, None, None]:
         assert self.state is not None
-        script = yield from self._untracked_script(root)
-        if script:
+        new = yield from self._untracked_code(root)
+        if new:
             self.state = self.state._replace(dirty=True)
         if not self.state.dirty:
             return
@@ -101,18 +106,20 @@ class Question:
         for path, commit in _changed_submodules(status).items():
             prefixes = f"--src-prefix=a/{path}/", f"--dst-prefix=b/{path}/"
             yield from self._add(f"the submodule {path}", root / path, *_DIFF, *prefixes, commit)
-        if script:
-            yield from self._add(f"the new file {script}", root, *_DIFF, "--no-index", "--", os.devnull, script)
+        if new:
+            with tempfile.TemporaryDirectory() as folder:  # one question, however many there are
+                (Path(folder) / "a").mkdir()
+                for path in new:
+                    _copy_if_there(root / path, Path(folder) / "b" / path)
+                yield from self._add("new files", Path(folder), *_DIFF, "--no-prefix", "--no-index", "--", "a", "b")
 
-    def _untracked_script(self, root: Path) -> Generator[None, None, str | None]:
-        """Return the path of the script in the repository, where git neither tracks nor ignores it."""
-        if self._script is None or not self._script.is_relative_to(root):
-            return None
-        path = self._script.relative_to(root).as_posix()
-        found = yield from self._ask(
-            root, "--literal-pathspecs", "ls-files", "--others", "--exclude-standard", "--", path
-        )
-        return path if found else None
+    def _untracked_code(self, root: Path) -> Generator[None, None, list[str]]:
+        """Return the paths in the repository of the code that git neither tracks nor ignores."""
+        paths, found = [path.relative_to(root).as_posix() for path in self._code], b""
+        for start in range(0, len(paths), _PATHS_A_QUESTION):
+            some = paths[start : start + _PATHS_A_QUESTION]
+            found += (yield from self._ask(root, *_UNTRACKED, *some)) or b""
+        return [os.fsdecode(path) for path in found.split(b"\0") if path]
 
     def _add(self, what: str, folder: Path, *arguments: str) -> Generator[None, None, None]:
         """Add to the diff what git says of something that is not in it."""
@@ -135,6 +142,7 @@ class Question:
         self.stop()
         command = self._command = _Command(root, arguments)
         what = "diff" if self.state else "git"
+        yield  # git works meanwhile
         while not command.is_done():
             if command.size > MOST_DIFF_BYTES:
                 break
@@ -217,13 +225,20 @@ _latest: Final[dict[tuple[object, ...], tuple[State, bytes | None]]] = {}
 """The last answer, by what it was made of: a sweep in one process asks for it many times, which takes 4 ms."""
 
 
-def _changed_files(root: Path, status: bytes, script: Path | None) -> tuple[object, ...]:
+def _copy_if_there(source: Path, target: Path) -> None:
+    """Copy a file, unless it is gone."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        shutil.copy(source, target)
+
+
+def _changed_files(root: Path, status: bytes, code: Iterable[Path]) -> tuple[object, ...]:
     """Return what must be the same for a diff to be the same: what git says, and the times of changed files."""
     lines = [line for line in status.split(b"\0") if line]
     fields = [{b"1": 8, b"2": 9, b"u": 10}.get(line[:1], 0) for line in lines]  # those before the path
     paths = [root / os.fsdecode(line.split(b" ", count)[-1]) for line, count in zip(lines, fields, strict=True)]
     files = []
-    for path in (*paths, *([script] if script else [])):
+    for path in (*paths, *code):
         with contextlib.suppress(OSError):  # deleted, or no path
             found = path.stat()
             files.append((path, found.st_mtime_ns, found.st_size, found.st_ino))

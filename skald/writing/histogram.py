@@ -14,6 +14,8 @@ from skald.schema import BIN_HIGH, BIN_LOW, check_metric_name
 from skald.values import as_value, from_torch
 
 NONFINITE: Final = "nonfinite"
+MOST_BINS: Final = 10_000_000
+"""NOTE: of more the system may kill the process, instead of saying that it has no memory."""
 _WIDENING: Final = 1e-3
 """How much of their magnitude values get as the room around them that are too near for bins of their own."""
 
@@ -98,8 +100,8 @@ def _checked(bins: Any) -> Any:
     if isinstance(bins, str):
         return bins
     if getattr(bins, "shape", ()) == () and hasattr(bins, "__index__") and not isinstance(bins, (bool, np.bool_)):
-        if bins < 1:
-            raise InvalidInputError(f"bins must be at least 1, got {bins}")
+        if not 1 <= bins <= MOST_BINS:
+            raise InvalidInputError(f"bins must be from 1 to {MOST_BINS:,}, got {bins}")
         return int(bins)
     try:
         edges = np.asarray(bins, np.float64)
