@@ -409,6 +409,31 @@ def test_a_name_that_is_not_even_near_is_told_what_there_is(folder: Path) -> Non
     )
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["show"], "seed0"),
+        (["compare"], "loss"),
+        (["plot", "-m", "loss"], "seed0"),
+        (["query", "select count(distinct run) as runs from metrics"], "2"),
+        (["export", "-o", "-"], "seed1,"),
+        (["check"], "2 runs checked"),
+        (["tail", "--metrics"], "loss"),
+        ([], "seed0"),
+    ],
+    ids=lambda value: value[0] if value and isinstance(value, list) else None,
+)
+def test_a_path_left_out_is_the_default_folder(args: list[str], said: str, tmp_path: Path) -> None:
+    """Of every command: `runs` here, or where $SKALD_DIR says; tail takes the newest run in it."""
+    for name in ("seed0", "seed1"):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=1)
+    (tmp_path / "elsewhere").mkdir()
+
+    assert said in output(*args, folder=tmp_path)
+    assert said in output(*args, folder=tmp_path / "elsewhere", SKALD_DIR=str(tmp_path / "runs"))
+
+
 def test_a_default_folder_that_is_missing_is_told(tmp_path: Path) -> None:
     """`skald` alone where nothing was logged says where it looked."""
     done = start(folder=tmp_path)

@@ -75,7 +75,7 @@ def test_help_names_every_command(folder: Path) -> None:
     assert {"show", "compact", "compare", "plot", "query", "tail", "export", "check"} <= set(text.split())
 
 
-@pytest.mark.parametrize("args", LOOKS, ids=" ".join)
+@pytest.mark.parametrize("args", [*LOOKS, ["--help"], ["plot", "--help"]], ids=" ".join)
 def test_a_reader_that_goes_early_is_no_error(args: list[str], folder: Path) -> None:
     """`skald ... | head -1` says nothing on stderr, and ends well."""
     shell = f"{shlex.join([sys.executable, '-c', 'from skald.cli import run; run()', *args])} | head -c 1"

@@ -113,6 +113,15 @@ def test_x_is_the_time_when_rows_share_no_number(rows: Sequence[Mapping[str, Any
     assert chosen(rows) == Axis("time", "time")
 
 
+def test_x_is_the_id_that_all_but_a_few_rows_have() -> None:
+    """A last test without a step, or a run that named it otherwise, takes the x from no other curve."""
+    steps = [{"step": step, "split": "train"} for step in range(20)]
+
+    assert chosen([*steps, {"split": "test"}]) == Axis("id", "step")
+    assert chosen([*steps, *({"split": "test", "epoch": epoch} for epoch in range(20))]) == Axis("time", "time")
+    assert chosen([*({"step": step, "epoch": step // 5} for step in range(20)), {"epoch": 3}]) == Axis("id", "epoch")
+
+
 def test_x_is_one_choice_for_several_runs() -> None:
     """An id that falls in one run is the x of none of them."""
     rising = [{"run": "a", "epoch": step // 3, "step": step} for step in range(6)]

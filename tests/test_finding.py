@@ -82,6 +82,16 @@ def test_folder_without_runs_has_none(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_search_tells_how_many_folders_it_has_looked_into(runs: Path) -> None:
+    """For who waits: each, those without runs too."""
+    looked: list[int] = []
+
+    found = find_runs(runs, progress=lambda count, _: looked.append(count))
+
+    assert looked == list(range(1, len(looked) + 1))
+    assert len(looked) > len(found)
+
+
 @pytest.mark.parametrize("missing", ["nope", "nope*", ""])
 def test_source_that_does_not_exist_is_an_error(missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path or glob that means nothing is told, with its name."""

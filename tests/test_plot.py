@@ -263,6 +263,23 @@ def test_plot_of_too_many_curves_names_the_id_that_makes_them(tmp_path: Path) ->
     assert "mean" in output("plot", "a", "-m", "loss", "--band", "worker", folder=tmp_path)
 
 
+def test_plot_draws_an_id_as_a_number_that_is_one_in_most_runs(tmp_path: Path) -> None:
+    """The few runs that logged it as a string are drawn with it where it reads as one, and told of."""
+    for number in range(4):
+        with skald.Logger(f"r{number}", tmp_path / "runs", capture=False) as logger:
+            for step in range(20):
+                logger.log_metric("loss", step, step=str(step) if number == 3 else step)
+
+    for x in ([], ["-x", "step"]):
+        done = start("plot", "runs", "-m", "loss", *x, folder=tmp_path)
+
+        assert (done.code, done.stdout.splitlines()[-1].strip()) == (0, "step")
+        assert done.stdout.splitlines()[1].split() == ["*", "r0", "+", "r1", "o", "r2", "x", "r3"]
+        assert done.stderr == (
+            "skald: id 'step' is int in 'r0', 'r1', 'r2', str in 'r3': drawn as a number, as it is one in most runs\n"
+        )
+
+
 def test_plot_of_ids_that_no_row_has_together_draws_nothing(folder: Path) -> None:
     """It says so, and that is no failure."""
     printed = output("plot", "lr0.1-s0", "-m", "loss", "--id", "split=val", folder=folder)

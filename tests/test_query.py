@@ -57,7 +57,20 @@ def test_query_takes_params_without_their_prefix(runs: Path) -> None:
 
     assert [line.split()[:2] for line in lines[1:]] == [["b", "0.07"], ["a", "0.09"]]
     assert header == "run,path,status,started,duration,rows,tags,params.lr"
-    assert done.stderr.startswith("skald: in the SQL: there is no column 'lrr'; did you mean lr?")
+    assert done.stderr.startswith("skald: in the SQL: there is no column 'lrr'; did you mean 'lr'?")
+
+
+@pytest.mark.parametrize(
+    ("sql", "message"),
+    [
+        ("select vlue from metrics", "there is no column 'vlue'; did you mean 'value'?"),
+        ("select m.vlue from metrics m", "there is no column 'vlue'; did you mean 'value'?"),
+        ("select * from metrcs", "there is no table 'metrcs'; the tables are metrics and runs"),
+    ],
+)
+def test_query_of_a_name_that_is_nearly_right_says_so(sql: str, message: str, runs: Path) -> None:
+    """Of columns and tables."""
+    assert start("query", "runs", sql, folder=runs).stderr.startswith(f"skald: in the SQL: {message}\n  {sql}\n")
 
 
 def test_query_prints_csv_and_json(runs: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 import pytest
 from handmade import row, segment
+from logged import program
 from test_scan import damage
 
 import skald
@@ -25,6 +26,16 @@ from skald.many import cardcache
 from skald.many.card import read_card
 from skald.reading.summary import summarize
 
+CRASHES_AND_FORKS = """
+import os, skald
+logger = skald.Logger("forked", ".", capture=False)
+child = os.fork()
+(logger if child == 0 else skald.Logger("crashed", ".", capture=False)).log_metric("loss", 1.0, step=1)
+if child:
+    os.waitpid(child, 0)
+    logger.close()
+os._exit(1)
+"""
 FACTS = ["run", "path", "status", "started", "duration", "rows", "tags"]
 
 
@@ -251,6 +262,22 @@ def test_runs_leaves_broken_runs_out_with_a_warning(sweep: Path) -> None:
     assert found["run"].to_list() == ["a", "b", "good"]
     (warning,) = caught
     assert all(text in str(warning.message) for text in ("4 of the runs", "'cut'", "'json'", "'newer'", "1 more"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a forked child")
+def test_runs_tells_of_a_metrics_file_that_is_missing(tmp_path: Path) -> None:
+    """Of a closed run, of one that crashed and was compacted, and of one whose forked child alone has logged."""
+    with skald.Logger("closed", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 1.0, step=1)
+    program(CRASHES_AND_FORKS, folder=tmp_path)
+    for name in ("closed", "crashed", "forked"):
+        skald.compact(tmp_path / name)
+        assert skald.runs(tmp_path / name)["rows"].to_list() == [1]
+        assert not (tmp_path / name / "segments").exists()
+        (tmp_path / name / PARQUET).unlink()
+
+        with pytest.warns(UserWarning, match=f"the metrics file of run '{name}' is missing"):
+            assert skald.runs(tmp_path / name)["rows"].to_list() == [0]
 
 
 def test_runs_of_a_folder_without_runs_is_empty(tmp_path: Path) -> None:

@@ -397,6 +397,19 @@ def test_scan_reads_no_more_than_the_first_rows(big: Path, tmp_path: Path) -> No
     assert found["step"].to_list() == [0, 1, 2, 3, 4]
 
 
+def test_rows_are_counted_where_no_column_is_wanted(tmp_path: Path) -> None:
+    """A cross join, and the numbers of rows, ask for none: of closed, csv and crashed runs."""
+    log(tmp_path, "closed")
+    with skald.Logger("csv", tmp_path, metrics_format="csv") as logger:
+        logger.log_metric("loss", 1.0)
+    crash_at(tmp_path, "crashed", 2)
+    alone = [(skald.Run(tmp_path / name).metrics, count) for name, count in (("closed", 3), ("csv", 1), ("crashed", 2))]
+
+    for frame, count in ((skald.scan(tmp_path), 6), *alone):
+        assert frame.join(frame, how="cross").select(pl.len()).collect().item() == count**2
+        assert frame.with_row_index("at").select("at").collect()["at"].to_list() == list(range(count))
+
+
 def test_wide_has_a_row_for_each_run_and_index(tmp_path: Path) -> None:
     """As `Run.wide`, with the run before the index; seeds stand side by side as columns."""
     for name in ("a", "b"):

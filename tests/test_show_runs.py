@@ -115,9 +115,12 @@ def test_where_that_nothing_meets_is_no_failure(folder: Path) -> None:
     ("condition", "message"),
     [
         ("lr <", "in the SQL: Expected: an expression, found: its end\n  lr <\n      ^"),
-        ("lrr < 1", "in the SQL: there is no column 'lrr'; did you mean lr?\n  lrr < 1\n  ^"),
-        ("lr < 1 and\n  seeed = 1", "in the SQL: there is no column 'seeed'; did you mean seed?\n    seeed = 1\n    ^"),
-        ("optim.nam = 'a'", "in the SQL: there is no column that ends in .nam\n  optim.nam = 'a'\n        ^"),
+        ("lrr < 1", "in the SQL: there is no column 'lrr'; did you mean 'lr'?"),
+        ("loss < 1", "in the SQL: there is no column 'loss'; did you mean 'rows'?; hint: of a metric write NAME.last,"),
+        (
+            "loss.min < 1",
+            "loss.min means 2 columns: loss{split=train}.min, loss{split=val}.min; hint: name one of them",
+        ),
         ("acuracy.max > 1", "there is no metric 'acuracy'; did you mean 'accuracy'?\n"),
         (
             "duration > 60",
@@ -134,6 +137,29 @@ def test_where_that_is_wrong_points_at_the_place(condition: str, message: str, f
     assert (done.code, done.stdout) == (1, "")
     assert done.stderr.startswith(f"skald: {message}")
     assert "__" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("condition", "message", "place"),
+    [
+        ("lrr < 1", "there is no column 'lrr'; did you mean 'lr'?", "  lrr < 1\n  ^"),
+        ("lr < 1 and\n  seeed = 1", "no column 'seeed'; did you mean 'seed'", "    seeed = 1\n    ^"),
+        ("optim.nam = 'a'", "no column 'optim.nam'; did you mean 'optim.name'", "  optim.nam = 'a'\n        ^"),
+        ("optm.name = 'a'", "no column 'optm.name'; did you mean 'optim.name'", "  optm.name = 'a'\n  ^"),
+        ("params.lrr > 1", "no column 'params.lrr'; did you mean 'lr'", "  params.lrr > 1\n         ^"),
+        ("loss [x].min < 1", "a name that has other signs than letters, digits,", "  loss [x].min < 1\n        ^"),
+    ],
+)
+def test_where_with_a_name_that_nothing_has_names_near_ones(
+    condition: str, message: str, place: str, folder: Path
+) -> None:
+    """Wholly, also where polars tells only a part of it, with the place, and how metrics are named."""
+    done = start("show", "runs", "--where", condition, folder=folder)
+
+    assert done.code == 1
+    assert message in done.stderr
+    assert done.stderr.endswith(f"{place}\n")
+    assert ("hint: of a metric write NAME.last, NAME.min or NAME.max" in done.stderr) == ("column" in message)
 
 
 @pytest.mark.parametrize(
@@ -194,9 +220,9 @@ def test_extreme_that_runs_are_sorted_by_is_shown_with_where_it_was(folder: Path
     [
         (
             ["--sort", "loss"],
-            "--sort loss means 2 columns: loss{split=train}.last, loss{split=val}.last; hint",
+            "loss means 2 columns: loss{split=train}.last, loss{split=val}.last; hint",
         ),
-        (["--sort", "loss.max"], "--sort loss.max means 2 columns: loss{split=train}.max, loss{split=val}.max"),
+        (["--sort", "loss.max"], "loss.max means 2 columns: loss{split=train}.max, loss{split=val}.max"),
         (["--sort", "acuracy.max"], "there is no metric 'acuracy'; did you mean 'accuracy'?"),
         (["--sort", "startd"], "there is no column and no metric 'startd'; did you mean 'started' or 'status'?"),
         (["--sort", "x"], "there is no column and no metric 'x'; the columns are run, path, status, started,"),

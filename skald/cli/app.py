@@ -34,12 +34,6 @@ class _ViewByDefault(TyperGroup):
             args = ["show" if any(word.startswith("-") for word in args) else "view", *args]
         return super().parse_args(ctx, args)
 
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:  # who reads has seen enough: `| head`
-            raise typer.Exit from None
-
 
 app: Final = typer.Typer(
     cls=_ViewByDefault,
@@ -336,6 +330,10 @@ def main() -> None:
         warnings.showwarning = _tell_once()
         try:
             app(prog_name="skald")
+        except SystemExit as end:
+            if isinstance(end.__context__, BrokenPipeError):  # who reads has seen enough: `| head`
+                raise SystemExit(0) from None
+            raise
         except (SkaldError, OSError) as error:
             from skald.cli.report import report
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from skald.amounts import plural
 from skald.cli.format import path_text
-from skald.cli.paths import resolve, runs_in
+from skald.cli.paths import no_runs, resolve_all, runs_in
 from skald.cli.report import report
 from skald.cli.shapes import to_csv, to_json
-from skald.errors import RunNotFoundError, SkaldError
+from skald.errors import SkaldError
+from skald.upkeep.latebar import late_bar
 from skald.upkeep.repair import Repaired, repair
 from skald.upkeep.verification import find_faults
 
@@ -30,17 +31,20 @@ def check_paths(paths: Sequence[str], *, mend: bool, form: str) -> bool:
     Raises:
         RunNotFoundError: a path is neither a run nor a folder with runs.
     """
-    folders = [resolve(path) for path in paths] or [resolve(None)]
+    folders = resolve_all(paths)
     runs = runs_in(folders)
     if not runs:
-        raise RunNotFoundError(f"there are no runs in {', '.join(map(path_text, folders))}")
+        raise no_runs(folders)
     found, could_check = [], True
-    for run in runs:
-        try:
-            found += _check(run, mend=mend)
-        except (SkaldError, OSError) as error:
-            report(error)
-            could_check = False
+    with late_bar("checking runs") as progress:
+        for number, run in enumerate(runs):
+            if progress:
+                progress(number, len(runs))
+            try:
+                found += _check(run, mend=mend)
+            except (SkaldError, OSError) as error:
+                report(error)
+                could_check = False
     if form == "json":
         sys.stdout.write(to_json(found))
     elif form == "csv":

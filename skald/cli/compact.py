@@ -9,10 +9,10 @@ from pathlib import Path
 from skald import layout
 from skald.amounts import plural, size_text
 from skald.cli.format import path_text
-from skald.cli.paths import resolve, runs_in
+from skald.cli.paths import no_runs, resolve, runs_in
 from skald.cli.report import report
 from skald.engine.compaction import Compaction
-from skald.errors import RunNotFoundError, SkaldError
+from skald.errors import SkaldError
 from skald.record.info import read_status
 from skald.upkeep.compacting import compact
 from skald.upkeep.latebar import late_bar
@@ -46,7 +46,7 @@ def _runs(folder: Path) -> Iterator[Path]:
         return
     found = runs_in([folder])
     if not found:
-        raise RunNotFoundError(f"there are no runs in {path_text(folder)}")
+        raise no_runs([folder])
     for run in found:
         if _is_running(run):
             _say(f"{path_text(run)}: is being written, left as it is")

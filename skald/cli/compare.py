@@ -15,7 +15,7 @@ from skald.amounts import plural
 from skald.cli import terminal
 from skald.cli.choice import chosen_rows
 from skald.cli.format import MISSING, ids_text, json_value, number_text, param_text
-from skald.cli.paths import resolve
+from skald.cli.paths import resolve_all
 from skald.cli.report import readable_params
 from skald.cli.runchoice import names_where
 from skald.cli.shapes import to_csv, to_json
@@ -77,7 +77,7 @@ def compare_paths(
     Raises:
         InvalidInputError: they are fewer than two runs.
     """
-    folders = [resolve(path) for path in paths] or [resolve(None)]
+    folders = resolve_all(paths)
     places = {os.path.realpath(folder): place for place, folder in enumerate(folders)}
     found = sorted(find_runs(folders), key=lambda run: places.get(run.folder, len(places)))
     if where is not None and found:

@@ -29,12 +29,12 @@ def complete_metrics(paths: Sequence[str], incomplete: str) -> list[str]:
 
 
 def _metrics(paths: Sequence[str]) -> Iterator[str]:
-    from skald.cli.paths import resolve, runs_in
+    from skald.cli.paths import resolve_all, runs_in
     from skald.run import Run
 
     runs: list[Path] = []
     with contextlib.suppress(SkaldError, OSError):
-        runs = runs_in([resolve(path) for path in paths] or [resolve(None)])
+        runs = runs_in(resolve_all(paths))
     for run in runs[:_MOST_RUNS]:
         with contextlib.suppress(SkaldError, OSError):
             yield from Run(run).metric_names

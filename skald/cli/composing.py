@@ -10,13 +10,13 @@ import polars as pl
 
 from skald import layout
 from skald.cli.choice import matching_metrics, parse_ids
-from skald.cli.paths import resolve
+from skald.cli.paths import as_source, no_runs, resolve_all
 from skald.cli.picture import Picture, color_lines, curve_label, heat_picture, notes_on
 from skald.cli.runchoice import rows_where
-from skald.errors import InvalidInputError, RunNotFoundError, SkaldError
+from skald.errors import InvalidInputError, SkaldError
 from skald.many.finding import find_runs
 from skald.many.paramtable import dotted, param_columns, param_names
-from skald.many.scanning import scan
+from skald.many.scanning import scan_for_plots
 from skald.reading.curves import (
     HIGH,
     LOW,
@@ -107,14 +107,14 @@ def compose(paths: Sequence[str], wish: Wish, columns: int, cells: tuple[int, in
 
 
 def _open(paths: Sequence[str], wish: Wish) -> _Source:
-    folders = [resolve(path) for path in paths] or [resolve(None)]
-    source: Path | list[Path] = folders[0] if len(folders) == 1 else folders
+    folders = resolve_all(paths)
+    source = as_source(folders)
     found = find_runs(source)
     if not found:
-        raise RunNotFoundError(f"there are no runs in {', '.join(map(str, folders))}")
+        raise no_runs(folders)
     if len(folders) == 1 and layout.is_run(folders[0]) and wish.where is None:
         return _Source(Run(folders[0]).metrics, pl.DataFrame())
-    rows = rows_where(scan(source), source, wish.where, wish.ids)
+    rows = rows_where(scan_for_plots(source), source, wish.where, wish.ids)
     if not (wish.band or wish.color):
         return _Source(rows, pl.DataFrame())
     params = [_readable_params(Path(run.folder)) for run in found]

@@ -13,7 +13,7 @@ import polars as pl
 from skald import layout
 from skald.cli.choice import chosen_rows
 from skald.cli.format import path_text
-from skald.cli.paths import resolve
+from skald.cli.paths import as_source, resolve_all
 from skald.cli.runchoice import rows_where
 from skald.durable import replace
 from skald.errors import InvalidInputError
@@ -44,7 +44,7 @@ def export_paths(
     """Write the rows of runs into a file, whose suffix says the format; memory does not grow with the rows.
 
     Args:
-        paths: runs and folders; of one run the rows are written without the column `run`.
+        paths: runs and folders, none: the default folder; of one run the rows are written without the column `run`.
         target: the file, which is replaced; `-` is stdout.
         metrics: globs.
         ids: `NAME=VALUE`.
@@ -56,8 +56,8 @@ def export_paths(
     write = _writer_for(target)
     if target.stem != STDOUT:
         _check_place(target)
-    folders = [resolve(path) for path in paths]
-    source: Path | list[Path] = folders[0] if len(folders) == 1 else folders
+    folders = resolve_all(paths)
+    source = as_source(folders)
     is_one = isinstance(source, Path) and layout.is_run(source) and where is None
     frame = Run(folders[0]).metrics if is_one else rows_where(scan(source), source, where, ids)
     rows = chosen_rows(frame, metrics, ids)

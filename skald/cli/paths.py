@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from skald import layout
+from skald.cli.format import path_text
 from skald.errors import RunNotFoundError, SkaldError
 from skald.many.cloud import is_cloud
 from skald.many.finding import find_runs
 from skald.record.info import read_info
+from skald.upkeep.latebar import late_bar
 
 
 def resolve(given: str | None) -> Path:
@@ -32,9 +34,30 @@ def resolve(given: str | None) -> Path:
     raise _not_found(given)
 
 
+def resolve_all(paths: Sequence[str]) -> list[Path]:
+    """Return the folders that PATHs name; the default folder of runs, where none is given.
+
+    Raises:
+        RunNotFoundError: there is no such folder.
+    """
+    return [resolve(path) for path in paths] or [resolve(None)]
+
+
+def as_source(folders: Sequence[Path]) -> Path | list[Path]:
+    """Return what `scan` takes for folders: one is what runs are named from."""
+    return folders[0] if len(folders) == 1 else list(folders)
+
+
 def runs_in(folders: Iterable[Path]) -> list[Path]:
-    """Return the runs among and inside some folders."""
-    return list(dict.fromkeys(Path(found.folder) for folder in folders for found in find_runs(folder)))
+    """Return the runs among and inside some folders; of a search that takes long it is shown how far it is."""
+    with late_bar("searching for runs") as progress:
+        found = [run for folder in folders for run in find_runs(folder, progress=progress)]
+    return list(dict.fromkeys(Path(run.folder) for run in found))
+
+
+def no_runs(folders: Sequence[Path]) -> RunNotFoundError:
+    """Return the error of folders that hold no run."""
+    return RunNotFoundError(f"there are no runs in {', '.join(map(path_text, folders))}")
 
 
 def newest_run(folder: Path) -> Path:
@@ -48,7 +71,7 @@ def newest_run(folder: Path) -> Path:
         with contextlib.suppress(SkaldError):
             started[run] = read_info(run).started
     if not started:
-        raise RunNotFoundError(f"there are no runs in {folder}")
+        raise no_runs([folder])
     return max(started, key=lambda run: started[run])
 
 

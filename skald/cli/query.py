@@ -15,7 +15,7 @@ from rich.text import Text
 from skald.amounts import duration_text
 from skald.cli import terminal
 from skald.cli.format import MISSING, ids_text, local_time, number_text, param_text
-from skald.cli.paths import resolve
+from skald.cli.paths import as_source, resolve_all
 from skald.cli.shapes import to_csv, to_json
 from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered, check_asks
@@ -44,8 +44,8 @@ def query_paths(words: Sequence[str], *, form: str, test: bool) -> bool:
     if not paths and " " not in sql.strip():
         raise InvalidInputError(f"expected SQL as the last argument, got {sql!r}")
     check_asks(sql)
-    folders = [resolve(path) for path in paths] or [resolve(None)]
-    found = _answer(folders[0] if len(folders) == 1 else folders, sql)
+    folders = resolve_all(paths)
+    found = _answer(as_source(folders), sql)
     if form == "json":
         sys.stdout.write(to_json(found.to_dicts()))
     elif form == "csv":
@@ -59,7 +59,8 @@ def _answer(source: Any, sql: str) -> pl.DataFrame:
     tables: dict[str, Any] = {"metrics": scan(source)}
     if re.search(r"\bruns\b", sql, re.IGNORECASE):  # NOTE: it is looked up for each run, so only where it is asked for
         tables["runs"] = runs(source)
-    return answered(lambda: _asked(tables, sql), sql)
+    columns = [name for table in tables.values() for name in table.collect_schema()]
+    return answered(lambda: _asked(tables, sql), sql, columns)
 
 
 def _asked(tables: dict[str, Any], sql: str) -> pl.DataFrame:

@@ -138,12 +138,17 @@ def _metrics_meant(wish: RunWish, columns: Sequence[str]) -> list[str]:
     found = []
     if wish.sort is not None and not _of_runs(wish.sort, columns):
         found.append(_metric(wish.sort))
-    for quoted, plain in _NAME.findall(_STRING.sub("", wish.where or "")):
-        name = quoted.replace('""', '"') or plain
+    for name in _names_in(wish.where or ""):
         place = _LIKE_METRIC.match(name)
         if place and not _of_runs(name, columns):
             found.append(place["metric"])
     return found
+
+
+def _names_in(condition: str) -> list[str]:
+    """Return the words of a condition in SQL that may be names, quoted or not."""
+    found = _NAME.findall(_STRING.sub("", condition))
+    return [quoted.replace('""', '"') or plain for quoted, plain in found]
 
 
 def _metric(name: str) -> str:
@@ -161,14 +166,19 @@ def _column(name: str, columns: Sequence[str]) -> str:
     for one in (name, f"{PARAMS_PREFIX}{name}", f"{name}.last"):
         if one in columns:
             return one
+    _check_single(name, columns)
+    raise _no_column(name, columns)
+
+
+def _check_single(name: str, columns: Sequence[str]) -> None:
+    """Raise InvalidInputError if a name means the columns of several series."""
     metric, _, statistic = name.rpartition(".")
     metric, statistic = (metric, statistic) if statistic in STATISTICS else (name, "last")
     several = [one for one in columns if one.startswith(f"{metric}{{") and one.endswith(f"}}.{statistic}")]
-    if several:
-        error = InvalidInputError(f"--sort {name} means {len(several)} columns: {', '.join(several)}")
-        error.add_note("hint: name one of them, or choose a series with --id NAME=VALUE")
+    if several and not _of_runs(name, columns):
+        error = InvalidInputError(f"{name} means {len(several)} columns: {', '.join(several)}")
+        error.add_note("hint: name one of them (in SQL in double quotes), or choose a series with --id NAME=VALUE")
         raise error
-    raise _no_column(name, columns)
 
 
 def _no_column(name: str, columns: Sequence[str]) -> InvalidInputError:
@@ -202,7 +212,14 @@ def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
         error = InvalidInputError(f"a duration is compared with a bare number in {condition!r}")
         error.add_note("hint: write duration > interval '60 seconds'")
         raise error
+    for name in _names_in(condition):
+        _check_single(name, table.columns)
     named = with_short_names(table, condition).with_columns(pl.int_range(pl.len()).alias(_ROW))
     sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
-    rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, line=2)
+    try:
+        rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, table.columns, line=2)
+    except InvalidInputError as error:
+        if "there is no column" in str(error):
+            error.add_note("hint: of a metric write NAME.last, NAME.min or NAME.max")
+        raise
     return table[rows[_ROW]]

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from skald.cli.format import path_text
+from skald.cli.paths import as_source, no_runs
 from skald.cli.runchoice import RunWish, choose_runs
 from skald.cli.runs_table import print_table
 from skald.cli.shapes import to_csv, to_json
-from skald.errors import RunNotFoundError
 from skald.many.paramtable import chosen_names
 from skald.schema import PARAMS_PREFIX
 
@@ -28,9 +27,9 @@ def show_runs(folders: Sequence[Path], wish: RunWish, *, form: str) -> None:
         RunNotFoundError: there are none.
         InvalidInputError: there is no such metric, param, id or column, or the SQL is wrong.
     """
-    table, sorted_by = choose_runs(folders[0] if len(folders) == 1 else folders, wish)
+    table, sorted_by = choose_runs(as_source(folders), wish)
     if table.is_empty() and wish.where is None:
-        raise RunNotFoundError(f"there are no runs in {', '.join(map(path_text, folders))}")
+        raise no_runs(folders)
     params = [name.removeprefix(PARAMS_PREFIX) for name in table.columns if name.startswith(PARAMS_PREFIX)]
     left_out = {*params} - {*chosen_names(params, wish.params)} if wish.params else set()
     table = table.drop(f"{PARAMS_PREFIX}{name}" for name in left_out)

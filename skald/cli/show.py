@@ -9,7 +9,7 @@ from skald import layout
 from skald.cli import shapes
 from skald.cli.choice import select
 from skald.cli.page import print_page
-from skald.cli.paths import resolve
+from skald.cli.paths import resolve_all
 from skald.cli.report import readable_params
 from skald.cli.runchoice import RunWish
 from skald.cli.runs import show_runs
@@ -25,7 +25,7 @@ def show_paths(paths: Sequence[str], wish: RunWish, *, form: str) -> None:
         wish: what to show; where it orders or chooses runs, one run too is shown as a table.
         form: table, json or csv.
     """
-    folders = [resolve(path) for path in paths] or [resolve(None)]
+    folders = resolve_all(paths)
     if len(folders) == 1 and layout.is_run(folders[0]) and not wish.is_about_runs:
         _show_run(Run(folders[0]), wish, form)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
@@ -10,12 +9,17 @@ from typing import Final, TypeVar
 import polars as pl
 
 from skald.errors import InvalidInputError
+from skald.reading.selection import close_matches
 from skald.schema import PARAMS_PREFIX
 
 _PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
 _QUOTED: Final = re.compile(r"""["'`]([^"'`]+)["'`]""")
-_UNKNOWN: Final = re.compile(r"unable to find column \"(.+?)\"; valid columns: \[([^\n]*?)\](?:\n|$)", re.DOTALL)
+_UNKNOWN: Final = re.compile(
+    r"""unable to find column "(.+?)"; valid columns: |column named '(.+?)' found""", re.DOTALL
+)
 _NO_FIELD: Final = pl.exceptions.StructFieldNotFoundError
+_SIGNS: Final = "complex field access chains"
+_NO_TABLE: Final = re.compile("relation ('.+') was not found")
 
 _COMMENTS: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _CHANGING: Final = frozenset(
@@ -41,12 +45,13 @@ def check_asks(sql: str) -> None:
         raise error
 
 
-def answered(ask: Callable[[], T], sql: str, *, line: int = 1) -> T:
+def answered(ask: Callable[[], T], sql: str, columns: Sequence[str], *, line: int = 1) -> T:
     """Return what polars answers.
 
     Args:
         ask: asks it.
         sql: what a person wrote.
+        columns: those that there are.
         line: the line of the SQL given to polars on which that begins.
 
     Raises:
@@ -55,17 +60,17 @@ def answered(ask: Callable[[], T], sql: str, *, line: int = 1) -> T:
     try:
         return ask()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise _explained(error, sql, line) from None
+        raise _explained(error, sql, columns, line) from None
 
 
-def _explained(error: BaseException, sql: str, line: int) -> InvalidInputError:
+def _explained(error: BaseException, sql: str, columns: Sequence[str], line: int) -> InvalidInputError:
     """Return what polars says, short, and below it the line of the SQL with a mark at the place."""
     message = str(error)
     place = _PLACE.search(message)
     names = [message.partition("\n")[0]] if isinstance(error, _NO_FIELD) else _QUOTED.findall(message)
     row, column = (int(place[1]) - line, int(place[2]) - 1) if place else _find(names, sql)
     lines = sql.splitlines() or [""]
-    said = _shortened(error, message)
+    said = _shortened(error, message, sql, columns)
     if place and row >= len(lines):  # what was put around it is no business of theirs
         row, column, said = len(lines) - 1, len(lines[-1]), re.sub("found: .*", "found: its end", said)
     is_bare = _ZONED in message and _BARE in message
@@ -81,18 +86,22 @@ def _explained(error: BaseException, sql: str, line: int) -> InvalidInputError:
     return explained
 
 
-def _shortened(error: BaseException, message: str) -> str:
-    unknown = _UNKNOWN.search(message)
+def _shortened(error: BaseException, message: str, sql: str, columns: Sequence[str]) -> str:
     said = _PLACE.sub("", message.partition("\n\n")[0]).removeprefix("sql parser error: ")
-    if isinstance(error, _NO_FIELD):
-        return f"there is no column that ends in .{said}"
-    if not unknown:
+    if _SIGNS in said:
+        return "a name that has other signs than letters, digits, _ and . stands in double quotes"
+    table = _NO_TABLE.match(said)
+    if table:
+        return f"there is no table {table[1]}; the tables are metrics and runs"
+    unknown = _UNKNOWN.search(message)
+    if not unknown and not isinstance(error, _NO_FIELD):
         return said
-    columns = list(dict.fromkeys(one.strip('"').removeprefix(PARAMS_PREFIX) for one in unknown[2].split(", ")))
-    name, columns = unknown[1], [one for one in columns if not one.startswith("_")]
-    near = difflib.get_close_matches(name, columns, n=3)
-    meant = f"did you mean {' or '.join(near)}?" if near else f"the columns are {', '.join(columns)}"
-    return f"there is no column {name!r}; {meant}"
+    part = re.escape((unknown[1] or unknown[2]) if unknown else said.partition("\n")[0])
+    # NOTE: of a name with dots polars tells one part
+    written = re.search(rf"(?<![\w.]){part}(?:\.\w+)*" if unknown else rf"[\w.]*\.{part}(?!\w)", sql)
+    name = written[0] if written else part
+    names = list(dict.fromkeys(column.removeprefix(PARAMS_PREFIX) for column in columns))
+    return f"there is no column {name!r}{close_matches(name.removeprefix(PARAMS_PREFIX), names, 'columns')}"
 
 
 def _find(names: Sequence[str], sql: str) -> tuple[int, int]:

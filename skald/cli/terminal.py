@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -41,14 +41,9 @@ class Column:
         return max(map(cell_len, [self.header, *lines]))
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> NoReturn:
-        raise BrokenPipeError  # Rich would end the process as failed
-
-
 def stdout() -> Console:
     """Return the console that prints to stdout: as wide as the terminal or as $COLUMNS says; a pipe cuts nothing."""
-    console = _Console(highlight=False, soft_wrap=False)
+    console = Console(highlight=False, soft_wrap=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDE
     return console

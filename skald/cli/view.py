@@ -19,7 +19,7 @@ def view_paths(paths: Sequence[str]) -> None:
 
         show_paths(paths, RunWish(), form="table")
         return
-    from skald.cli.paths import resolve
+    from skald.cli.paths import resolve_all
     from skald.viewer import view
 
-    view([resolve(path) for path in paths] or [resolve(None)])
+    view(resolve_all(paths))

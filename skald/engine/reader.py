@@ -126,7 +126,8 @@ class _Source:
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows that there are now, as the IO sources of polars do."""
         kinds = self._kinds
-        wanted = columns if columns is not None else table_schema(kinds).names()
+        # NOTE: of no columns, as a cross join asks, a frame would have no rows either
+        wanted = table_schema(kinds).names() if columns is None else columns or [METRIC]
         is_of_metrics = predicate is not None and set(predicate.meta.root_names()) == {METRIC}
         metrics = Metrics(predicate) if predicate is not None and is_of_metrics else None
         query = Query(kinds, wanted, predicate, n_rows, taken=self._taken, metrics=metrics)
@@ -314,8 +315,9 @@ def _scan_csv(stored: Stored) -> pl.LazyFrame:
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
-        query = Query(stored.kinds, columns if columns is not None else schema.names(), predicate, n_rows)
-        frames = (_frame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, columns))
+        wanted = schema.names() if columns is None else columns or [METRIC]
+        query = Query(stored.kinds, wanted, predicate, n_rows)
+        frames = (_frame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, wanted))
         return _head(query, (query.of(frame).collect() for frame in frames))
 
     schema = table_schema(stored.kinds)

@@ -52,6 +52,7 @@ class _Session(msgspec.Struct):
 
     started: dt.datetime
     ended: dt.datetime | None = None
+    rows: int = 0
 
 
 class _Info(msgspec.Struct):
@@ -78,7 +79,8 @@ def read_card(found: Found) -> Card:
     folder = Path(found.folder)
     params = flat(read_params(folder, info)) if PARAMS in found.holds else {}
     spans = [(session.started, session.ended) for session in info.sessions if session.ended]
-    if SEGMENTS in found.holds or info.status == "running" or len(spans) < len(info.sessions):
+    is_missing = not found.holds & {PARQUET, CSV} and any(session.rows for session in info.sessions)
+    if is_missing or SEGMENTS in found.holds or info.status == "running" or len(spans) < len(info.sessions):
         return _open_card(folder, info, params)
     rows, kinds, series = _stored(found)
     return Card(
@@ -94,7 +96,7 @@ def read_card(found: Found) -> Card:
 
 
 def _open_card(folder: Path, info: _Info, params: dict[str, Any]) -> Card:
-    """Return the card of a run that is not closed.
+    """Return the card of a run that is not closed, or whose metrics file is missing, which is told.
 
     NOTE: a table of closed runs does without these modules, which take 70 ms to load.
     """

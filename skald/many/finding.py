@@ -6,9 +6,10 @@ Invariant: a name is the path relative to the folder that was searched, so it is
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -33,7 +34,7 @@ class Found(NamedTuple):
     holds: frozenset[str]
 
 
-def find_runs(source: Source) -> list[Found]:
+def find_runs(source: Source, *, progress: Callable[[int, None], object] | None = None) -> list[Found]:
     """Return the runs that a source means, in the order of their names.
 
     A folder is searched at every depth, down to the first folder with a `run.json`; symbolic links inside it are not
@@ -41,6 +42,7 @@ def find_runs(source: Source) -> list[Found]:
 
     Args:
         source: a folder of runs, a run, a glob, or several of these.
+        progress: is told how many folders were looked into so far, of how many is not known.
 
     Returns:
         the runs, each named by its path relative to the folder; for a run, a glob or several, to the deepest folder
@@ -52,7 +54,9 @@ def find_runs(source: Source) -> list[Found]:
     """
     paths = as_list(source)
     folders = [folder for path in paths for folder in _folders(path)]
-    found = {path: holds for folder in folders for path, holds in _search(os.path.realpath(folder))}
+    looks = itertools.count(1)
+    look = (lambda: progress(next(looks), None)) if progress else (lambda: None)
+    found = {path: holds for folder in folders for path, holds in _search(os.path.realpath(folder), look)}
     if not found:
         return []
     top = os.path.realpath(paths[0])
@@ -118,8 +122,9 @@ def _folders(path: str) -> list[str]:
     return folders
 
 
-def _search(folder: str) -> Iterator[tuple[str, frozenset[str]]]:
+def _search(folder: str, look: Callable[[], object]) -> Iterator[tuple[str, frozenset[str]]]:
     """Yield the runs in a folder, which may be one itself, with the names of what they hold."""
+    look()
     try:
         names = frozenset(os.listdir(folder))  # noqa: PTH208  a Path for each file would take thrice as long
         if layout.RUN_JSON in names:
@@ -127,11 +132,11 @@ def _search(folder: str) -> Iterator[tuple[str, frozenset[str]]]:
             return
         with os.scandir(folder) as entries:
             inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:  # removed just now
+    except (FileNotFoundError, NotADirectoryError):  # removed just now
         return
-    except PermissionError as error:
+    except OSError as error:
         warnings.warn(f"a folder cannot be searched for runs: {error.strerror}, {folder}", stacklevel=2)
         return
     for path in inner:
         if not path.rpartition(os.sep)[2].startswith(layout.TEMPORARY_PREFIX):
-            yield from _search(path)
+            yield from _search(path, look)

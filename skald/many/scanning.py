@@ -30,18 +30,21 @@ from skald.many.union import (
     describe_disagreed,
     groups,
     member,
+    mostly_numbers,
     scan_files,
     scan_folder,
     union_kinds,
 )  # fmt: skip
 from skald.record.params import read_params
-from skald.schema import RUN, Kinds
+from skald.schema import RUN, Kind, Kinds
 
 _FAULTS: Final = (SkaldError, OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _REQUESTS: Final = 32
 """Requests to a cloud store under way at a time: each waits for its answer longer than it takes."""
 _KNOWN: Final = KnownFiles()
 """Of all scans of this process: people ask the same runs again and again."""
+_AS_TEXT: Final = "read as string, so that each value is a series of its own"
+_AS_NUMBER: Final = "drawn as a number, as it is one in most runs"
 _BATCH_ROWS: Final = 200_000
 """Rows are handed to polars so many at a time: a batch a file would take as long as the reading."""
 
@@ -68,6 +71,14 @@ def scan(source: Source, *, params: Sequence[str] | str = (), storage_options: S
     runs = _Runs(source, [params] if isinstance(params, str) else list(params), storage_options)
     runs.schema()  # polars would wrap its errors
     return register_io_source(runs.read, schema=runs.schema)
+
+
+def scan_for_plots(source: Source) -> pl.LazyFrame:
+    """Return the rows of many runs, for curves: an id that is a number in most runs is a number, null in others."""
+    runs = _Runs(source, [], None, for_plots=True)
+    runs.schema()
+    rows = register_io_source(runs.read, schema=runs.schema)
+    return rows.with_columns(pl.col(name).cast(pl.Float64, strict=False) for name in mostly_numbers(runs.disagreed))
 
 
 def scan_told(source: Source, broken: Iterable[str]) -> pl.LazyFrame:
@@ -100,27 +111,32 @@ class _Query(NamedTuple):
 class _Runs:
     """What polars asks for the columns and the rows of many runs."""
 
-    def __init__(self, source: Source, params: Sequence[str], options: StorageOptions) -> None:
+    def __init__(
+        self, source: Source, params: Sequence[str], options: StorageOptions, *, for_plots: bool = False
+    ) -> None:
         paths = [one if is_cloud(one) or not one else os.path.abspath(one) for one in as_list(source)]  # noqa: PTH100  globs
         self._source: Source = paths[0] if isinstance(source, (str, os.PathLike)) else paths
         self._cloud = paths if any(map(is_cloud, paths)) else []
         if not all(map(is_cloud, self._cloud)):
             raise InvalidInputError(f"expected addresses in a cloud store, got paths among them: {paths}")
-        self._params, self._options = params, options
+        self._params, self._options, self._for_plots = params, options, for_plots
         self._members: list[Member] = []
         self._kinds: Kinds = {}
         self._facts = pl.DataFrame({RUN: []}, {RUN: pl.String})
-        self._told_ids: set[str] = set()
+        self.disagreed: dict[str, dict[Kind, list[str]]] = {}
         self.told_runs: set[str] = set()
 
     def schema(self) -> pl.Schema:
         """Return the columns that there are now."""
         self._members, params = self._load()
-        self._kinds, disagreed = union_kinds(self._members)
-        new = {name: runs for name, runs in disagreed.items() if name not in self._told_ids}
-        if new:
-            warnings.warn(describe_disagreed(new), stacklevel=3)
-            self._told_ids.update(new)
+        told = self.disagreed
+        self._kinds, self.disagreed = union_kinds(self._members)
+        new = {name: runs for name, runs in self.disagreed.items() if name not in told}
+        numbers = mostly_numbers(new) if self._for_plots else []
+        for outcome, ids in ((_AS_TEXT, new.keys() - numbers), (_AS_NUMBER, numbers)):
+            if ids:
+                chosen = {name: new[name] for name in new if name in ids}
+                warnings.warn(describe_disagreed(chosen, outcome), stacklevel=3)
         names = pl.Series(RUN, [one.name for one in self._members], pl.String)
         self._facts = pl.DataFrame([names, *param_columns(params, param_names(params, self._params))])
         return pl.Schema({RUN: pl.String(), **table_schema(self._kinds), **self._facts.drop(RUN).schema})
@@ -172,7 +188,9 @@ class _Runs:
         about_runs, others = split(predicate, self._facts.columns)
         chosen = set(self._facts.filter(*about_runs)[RUN]) if about_runs else None
         members = [one for one in self._members if chosen is None or one.name in chosen]
-        wanted = [*table_schema(self._kinds).names(), RUN, *self._facts.columns[1:]] if columns is None else columns
+        every = [*table_schema(self._kinds).names(), RUN, *self._facts.columns[1:]]
+        # NOTE: of no columns, as a cross join asks, a frame would have no rows either
+        wanted = every if columns is None else columns or [RUN]
         used = {*wanted, *(name for part in others for name in part.meta.root_names())}
         facts = self._facts.select(name for name in self._facts.columns if name == RUN or name in used)
         query = _Query(self._options, self._kinds, wanted, others, n_rows, facts if facts.width > 1 else None)

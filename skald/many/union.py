@@ -110,13 +110,22 @@ def union_kinds(members: Sequence[Member]) -> tuple[Kinds, dict[str, dict[Kind, 
     return joined, disagreed
 
 
-def describe_disagreed(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]]) -> str:
-    """Say which ids are of several kinds, and in which runs."""
+def mostly_numbers(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]]) -> list[str]:
+    """Return those of the ids of which runs disagree that are numbers in more than half of the runs that have them."""
+    return [
+        name
+        for name, by_kind in disagreed.items()
+        if sum(len(runs) * (1 if kind in {"int", "float"} else -1) for kind, runs in by_kind.items()) > 0
+    ]
+
+
+def describe_disagreed(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]], outcome: str) -> str:
+    """Say which ids are of several kinds, in which runs, and what comes of it."""
     texts = [
         f"id {name!r} is " + ", ".join(f"{kind} in {name_some(runs)}" for kind, runs in by_kind.items())
         for name, by_kind in disagreed.items()
     ]
-    return f"{'; '.join(texts)}: read as string, so that each value is a series of its own"
+    return f"{'; '.join(texts)}: {outcome}"
 
 
 def name_some(runs: Sequence[str]) -> str:

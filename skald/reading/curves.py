@@ -17,6 +17,8 @@ from skald.reading.selection import check_ids, id_kinds
 from skald.schema import BIN_HIGH, BIN_LOW, RUN, TIME, VALUE, Kind, series_ids
 
 _BATCH_ROWS: Final = 500_000
+_FEW: Final = 0.1
+"""Where no more rows lack an id the others are drawn over it: a last test, or a run that named it otherwise."""
 _OWN: Final = "\x01"  # no id can be named so
 _ROW, _NUMBER, _SMOOTH = f"{_OWN}row", f"{_OWN}number", f"{_OWN}smooth"
 X: Final = f"{_OWN}at"
@@ -97,17 +99,19 @@ def choose_axis(surveyed: pl.DataFrame) -> Axis:
 
     Of the ids that all rows of all series have, it is the one that never decreases and takes most values, of several
     the first. Where each of them restarts, it is the position in the series; where there are none, or they never
-    change, it is the time.
+    change, it is the time. Where no id is in all rows, those count that all but a few have.
 
     Args:
         surveyed: what `survey` says of the series, of one metric or several.
     """
     facts = {name: surveyed[name].struct.unnest() for name, dtype in surveyed.schema.items() if _is_number(name, dtype)}
-    several = (surveyed[VALUE].struct.field("count") > 1).any()
+    rows = surveyed[VALUE].struct.field("count")
+    several = (rows > 1).any()
+    few = 0.0 if any(not fact["missing"].sum() for fact in facts.values()) else _FEW * float(rows.sum())
     shared = {
         name: fact
         for name, fact in facts.items()
-        if not fact["missing"].sum() and ((fact["values"] > 1).any() or not several)
+        if fact["missing"].sum() <= few and ((fact["values"] > 1).any() or not several)
     }
     if not shared or surveyed.is_empty():
         return Axis("time", "time")

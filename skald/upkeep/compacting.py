@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 
+from skald.engine.claim import run_lock
 from skald.engine.compaction import Compaction
 from skald.engine.compaction import compact as compact_metrics
+from skald.engine.count import count_rows
+from skald.engine.standing import logged_rows
 from skald.errors import RunNotFoundError, StorageError
 from skald.layout import absolute, is_run
 from skald.record.consolefiles import finish_consoles
-from skald.record.info import read_info
+from skald.record.info import read_info, write_info
 
 
 def compact(
@@ -39,4 +43,19 @@ def compact(
         finish_consoles(run)
     except OSError as error:
         raise StorageError(error.errno, f"cannot write the console of the run at {run}: {error.strerror}") from error
+    _note_rows(run)
     return compact_metrics(run, metrics_format=read_info(run).metrics_format, last_out=last_out, progress=progress)
+
+
+def _note_rows(run: Path) -> None:
+    """Say in run.json how many rows there are, where no process could: so that a metrics file that is lost is missed.
+
+    They crashed, or were forked children, of which run.json does not tell.
+    """
+    rows = 0 if logged_rows(run) else sum(count_rows(run))
+    if rows:
+        with run_lock(run):
+            info = read_info(run)
+            for session in info.sessions[-1:]:
+                session.rows = rows
+                write_info(run, info)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 AFTER_SECS: Final = 1.0
 DRAW_SECS: Final = 0.1
 
-Advance = Callable[[int, int], None]
+Advance = Callable[[int, int | None], None]
 
 
 class _LateBar:
@@ -25,8 +25,8 @@ class _LateBar:
         self._drawn_at = time.monotonic() + AFTER_SECS - DRAW_SECS
         self._bar: Progress | None = None
 
-    def advance(self, done: int, total: int) -> None:
-        """Show that `done` of `total` rows are written."""
+    def advance(self, done: int, total: int | None) -> None:
+        """Show that `done` of `total` rows, files or folders are done; of how many need not be known."""
         now = time.monotonic()
         if now - self._drawn_at < DRAW_SECS:
             return
