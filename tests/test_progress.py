@@ -197,6 +197,13 @@ for step in logger.track(range(3), "step", description="a loop with a long descr
     assert re.search(r"a lo.*… ━+ 3/3 0:00:0\d a/me.*…", line)
 
 
+def test_track_draws_what_the_terminal_can_show(tmp_path: Path) -> None:
+    """Where its encoding has no lines the bar is of dashes."""
+    shown = shown_on_terminal("for _ in logger.track(range(3), 'step'): pass", tmp_path, PYTHONIOENCODING="ascii")
+
+    assert re.fullmatch(r"step -+ 3/3 0:00:0\d", screen(shown)[0])
+
+
 def test_track_keeps_prints_and_messages_whole(tmp_path: Path) -> None:
     """What is printed, logged by loguru or by Skald stands above the bar, each line by itself and once."""
     source = """

@@ -102,25 +102,14 @@ class SeriesTally:
             ids: dict[str, list[Id | None]] = {name: [] for name in self._kinds}
             return SeriesTable(by=self._by, ids={name: [] for name in self._by}, min_at=ids, max_at=ids, nan_at=ids)
         table = _take(table, _order_of_appearance(table))
-        keys = dict(enumerate([METRIC, *self._by]))
-        texts: list[list[Any]] = [self._named(name, table[_key(number)]) for number, name in keys.items()]
-        return SeriesTable(
-            by=self._by,
-            metric=texts[0],
-            ids=dict(zip(self._by, texts[1:], strict=True)),
-            count=table["count"].tolist(),
-            nan=table["nan"].tolist(),
-            first=_plain(table["first"]),
-            last=_plain(table["last"]),
-            min=_where_numbers(table, table["min"]),
-            max=_where_numbers(table, table["max"]),
-            mean=_where_numbers(table, table["sum"], each=True),
-            first_row=table["first_row"].tolist(),
-            last_row=table["last_row"].tolist(),
-            min_at=self._places(table, "min"),
-            max_at=self._places(table, "max"),
-            nan_at=self._places(table, "nan"),
-        )
+        numbers = table["count"] - table["nan"]
+        plain: dict[str, Any] = {name: table[name].tolist() for name in ("count", "nan", "first_row", "last_row")}
+        plain |= {name: _plain(table[name]) for name in ("first", "last")}
+        table["mean"] = table["sum"] / np.maximum(numbers, 1)
+        plain |= {name: _plain(table[name], numbers > 0) for name in ("min", "max", "mean")}
+        plain |= {f"{place}_at": self._places(table, place) for place in _PLACES}
+        keys = [self._named(name, table[_key(number)]) for number, name in enumerate((METRIC, *self._by))]
+        return SeriesTable(by=self._by, metric=keys[0], ids=dict(zip(self._by, keys[1:], strict=True)), **plain)
 
     def _forget_ids(self) -> None:
         """Go on with a row a metric."""
@@ -142,7 +131,7 @@ class SeriesTally:
             found |= {f"{place}? {name}": np.zeros(count, np.bool_) for name, _ in missing}
         return found
 
-    def _named(self, name: str, numbers: Ints) -> list[str | bool | None]:
+    def _named(self, name: str, numbers: Ints) -> list[Any]:
         """Return what the numbers of a metric or an id stand for."""
         values = list(self._numbers[name])
         return [values[number] for number in numbers.tolist()]
@@ -215,11 +204,13 @@ def _key(number: int) -> str:
 
 def _moved(table: Columns, place: Callable[[Ints], Ints]) -> Columns:
     """Return a table whose picked rows stand elsewhere."""
-    found = dict(table)
-    for name in (f"{picked}_row" for picked in _PICKED):
-        exists = table[name] != NEVER
-        found[name] = np.where(exists, place(np.where(exists, table[name], 0)), NEVER)
-    return found
+    return table | {name: _placed(table[name], place) for name in (f"{picked}_row" for picked in _PICKED)}
+
+
+def _placed(rows: Ints, place: Callable[[Ints], Ints]) -> Ints:
+    """Return where rows stand elsewhere; NEVER stays."""
+    exists = rows != NEVER
+    return np.where(exists, place(np.where(exists, rows, 0)), NEVER)
 
 
 def _in_series(ids: Mapping[str, IdColumn]) -> Ints | None:
@@ -306,12 +297,10 @@ def _statistics(values: Values, order: Ints | None, starts: Ints) -> Columns:
     }
     table |= {name: value[found[name]] for name in ("first", "last")}
     for name, positions in found.items():
-        exists = positions != NEVER
-        rows = np.where(exists, positions, 0)
-        rows = rows if order is None else order[rows]
-        table[f"{name}_row"] = np.where(exists, rows, NEVER)
+        rows = positions if order is None else _placed(positions, order.__getitem__)
+        table[f"{name}_row"] = rows
         if name in _PLACES:
-            table |= _ids_at(values.ids, rows, name)
+            table |= _ids_at(values.ids, np.where(rows == NEVER, 0, rows), name)
     return table
 
 
@@ -394,17 +383,12 @@ def _order_of_appearance(table: Columns) -> Ints:
     return np.lexsort([first, of_metric[metric]])
 
 
-def _where_numbers(table: Columns, values: Array, *, each: bool = False) -> list[Number]:
-    """Return values, or `each` of them by the count of numbers; None for a series that has nothing but NaN."""
-    counts = table["count"] - table["nan"]
-    found = _plain(values / np.maximum(counts, 1) if each else values)
-    return [value if count else None for value, count in zip(found, counts.tolist(), strict=True)]
-
-
-def _plain(values: Array) -> list[Number]:
-    """Return floats as JSON can hold them."""
+def _plain(values: Array, exists: Array | None = None) -> list[Number]:
+    """Return floats as JSON can hold them, None where there are none."""
     found: list[Number] = values.tolist()
-    return found if np.isfinite(values).all() else [_number(value) for value in found]
+    if not np.isfinite(values).all():
+        found = [_number(value) for value in found]
+    return found if exists is None else [value if there else None for value, there in zip(found, exists, strict=True)]
 
 
 def _number(value: Any) -> Any:

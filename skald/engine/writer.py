@@ -107,7 +107,7 @@ class Writer:
         """
         if self._is_nested():
             self._kinds_aside(ids)
-        elif not self.registry.knows(ids):
+        else:
             self._slowly(partial(self._learn, ids))
 
     def columns_of(self, ids: Mapping[str, Id]) -> tuple[tuple[str, Kind], ...] | None:
@@ -354,8 +354,7 @@ class Writer:
 
     def _stream(self, ids: Mapping[str, Id]) -> tuple[Stream, Mapping[str, Id]]:
         """Return the stream of an id set, and the ids as its columns store them."""
-        if not self.registry.knows(ids):
-            self._learn(ids)
+        self._learn(ids)
         kinds = self.registry.kinds
         if "float" in kinds.values():
             ids = {name: fit_id(name, value, kinds[name]) for name, value in ids.items()}
@@ -363,7 +362,8 @@ class Writer:
 
     def _learn(self, ids: Mapping[str, Id]) -> None:
         try:
-            self.registry.learn(ids)
+            if not self.registry.knows(ids):
+                self.registry.learn(ids)
         except OSError as error:
             raise storage_error(error) from error
 

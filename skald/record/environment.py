@@ -270,11 +270,7 @@ def _packages_in(folder: str) -> Generator[None, None, dict[str, str]]:
 
 
 def _cpu_name() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
-            text = file.read(4096)  # the first core: the kernel takes a while for all of a large machine
-    except OSError:
-        return platform.machine()
+    text = _text(Path("/proc/cpuinfo"), 4096)  # the first core: the kernel takes a while for all of a large machine
     match = re.search(r"(?m)^(?:model name|Model|cpu model)\s*: (.+)$", text)
     return match[1].strip() if match else platform.machine()
 
@@ -294,8 +290,9 @@ def _gpu_names(root: Path = Path("/")) -> list[str]:
     return list(filter(None, found))
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, most: int = -1) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(most)
     except OSError:
         return ""

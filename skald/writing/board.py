@@ -12,8 +12,9 @@ import io
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.screen import Screen
 from skald.record.tee import write_unheard
@@ -54,25 +55,27 @@ class Loop:
         return f"{_duration(taken)} < {_duration(taken / done * (self.total - self.done))}"
 
 
-class Board(Protocol):
+class Board(ABC):
     """A place to show loops on."""
 
-    period_secs: float
+    period_secs = DRAW_SECS
     """How often."""
-    shows_first: bool
+    shows_first = True
     """Whether a loop is shown as it begins."""
 
+    @abstractmethod
     def draw(self, loops: Sequence[Loop], values: Mapping[str, float]) -> None:
         """Show loops, the outermost first, and the newest values of some metrics."""
 
     def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
         """Leave the last state of the outermost loop."""
+        self.draw([loop], values)
 
-    def abandon(self) -> None:
+    def abandon(self) -> None:  # noqa: B027  most have nothing to forget
         """Forget it all, in a forked child."""
 
 
-class Lines:
+class Lines(Board):
     """Lines of text, a few: for log files and CI."""
 
     period_secs, shows_first = LINE_SECS, False
@@ -82,18 +85,9 @@ class Lines:
         bars = ", ".join(f"{loop.description} {loop.count()} {loop.clock()}" for loop in loops)
         sys.stderr.write(f"{'  '.join(filter(None, [bars, values_text(values)]))}\n")
 
-    def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
-        """Write the last line."""
-        self.draw([loop], values)
 
-    def abandon(self) -> None:
-        """There is nothing to forget."""
-
-
-class Terminal:
+class Terminal(Board):
     """Bars at the bottom of a terminal."""
-
-    period_secs, shows_first = DRAW_SECS, True
 
     def __init__(self, stream: Any) -> None:
         """Draw on the terminal that a stream leads to."""
@@ -128,19 +122,10 @@ class Terminal:
     def _rendered(self, loops: Sequence[Loop], values: Mapping[str, float]) -> str:
         from rich.console import Console
 
-        seen = Console(file=self._stream)
-        file = io.StringIO()
-        console = Console(
-            file=file,
-            force_terminal=True,
-            color_system=seen.color_system,  # type: ignore[arg-type]  # what it returns, it takes
-            no_color=seen.no_color,
-            legacy_windows=False,
-            width=seen.width,
-            _environ={},
-        )
-        console.print(_grid(loops, values))
-        return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n"))
+        console = Console(file=self._stream, force_terminal=True, legacy_windows=False)
+        with console.capture() as drawn:
+            console.print(_grid(loops, values))
+        return "\n".join(line.rstrip() for line in drawn.get().rstrip("\n").split("\n"))
 
     def _is_free(self) -> bool:
         """Tell whether the cursor's line is: there may be a prompt, or the bar of another library."""
@@ -208,10 +193,8 @@ class Terminal:
         return restore
 
 
-class Notebook:
+class Notebook(Board):
     """Bars in the output of a notebook's cell."""
-
-    period_secs, shows_first = DRAW_SECS, True
 
     def __init__(self) -> None:
         """Show nothing yet."""
@@ -235,11 +218,7 @@ class Notebook:
 
     def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
         """Leave the last state."""
-        self.draw([loop], values)
-        self._handle = None
-
-    def abandon(self) -> None:
-        """Leave the output to the parent."""
+        super().finish(loop, values)
         self._handle = None
 
 
