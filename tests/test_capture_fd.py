@@ -279,14 +279,15 @@ def test_relay_that_is_killed_takes_nothing_down(tmp_path: Path) -> None:
             (relay,) = psutil.Process().children()
             relay.kill()
             print("after", flush=True)
-            sh("echo child after")
+            sh("echo child after; seq 100000")
         print("outside")
         """,
     )
 
     assert lines_of(tmp_path)[:2] == ["before", "child"]
     assert lines_of(tmp_path)[2:] == ["INFO | message", "after"]
-    assert result.stdout.splitlines() == ["before", "child", "after", "child after", "outside"]
+    numbers = map(str, range(1, 100_001))
+    assert result.stdout.splitlines() == ["before", "child", "after", "child after", *numbers, "outside"]
 
 
 def test_reader_that_goes_away_is_told_as_ever(tmp_path: Path) -> None:
@@ -305,6 +306,46 @@ def test_reader_that_goes_away_is_told_as_ever(tmp_path: Path) -> None:
     process.stdout.close()
 
     assert process.wait(60) == 7
+
+
+@pytest.mark.parametrize("where", ["pipe", "terminal"])
+def test_child_is_told_when_nobody_reads_any_more(where: str, tmp_path: Path) -> None:
+    """One that prints more than a pipe holds gets an error, as without Skald, and the run is closed."""
+    program = """
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        many = "for number in range(100_000): print('a line of a child', number)"
+        with skald.Logger("run", capture="fd") as logger:
+            child = subprocess.run([sys.executable, "-c", many], stderr=subprocess.DEVNULL)
+            logger.log_metric("code", child.returncode)
+        os._exit(0)
+        """
+    ours, theirs = pty.openpty() if where == "terminal" else os.pipe()
+    process = subprocess.Popen(command_of(program), cwd=tmp_path, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    os.read(ours, 100)
+    os.close(ours)
+
+    assert process.wait(60) == 0
+    run = skald.Run(tmp_path / "runs" / "run")
+    assert run.status == "finished"
+    assert run.metrics.collect()["value"].to_list() != [0]
+
+
+def test_descriptors_may_be_many(tmp_path: Path) -> None:
+    """A program that has more than 1,023 files open, which `select` does not take, is captured."""
+    run_program(
+        tmp_path,
+        """
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1500, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        files = [os.open(os.devnull, os.O_RDONLY) for _ in range(1200)]
+        with skald.Logger("run", capture="fd"):
+            sh("echo child")
+            print("python")
+        """,
+    )
+
+    assert lines_of(tmp_path) == ["child", "python"]
 
 
 def test_closed_descriptor_is_left_out(tmp_path: Path) -> None:
@@ -341,7 +382,8 @@ def test_relay_passes_everything_on_in_any_pieces(size: int) -> None:
     text = b"a\x1b[31m" + relay.OWN + b"own\x1b_other\x1b\\" + relay.OTHER + b"b\x1b" + relay.END + b"after\x1b"
     (source, feed), (shown, target), (back, copies) = os.pipe(), os.pipe(), os.pipe()
     thread = threading.Thread(
-        target=relay.relay, args=(relay.Copies(copies), [relay.Channel(0, source, target)], bytearray(2))
+        target=relay.relay,
+        args=(relay.Copies(copies), [relay.Channel(0, source, target)], bytearray(relay.STATE_BYTES)),
     )
     thread.start()
     for start in range(0, len(text), size):

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from skald.record import relay
-from skald.record.relay import END, HEADER, IN_HAND, OTHER, OWN, SHOWING
+from skald.record.relay import END, HEADER, IN_HAND, OTHER, OWN, READS, SHOWING, STATE_BYTES
 
 CLOSE_SECS: Final = 10.0
 """How long to wait at the end for a terminal that takes nothing."""
@@ -38,6 +38,8 @@ SETTLE_SECS: Final = 0.5
 LINE_SECS: Final = 0.02
 """How long a line of Python waits for it; beside a child that prints all the time one in twenty does."""
 REAP_SECS: Final = 0.2
+RESCUE_SECS: Final = 0.05
+"""How often what children print is passed on where the relay was killed."""
 POLL_SECS: Final = 0.0005
 _CHUNK: Final = 1 << 16
 _FIRST_FREE: Final = 3
@@ -60,6 +62,7 @@ class _Channel:
         if _CAN_MARK:
             fcntl.fcntl(self.write, fcntl.F_SETSIG, signal.SIGRTMIN + descriptors[0])
         self._way = _file_of(self.write)
+        self._watch = _watch(self.source)
         self._lock = threading.RLock()
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_open = False
@@ -109,17 +112,31 @@ class _Channel:
         """Restore them, when nobody is writing, and want no more copies."""
         with self._lock:
             self.restore()
-            with contextlib.suppress(OSError):  # the relay is gone
-                os.write(self.write, END)
+            room = select.poll()
+            room.register(self.write, select.POLLOUT)
+            if room.poll(CLOSE_SECS * 1000):  # else the terminal takes nothing
+                with contextlib.suppress(OSError):  # the relay is gone
+                    os.write(self.write, END)
 
     def rescue(self) -> None:
         """Pass on what a relay that was killed has left."""
-        while _has_bytes(self.source):
-            _write(self.saved, relay.MARK.sub(b"", os.read(self.source, _CHUNK)))
+        try:
+            while _has_bytes(self._watch, self.source):
+                _write(self.saved, relay.MARK.sub(b"", os.read(self.source, _CHUNK)))
+        except OSError:  # nobody is there any more
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Restore them, and tell who writes on that nobody reads: a child that fills the pipe would wait for ever."""
+        self.restore()
+        empty, write = os.pipe()
+        os.close(write)
+        os.dup2(empty, self.source, inheritable=False)
+        os.close(empty)
 
     def has_bytes(self) -> bool:
         """Tell whether something waits for the relay."""
-        return self.is_open and _has_bytes(self.source)
+        return self.is_open and _has_bytes(self._watch, self.source)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -142,10 +159,12 @@ class Descriptors:
             OSError: there are no descriptors left, or no process can be started.
         """
         self._feed = feed
-        self._pid = os.getpid()
-        self._busy = self._stopping = False
+        self._busy = self._forked = False
+        self._stopping = threading.Event()
         self._channels = _channels()
         self._back, self._state, self._process = _start_relay(self._channels)
+        self._way = [*(channel.source for channel in self._channels), self._back]
+        self._watch = _watch(*self._way)
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
@@ -183,7 +202,8 @@ class Descriptors:
             _write(descriptor, piece)
 
     def after_fork(self) -> None:
-        """Let a forked child write, whatever its parent's threads were at."""
+        """Let a forked child write, whatever its parent's threads were at; the parent has the relay."""
+        self._forked = True
         for channel in self._channels:
             channel.after_fork()
 
@@ -193,7 +213,7 @@ class Descriptors:
         Args:
             line: it is for one line of many.
         """
-        if os.getpid() != self._pid or threading.current_thread() is self._thread:
+        if self._forked or not self._has_more() or threading.current_thread() is self._thread:
             return
         if line and time.monotonic() < self._settle_again:
             return
@@ -202,9 +222,9 @@ class Descriptors:
 
     def stop(self) -> None:
         """Put the descriptors back, and wait until all is passed on; of a child that writes on, that goes on."""
-        if os.getpid() != self._pid:  # a forked child, whose parent has the relay
+        if self._forked:
             return
-        self._stopping = True
+        self._stopping.set()
         for channel in self._channels:
             channel.stop()
         self._thread.join(CLOSE_SECS)
@@ -213,15 +233,16 @@ class Descriptors:
         is_killed = self._process.poll() is not None
         for channel in self._channels:
             if is_killed:
-                with contextlib.suppress(OSError):  # it ended as its target has gone
-                    channel.rescue()
+                channel.rescue()
             channel.close()
         _reap(self._process)
 
     def _has_more(self) -> bool:
-        """Tell whether something is under way: looked for in the order in which it goes, so that none slips by."""
-        waits = any(channel.has_bytes() for channel in self._channels) or self._state[IN_HAND]
-        return bool(waits or _has_bytes(self._back) or self._busy)
+        """Tell whether something is under way; what the relay moves on during the look does not slip by."""
+        reads = self._state[READS]
+        if self._state[IN_HAND] or _has_bytes(self._watch, *self._way):
+            return True
+        return self._busy or self._state[READS] != reads
 
     def _wait(self, condition: Callable[[], bool], timeout_secs: float) -> bool:
         """Wait as long as a condition holds and there is a relay; return whether it is over in time."""
@@ -231,7 +252,7 @@ class Descriptors:
         return not holds
 
     def _follow(self) -> None:
-        """Feed what the relay sends back, until it ends; then what is printed goes where it went before."""
+        """Feed what the relay sends back, until it ends; then pass on what children print, if that was before time."""
         received, waiting = b"", select.poll()
         waiting.register(self._back, select.POLLIN)
         while True:
@@ -242,9 +263,12 @@ class Descriptors:
             self._busy = False
             if not data:
                 break
-        for channel in self._channels if not self._stopping else ():  # the relay was killed
-            channel.restore()
-            channel.rescue()
+        while not self._stopping.is_set():  # the relay was killed
+            self._state[IN_HAND] = self._state[SHOWING] = 0
+            for channel in self._channels:
+                channel.restore()
+                channel.rescue()
+            self._stopping.wait(RESCUE_SECS)
 
     def _feed_frames(self, data: bytes) -> bytes:
         """Feed whole frames; return the rest."""
@@ -256,7 +280,7 @@ class Descriptors:
                 break
             channel = self._channels[number]
             if not size:
-                channel.restore()  # its target has gone, which the next who writes is told
+                channel.abandon()  # its target has gone, which the next who writes is told
             self._feed(f"descriptor {channel.descriptors[0]}", channel.decoder.decode(data[start + HEADER.size : end]))
             start = end
         return data[start:]
@@ -302,9 +326,9 @@ def _start_relay(channels: list[_Channel]) -> tuple[int, mmap.mmap, subprocess.P
     back, copies = _pipe()
     pairs = [f"{channel.source},{channel.saved}" for channel in channels]
     with tempfile.TemporaryFile() as state:
-        state.truncate(2)
+        state.truncate(STATE_BYTES)
         shared = [copies, _high(os.dup(state.fileno()))]
-        told = mmap.mmap(state.fileno(), 2)
+        told = mmap.mmap(state.fileno(), STATE_BYTES)
     told[IN_HAND] = 1
     passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
     command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), *pairs]
@@ -335,15 +359,25 @@ def _write(descriptor: int, data: bytes | memoryview) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _has_bytes(descriptor: int) -> bool:
-    """Tell whether there is something to read.
+def _watch(*descriptors: int) -> select.poll:
+    """Return what looks whether there is something to read.
 
     NOTE: FIONREAD tells of a terminal less than was written, as the system hands it over a little later, or now to
     those who ask like this.
     """
-    watch = select.poll()  # one for all threads would refuse two at once
-    watch.register(descriptor, select.POLLIN)
-    return any(event & select.POLLIN for _, event in watch.poll(0))
+    watch = select.poll()
+    for descriptor in descriptors:
+        watch.register(descriptor, select.POLLIN)
+    return watch
+
+
+def _has_bytes(watch: select.poll, *descriptors: int) -> bool:
+    """Tell whether there is something to read from descriptors, and what watches them."""
+    try:
+        events = watch.poll(0)
+    except RuntimeError:  # another thread looks just now
+        events = _watch(*descriptors).poll(0)
+    return bool(events) and any(event & select.POLLIN for _, event in events)
 
 
 def _file_of(descriptor: int) -> object:

@@ -4,8 +4,9 @@ A process of its own, because a thread would not do: C code that holds Python's 
 ever for a thread that needs that lock; and what was written before a SIGKILL, or is written by a child that outlives
 the run, must still reach the terminal. It is run by its path, imports nothing of Skald, and ends with the last writer.
 
-Arguments: a descriptor to send copies to, one of a file of two bytes (1 while the relay has something in hand that it
-has not sent; 1 while it has something that it has not shown), then `SOURCE,TARGET` for each channel. A copy is sent as
+Arguments: a descriptor to send copies to, one of a file of three bytes (1 while the relay has something in hand that it
+has not sent; 1 while it has something that it has not shown; how often it has read, the last byte of it), then
+`SOURCE,TARGET` for each channel. A copy is sent as
 a frame: the number of the channel and of its bytes (two unsigned ints), then the bytes. Copies wait in memory while
 nobody reads.
 """
@@ -33,6 +34,8 @@ END: Final = b"\x1b_Skald.\x1b\\"
 
 IN_HAND: Final = 0
 SHOWING: Final = 1
+READS: Final = 2
+STATE_BYTES: Final = 3
 """The bytes that tell what the relay has."""
 
 MARK: Final = re.compile(rb"(\x1b_Skald[+.-]\x1b\\)")
@@ -79,7 +82,7 @@ class Channel:
             while data:
                 data = data[os.write(self.target, data) :]
         except BlockingIOError:
-            select.select([], [self.target], [])
+            _wait({self.target: select.POLLOUT})
             return self.show(data)
         except OSError:
             return False
@@ -132,10 +135,13 @@ def relay(copies: Copies, channels: list[Channel], state: mmap.mmap | bytearray)
     state[IN_HAND] = 0
     open_channels = {channel.source: channel for channel in channels}
     while open_channels or copies.waiting:
-        wanted = [copies.descriptor] if copies.waiting and copies.descriptor is not None else []
-        for source in select.select(list(open_channels), wanted, [])[0]:
+        wanted = dict.fromkeys(open_channels, select.POLLIN)
+        if copies.waiting and copies.descriptor is not None:
+            wanted[copies.descriptor] = select.POLLOUT
+        for source in open_channels.keys() & _wait(wanted):
             channel = open_channels[source]
             state[IN_HAND] = state[SHOWING] = 1
+            state[READS] = (state[READS] + 1) & 0xFF
             read = channel.read()
             if read is not None and read[1]:
                 copies.add(channel.number, read[1])
@@ -153,6 +159,14 @@ def relay(copies: Copies, channels: list[Channel], state: mmap.mmap | bytearray)
             copies.close()
 
 
+def _wait(wanted: dict[int, int]) -> set[int]:
+    """Wait for events of descriptors, whose numbers `select` does not take beyond 1,023; return which have some."""
+    waiting = select.poll()
+    for descriptor, events in wanted.items():
+        waiting.register(descriptor, events)
+    return {descriptor for descriptor, _ in waiting.poll()}
+
+
 def _cut(data: bytes) -> tuple[bytes, bytes]:
     """Split off what may be the beginning of a mark."""
     for size in range(min(len(OWN) - 1, len(data)), 0, -1):
@@ -167,7 +181,7 @@ def main() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     back, state, *pairs = sys.argv[1:]
     channels = [Channel(number, *map(int, pair.split(","))) for number, pair in enumerate(pairs)]
-    relay(Copies(int(back)), channels, mmap.mmap(int(state), 2))
+    relay(Copies(int(back)), channels, mmap.mmap(int(state), STATE_BYTES))
 
 
 if __name__ == "__main__":
