@@ -40,6 +40,8 @@ def shown(*texts: str) -> str:
         ("\r1\n\r2\n\r3\x1b[2A\rX\x1b[1BY\n", "X\n2Y\n3\n"),
         ("\r1\n\r2\n\r3\x1b[2F\x1b[Jnew\n", "new\n"),
         ("\r1\n\r2\x1b[2J\x1b[Hnew\n", "new\n"),
+        ("above\nclear\x1b[2Jafter\n", "above\n     after\n"),
+        ("above\n\r 50%\x1b[H\x1b[2J\x1b[3Jnew\n", "above\nnew\n"),
         ("a\n\x1b[?1049hfull screen\n\x1b[?1049lb\n", "a\nb\n"),
         ("\x1b[?25l1\n2\n\x1b[2A3\n4\n\x1b[?25h", "3\n4\n"),
         ("é漢😀\r\x1b[Kx\n", "x\n"),
@@ -147,6 +149,30 @@ def test_screen_leaves_few_lines_of_a_display_that_goes_up() -> None:
     left = shown(frames[0], *[f"\x1b[3A{frame}" for frame in frames[1:]])
 
     assert left == frames[0] + frames[-1]
+
+
+@pytest.mark.parametrize("clear", ["\x1b[H\x1b[J", "\x1b[2J\x1b[H", "\x1b[H\x1b[2J\x1b[3J", "\x1b[1;1H"])
+@pytest.mark.parametrize("cut", [False, True])
+def test_screen_leaves_few_lines_of_a_display_that_is_drawn_anew(clear: str, *, cut: bool) -> None:
+    """As that of `watch`: its first picture, when nobody could know, and its last; and what was printed before it."""
+    frames = [f"frame {n}\na {n}\nb {n}\n" for n in range(100, 600)]
+    text = "".join(["before\n", *(f"{clear}{frame}" for frame in frames)])
+
+    left = shown(*text) if cut else shown(text)
+
+    assert left == f"before\n{frames[0]}{frames[-1]}"
+
+
+def test_screen_lets_lines_go_again_that_follow_a_display() -> None:
+    """They may be part of it as long as they fit on the screen."""
+    screen = Screen()
+    for _ in range(3):
+        screen.feed("\x1b[H\x1b[Jframe\n")
+
+    final = "".join(screen.feed(f"{number}\n") for number in range(2 * HEIGHT))
+
+    assert final.splitlines()[-1] == str(2 * HEIGHT - 1)
+    assert screen.text == ""
 
 
 @pytest.mark.parametrize(

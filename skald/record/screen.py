@@ -55,6 +55,8 @@ class Screen:
         self._code = ""  # the beginning of a code whose end has not come
         self._redrawn = 0  # how many of the next lines are drawn again
         self._hidden = self._alternate = False
+        self._began = False  # whether the cursor has gone to a place on the screen before
+        self._left = ""  # what was final before that, or before the screen was erased
         self._above = 0  # how many lines are above the one in which the cursor was hidden
 
     @property
@@ -85,10 +87,11 @@ class Screen:
         if "\x1b" in text or "\b" in text or "\a" in text or "\0" in text:
             for token in _TOKEN.finditer(text):
                 self._take(token)
-        elif "\r" not in text and self._is_plain():
+            left, self._left = self._left, ""
+            return left + self._final()
+        if "\r" not in text and self._is_plain():
             return self._append(text)
-        else:
-            self._print(text)
+        self._print(text)
         return self._final()
 
     def settle(self) -> str:
@@ -184,6 +187,11 @@ class Screen:
         elif code in "BE":
             self._row = min(self._row + max(1, number), len(self._rows) - 1)
         else:
+            # NOTE: a dashboard, which draws all anew, leaves its first picture, when nobody could know, and its last
+            self._left += self._final()
+            if self._began:
+                self._redrawn = HEIGHT
+            self._began = True
             self._go_up(max(0, self._row - max(0, number - 1)))
         if code not in "AB":
             self._column = 0
@@ -196,6 +204,8 @@ class Screen:
 
     def _erase(self, what: int, *, screen: bool) -> None:
         """Erase after the cursor (0), before it (1), or all, in its line or on the screen."""
+        if screen and what > 1:
+            self._left += self._final()
         row = self._rows[self._row]
         row.returned = True
         if what == 0:
@@ -205,8 +215,8 @@ class Screen:
         if screen and what != 1:
             del self._rows[self._row + 1 :]
         if screen and what != 0:
-            for above in self._rows[: self._row]:
-                above.text = ""
+            self._redrawn = max(self._redrawn, self._row)
+            self._drop(self._row)
 
     def _final(self) -> str:
         """Return the lines that are final: those above a plain one, those that left the screen."""
@@ -222,10 +232,14 @@ class Screen:
         if not count:
             return ""
         final = "".join(f"{row}\n" for row in self._rows[:count])
+        self._drop(count)
+        return final
+
+    def _drop(self, count: int) -> None:
+        """Forget the first lines."""
         del self._rows[:count]
         self._row -= count
         self._above = max(0, self._above - count)
-        return final
 
 
 def _overlaid(texts: list[str]) -> str:
