@@ -113,6 +113,18 @@ def test_broken_run_in_a_store_is_left_out_with_a_warning(runs: Path, store: Sto
     assert set(found["run"]) == {"good"}
 
 
+def test_run_in_a_store_with_broken_params_keeps_its_rows_and_those_of_before(runs: Path, store: Store) -> None:
+    """A typo of who edited them costs a warning, there as here."""
+    store.put(runs / "lr=0.1" / "seed1", "edited/run")
+    store.client.put_object(Bucket="bucket", Key="edited/run/params.yaml", Body=b"lr: 0.3\nmodel: [1\n")
+
+    with pytest.warns(UserWarning, match=r"edited/run/params\.yaml, line 3; the params of before the edit are shown"):
+        found = skald.scan("s3://bucket/edited", params="*", storage_options=store.options).collect()
+
+    assert found.height == 3
+    assert found.select("params.lr", "params.model.depth").unique().rows() == [(0.1, 1)]
+
+
 def test_store_without_runs_is_an_error(store: Store) -> None:
     """An address that means nothing is told."""
     with pytest.raises(skald.RunNotFoundError, match="s3://bucket/nothing"):

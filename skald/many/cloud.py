@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
 import polars as pl
 
 from skald.engine.stored import COVERAGE_KEY, kinds_said
@@ -25,6 +27,12 @@ class CloudRun(NamedTuple):
 
     name: str
     file: str
+
+
+class _Info(msgspec.Struct):
+    """The part of run.json that is read."""
+
+    params: dict[str, Any] = {}
 
 
 def is_cloud(path: str) -> bool:
@@ -91,13 +99,30 @@ def read_cloud_kinds(file: str, options: StorageOptions) -> Kinds:
 def read_cloud_params(file: str, options: StorageOptions) -> dict[str, Any]:
     """Return the params of the run with this metrics file, nested as they were given; empty where there are none.
 
+    Where params.yaml was edited and cannot be read, a warning says so, and those of before the edit are returned.
+
     Raises:
-        CorruptRunError: they cannot be read.
         OSError, PolarsError: the store cannot be reached.
     """
     place = f"{file.removesuffix(PARQUET)}{PARAMS}"
     try:
-        lines = pl.read_lines(place, glob=False, storage_options=options).to_series()
+        data = _content(place, options)
     except FileNotFoundError:
         return {}
-    return decode_params("\n".join(lines).encode(), place)
+    try:
+        return decode_params(data, place)
+    except CorruptRunError as error:
+        warnings.warn(f"{error}; the params of before the edit are shown", stacklevel=2)
+        return _params_said(f"{file.removesuffix(PARQUET)}{RUN_JSON}", options)
+
+
+def _params_said(place: str, options: StorageOptions) -> dict[str, Any]:
+    """Return the params that run.json has."""
+    try:
+        return msgspec.json.decode(_content(place, options), type=_Info).params
+    except msgspec.MsgspecError as error:
+        raise CorruptRunError(f"{error}, in {place}") from error
+
+
+def _content(place: str, options: StorageOptions) -> bytes:
+    return "\n".join(pl.read_lines(place, glob=False, storage_options=options).to_series()).encode()
