@@ -16,7 +16,8 @@ from stage import Show, play
 import skald
 from skald.viewer.app import ViewerApp
 from skald.viewer.metrics_pane import MetricsPane
-from skald.viewer.names_tree import NamesTree, found_by, grouped
+from skald.viewer.names import found_by, grouped
+from skald.viewer.outline import Outline
 from skald.viewer.plot_grid import PlotGrid, tile
 from skald.viewer.plot_view import PlotView
 
@@ -133,23 +134,60 @@ def test_names_are_grouped_searched_and_chosen(run: Path) -> None:
     """The tree points at plots, a search leaves those that it finds, escape shows all again."""
 
     async def scene(show: Show) -> None:
-        await show.until_shown("train/ (2)", "loss", "accuracy", "4 metrics")
+        await show.until_shown("▼ train/", "loss", "accuracy", "4 metrics")
         await show.press("slash")
         await show.type("TRAIN /*r")
         await show.until_shown("1 of 4")
         assert list(grid_of(show).metrics) == ["train/lr"]
+        await show.press("enter")
+        assert grid_of(show).has_focus
         await show.press("escape")
         await show.until_shown("4 metrics")
-        show.app.query_one(NamesTree).focus()
+        show.app.query_one(Outline).focus()
         await show.press("down", "down", "down")
+        await show.until(lambda: grid_of(show).metric == "accuracy")
+        await show.press("up")
         await show.until(lambda: grid_of(show).metric == "train/lr")
         await show.press("enter")
         await show.until(lambda: show.app.query_one(PlotView).metric == "train/lr")
         await show.press("t")
-        await show.until_gone("train/ (2)")
+        await show.until_gone("▼ train/")
         assert show.app.query_one(PlotView).has_focus
+        await show.press("t")
+        await show.until_shown("▼ train/")
+        assert show.app.query_one(Outline).has_focus
 
     watch(run, scene, size=(120, 30))
+
+
+def test_search_finds_another_plot_while_one_is_enlarged(run: Path) -> None:
+    """What is found takes the place of the plot that is not, and escape leaves it there among all."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("0.05")
+        await show.press("enter")
+        await show.until_shown("step 39", "value 0.05")
+        await show.press("slash", "w", "e")
+        await show.until_shown("1 of 4", "epoch 3")
+        await show.press("escape")
+        await show.until_shown("4 metrics", "epoch 3")
+
+    watch(run, scene)
+
+
+def test_groups_of_metrics_that_come_meanwhile_are_open_while_names_are_few(tmp_path: Path) -> None:
+    """A group is seen with its names when its first metric is logged; of many names a group is opened by hand."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("▼ a/", "loss")
+        logger.log_metric("b/accuracy", 1.0)
+        await show.until_shown("▼ b/", "accuracy")
+        logger.log_metrics({f"c/metric{number}": 0.0 for number in range(60)})
+        await show.until_shown("▼ a/", "▼ b/", "▶ c/")
+
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("a/loss", 1.0)
+        watch(logger.run.path, scene, size=(120, 30))
 
 
 def test_x_is_chosen_for_all_plots(run: Path) -> None:

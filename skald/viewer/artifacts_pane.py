@@ -154,24 +154,18 @@ class ArtifactsPane(Pane[Files | None]):
         self._tree.search(None if not words else lambda _, artifact: _has(artifact, words))
         self._look_into_chosen()
 
+    @on(Prompt.Left, "#artifact-search")
     @on(Input.Submitted, "#artifact-search")
     def _searched(self) -> None:
         self._prompt.done()
         self._tree.focus()
 
+    @on(Prompt.Left, "#artifact-words")
     @on(Input.Submitted, "#artifact-words")
-    def _search_text(self, event: Input.Submitted) -> None:
+    def _search_text(self) -> None:
         self._words.done()
         self._text.focus()
-        self._text.search(event.value)
-
-    @on(Prompt.Left)
-    def _left(self, event: Prompt.Left) -> None:
-        if event.prompt is self._words:
-            self._text.search("")
-            self._text.focus()
-        else:
-            self._tree.focus()
+        self._text.search(self._words.value)
 
     @on(FileView.Changed)
     def _tell_of_search(self) -> None:

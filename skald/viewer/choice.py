@@ -1,54 +1,66 @@
-"""A question with a few answers, over the screen."""
+"""A question with a few answers, over what is asked about."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Label, OptionList
+from textual.widget import Widget
+from textual.widgets import OptionList
 
 
-class ChoiceScreen(ModalScreen[int | None]):
-    """Asks for one of several answers; gives its place, or None where nothing was chosen.
+class Choice(OptionList):
+    """Asks for one of several answers; there only while it asks.
 
-    Args:
-        title: what is asked.
-        answers: what can be chosen.
-        chosen: the place of what holds now.
+    NOTE: no screen of its own, as Textual draws what lies behind one five times over: 60 ms.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Back")]
     DEFAULT_CSS = """
-    ChoiceScreen { align: center middle; background: $background 60%; }
-    ChoiceScreen Vertical {
+    Choice {
+        layer: above; display: none;
         width: 44; max-width: 90%; height: auto; max-height: 80%;
-        background: $surface; padding: 1 2;
+        background: $surface; border: round $primary; border-title-color: $foreground; border-title-style: bold;
+        &:focus { border: round $primary; }
     }
-    ChoiceScreen Label { text-style: bold; padding: 0 1 1 1; }
-    ChoiceScreen OptionList { height: auto; max-height: 16; width: 100%; border: none; background: $surface; }
-    ChoiceScreen OptionList:focus { border: none; }
     """
 
-    def __init__(self, title: str, answers: Sequence[str], chosen: int = 0) -> None:
-        super().__init__()
-        self._title, self._answers, self._chosen = title, answers, chosen
+    def __init__(self, **options: Any) -> None:
+        super().__init__(markup=False, **options)
+        self._asker: Widget | None = None
+        self._take: Callable[[int], object] = int
 
-    def compose(self) -> ComposeResult:
-        """Lay out the question and the answers."""
-        with Vertical():
-            yield Label(self._title, markup=False)
-            yield OptionList(*self._answers, markup=False)
+    def ask(self, title: str, answers: Sequence[str], chosen: int, take: Callable[[int], object]) -> None:
+        """Ask.
 
-    def on_mount(self) -> None:
-        """Point at what holds now."""
-        options = self.query_one(OptionList)
-        options.highlighted = self._chosen
-        options.focus()
+        Args:
+            title: what is asked.
+            answers: what can be chosen.
+            chosen: the place of what holds now.
+            take: called with the place of the answer, if one is given.
+        """
+        if not self.has_focus:
+            self._asker = self.screen.focused
+        self._take = take
+        self.border_title = title
+        self.set_options(answers)
+        self.highlighted = chosen
+        self.display = True
+        self.focus(scroll_visible=False)
+
+    def action_leave(self) -> None:
+        """Go, without an answer."""
+        self.display = False
+        if self._asker is not None and self._asker.is_attached:
+            self._asker.focus(scroll_visible=False)
+
+    def on_blur(self) -> None:
+        """Go, as something else is wanted."""
+        self.display = not self.app.app_focus
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Give the answer."""
-        self.dismiss(event.option_index)
+        event.stop()
+        self.action_leave()
+        self._take(event.option_index)

@@ -112,16 +112,12 @@ class ConsolePane(Pane[Consoles]):
         self._wanted = names[(names.index(shown) + 1) % len(names)] if shown in names else None
         self.look_now()
 
+    @on(Prompt.Left)
     @on(Input.Submitted)
-    def _search(self, event: Input.Submitted) -> None:
+    def _search(self) -> None:
         self._prompt.done()
         self._view.focus()
-        self._view.search(event.value)
-
-    @on(Prompt.Left)
-    def _forget(self) -> None:
-        self._view.focus()
-        self._view.search("")
+        self._view.search(self._prompt.value)
 
     @on(FileView.Changed)
     def _tell(self) -> None:

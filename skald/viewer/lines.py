@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Final, TypeAlias
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
+from textual.widget import Widget
 
 from skald.cli.format import printable
 
@@ -39,7 +40,26 @@ def clipped(text: str, width: int, *, right: bool = False) -> str:
     return (kept + "…" + " " * (width - 1 - cell_len(kept)))[:width] if width else ""
 
 
-class LineView(ScrollView, can_focus=True):
+class Drawn(Widget):
+    """A widget that makes its own lines.
+
+    Attributes:
+        base: its style, looked up once for all lines, as that takes as long as many a line.
+    """
+
+    base: Style = Style()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a part of it."""
+        self.base = self.rich_style
+        return super().render_lines(crop)
+
+    def ink(self, name: str) -> Style:
+        """Return the colour of a component alone, as it is on the background."""
+        return Style(color=self.get_component_rich_style(name).color)
+
+
+class LineView(ScrollView, Drawn, can_focus=True):
     """A view of lines, of which only those in sight are made."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"lines--{tone}" for tone in TONES}
@@ -69,7 +89,10 @@ class LineView(ScrollView, can_focus=True):
 
     def set_extent(self, width: int, height: int) -> None:
         """Say how many columns and lines there are."""
-        self.virtual_size = Size(width, height)
+        size = Size(width, height)
+        if size != self.virtual_size:  # NOTE: as Textual sets it the whole screen would be laid out anew
+            self.set_reactive(Widget.virtual_size, size)
+            self._scroll_update(size)
 
     def tone(self, name: str) -> Style:
         """Return the style of a tone in this theme."""
@@ -80,12 +103,12 @@ class LineView(ScrollView, can_focus=True):
         """Return a line of the view."""
         number = self.scroll_offset.y + y
         if number >= self.virtual_size.height:
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, self.base)
         return self.strip(number, self.line(number)).apply_offsets(self.scroll_offset.x, number)
 
     def strip(self, number: int, spans: Sequence[Span], style: Style | None = None) -> Strip:
         """Return what is in sight of a line, over the style of the view or another."""
-        base, left = self.rich_style if style is None else style, self.scroll_offset.x
+        base, left = self.base if style is None else style, self.scroll_offset.x
         segments = [Segment(printable(text), base + self.tone(tone)) for text, tone in spans if text]
         selected = self.text_selection.get_span(number) if self.text_selection else None
         if selected:

@@ -16,16 +16,22 @@ from textual.widget import Widget
 from textual.widgets import ContentSwitcher, Input, Static
 
 from skald.viewer.capability import is_ascii_only
-from skald.viewer.choice import ChoiceScreen
-from skald.viewer.names_tree import NamesTree, found_by
+from skald.viewer.choice import Choice
+from skald.viewer.lines import Span
+from skald.viewer.names import found_by, grouped, names_in
+from skald.viewer.outline import Outline
 from skald.viewer.painter import Painter, Report
 from skald.viewer.plot_grid import PlotGrid
 from skald.viewer.plot_view import PlotView
 from skald.viewer.plotting import Plot, View
+from skald.viewer.prompt import Prompt
+from skald.viewer.table import Column, Table
 
 SMOOTHINGS: Final = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.99, 0.999)
 _WIDE: Final = 100
 """A terminal of so many columns shows the names beside the plots."""
+_FEW_NAMES: Final = 60
+"""So many names are shown with their groups open."""
 
 
 class MetricsPane(Widget):
@@ -44,12 +50,14 @@ class MetricsPane(Widget):
         Binding("l", "log('y')", "Log"),
         Binding("L", "log('x')", "Log x", show=False),
         Binding("t", "toggle_names", "Names"),
+        Binding("escape", "clear", "Clear search", show=False),
     ]
     DEFAULT_CSS = """
-    MetricsPane { height: 1fr; }
-    MetricsPane #names { width: 30; height: 1fr; padding: 0 1 0 0; }
-    MetricsPane #search { border: none; height: 1; padding: 0 1; background: $panel; margin: 0 0 1 0; }
-    MetricsPane #options { height: 1; color: $text-muted; padding: 0 1; }
+    MetricsPane { height: 1fr; layers: below above; align: center middle; }
+    MetricsPane #names { width: 32; padding: 0 1 0 0; }
+    MetricsPane #bar { height: auto; }
+    MetricsPane #options { width: 1fr; height: 1; color: $text-muted; padding: 0 1; }
+    MetricsPane #search { width: 1fr; }
     .-low MetricsPane #options { display: none; }
     MetricsPane ContentSwitcher, MetricsPane PlotGrid, MetricsPane PlotView { height: 1fr; }
     """
@@ -85,19 +93,21 @@ class MetricsPane(Widget):
     def compose(self) -> ComposeResult:
         """Lay out the names and the plots."""
         with Horizontal():
-            with Vertical(id="names"):
-                yield Input(placeholder="search", id="search", compact=True)
-                yield NamesTree(id="tree")
+            columns = [Column("metric", 60), Column("", 5, right=True)]
+            yield Outline(columns, _describe, few=_FEW_NAMES, id="names")
             with Vertical():
-                yield Static(id="options")
+                with Horizontal(id="bar"):
+                    yield Static(id="options")
+                    yield Prompt("names, or globs", id="search")
                 with ContentSwitcher(initial="grid"):
                     yield PlotGrid(id="grid", ascii_only=self._view.ascii_only)
                     yield PlotView(id="large", ascii_only=self._view.ascii_only)
+        yield Choice()
 
     def on_mount(self) -> None:
         """Begin to draw."""
         self._painter.start()
-        self.query_one(PlotGrid).focus()
+        self.query_one(PlotGrid).focus(scroll_visible=False)
 
     def on_unmount(self) -> None:
         """End the thread."""
@@ -120,27 +130,19 @@ class MetricsPane(Widget):
 
     def on_resize(self, event: events.Resize) -> None:
         """Show the names where there is room."""
-        self.query_one("#names").display = event.size.width >= _WIDE if self._shows_names is None else self._shows_names
+        self._names.display = event.size.width >= _WIDE if self._shows_names is None else self._shows_names
 
     def on_metrics_pane_looked(self, event: Looked) -> None:
         """Show metrics that are new."""
         if event.report.metrics != self._report.metrics or not self._report.vitals:
             self._report = event.report
+            self._names.show_tree(grouped(event.report.metrics))
             self._show_found()
         self._report = event.report
 
     def on_metrics_pane_painted(self, event: Painted) -> None:
         """Put a plot on the screen."""
         self._shown(large=event.plot.order.is_large).show_plot(event.plot)
-
-    def _show_found(self) -> None:
-        """Show the metrics that the search finds."""
-        found = found_by(self.query_one("#search", Input).value, self._report.metrics)
-        is_live = any(vitals.status == "running" for vitals in self._report.vitals.values())
-        empty = "no metric has this in its name" if self._report.metrics else "no metrics" + " yet" * is_live
-        self.query_one(PlotGrid).show_metrics(found, empty)
-        self._show_options()
-        self.call_after_refresh(self.query_one(NamesTree).show_names, found)
 
     def _show_options(self) -> None:
         found, total = len(self.query_one(PlotGrid).metrics), len(self._report.metrics)
@@ -157,10 +159,23 @@ class MetricsPane(Widget):
         self.query_one("#options", Static).update(text, layout=False)
 
     @on(PlotGrid.Wanted)
+    def _want_after_answer(self) -> None:
+        """Have plots drawn once it is on the screen which ones: drawing them takes much of the time of this thread."""
+        self.call_after_refresh(self.want)
+
     @on(PlotView.Wanted)
     def want(self) -> None:
         """Have the plots drawn that are on the screen."""
-        self._painter.ask(self._view, self._shown(large=self.is_enlarged).orders())
+        orders = self._shown(large=self.is_enlarged).orders()
+        self._painter.ask(self._view, orders, self.query_one(PlotGrid).drawn)
+
+    @property
+    def _names(self) -> Outline:
+        return self.query_one("#names", Outline)
+
+    @property
+    def _prompt(self) -> Prompt:
+        return self.query_one("#search", Prompt)
 
     def _shown(self, *, large: bool) -> PlotGrid | PlotView:
         return self.query_one(PlotView) if large else self.query_one(PlotGrid)
@@ -177,52 +192,65 @@ class MetricsPane(Widget):
 
     # --- names ---
 
-    @on(Input.Changed, "#search")
-    def find(self) -> None:
-        """Show what is searched for."""
-        self._show_found()
-
-    @on(Input.Submitted, "#search")
-    def focus_plots(self) -> None:
-        """Let keys reach the plots."""
-        self._shown(large=self.is_enlarged).focus()
-
-    def on_key(self, event: events.Key) -> None:
-        """Leave the search."""
-        search = self.query_one("#search", Input)
-        if search.has_focus and event.key in {"escape", "down"}:
-            event.stop()
-            if event.key == "escape":
-                with search.prevent(Input.Changed):  # whose message would come after a layout for nothing
-                    search.value = ""
-                self._show_found()
-            self.query_one(NamesTree if event.key == "down" else PlotGrid).focus()
-
-    def on_names_tree_pointed(self, event: NamesTree.Pointed) -> None:
-        """Point at the plot, too."""
-        self.query_one(PlotGrid).select(event.metric)
-        if self.is_enlarged:
-            self._enlarge(event.metric, focus=False)
-
-    def on_names_tree_chosen(self, event: NamesTree.Chosen) -> None:
-        """Enlarge what is chosen."""
-        self._enlarge(event.metric)
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Offer an end of the search only while there is one."""
+        return bool(self._prompt.value) if action == "clear" else True
 
     def action_search(self) -> None:
-        """Search for names."""
-        self._show_names(is_shown=True)
-        self.query_one("#search", Input).focus()
+        """Ask what to search for."""
+        self._prompt.ask()
+
+    def action_clear(self) -> None:
+        """Show all metrics."""
+        self._prompt.action_leave()
+
+    @on(Input.Changed, "#search")
+    def _show_found(self) -> None:
+        """Show the metrics that the search finds."""
+        found = found_by(self._prompt.value, self._report.metrics)
+        wanted = set(found)
+        self._names.search((lambda _, name: name in wanted) if self._prompt.value else None)
+        is_live = any(vitals.status == "running" for vitals in self._report.vitals.values())
+        empty = "no metric has this in its name" if self._report.metrics else "no metrics" + " yet" * is_live
+        self.query_one(PlotGrid).show_metrics(found, empty)
+        self._show_options()
+        if self.is_enlarged and found and self.query_one(PlotView).metric not in wanted:
+            self._enlarge(found[0], focus=False)
+
+    @on(Prompt.Left, "#search")
+    @on(Input.Submitted, "#search")
+    def _searched(self) -> None:
+        self._prompt.done()
+
+    @on(Table.Moved, "#names")
+    def _point(self) -> None:
+        """Point at the plot, too."""
+        node = self._names.node
+        if node is not None and self._names.has_focus:
+            metric = names_in(node.value)[0]
+            self.query_one(PlotGrid).select(metric)
+            if self.is_enlarged:
+                self._enlarge(metric, focus=False)
+
+    @on(Table.Chosen, "#names")
+    def _enlarge_chosen(self) -> None:
+        if self._names.node is not None:
+            self._enlarge(self._names.node.value)
 
     def action_toggle_names(self) -> None:
-        """Show or hide the names."""
-        names = self.query_one("#names")
-        self._show_names(is_shown=not names.display)
+        """Show the names and let keys reach them, or hide them."""
+        self._shows_names = not self._names.display
+        if self._shows_names:
+            self._names.display = True
+            self._names.focus(scroll_visible=False)
+        else:
+            if self._names.has_focus:
+                self.focus_plots()
+            self._names.display = False
 
-    def _show_names(self, *, is_shown: bool) -> None:
-        names = self.query_one("#names")
-        if names.has_focus_within and not is_shown:
-            self.focus_plots()
-        self._shows_names = names.display = is_shown
+    def focus_plots(self) -> None:
+        """Let keys reach the plots."""
+        self._shown(large=self.is_enlarged).focus(scroll_visible=False)
 
     # --- one plot ---
 
@@ -235,12 +263,12 @@ class MetricsPane(Widget):
         view = self.query_one(PlotView)
         view.show_metric(metric)
         if focus:
-            view.focus()
+            view.focus(scroll_visible=False)
 
     def on_plot_view_shrunk(self) -> None:
         """Show all plots."""
         self.query_one(ContentSwitcher).current = "grid"
-        self.query_one(PlotGrid).focus()
+        self.query_one(PlotGrid).focus(scroll_visible=False)
         self.want()
 
     def on_plot_view_other(self, event: PlotView.Other) -> None:
@@ -270,12 +298,9 @@ class MetricsPane(Widget):
         return [name for name in self._report.numbers if name in shown or name == now]
 
     def _choose(self, option: str, title: str, values: Sequence[str | None], labels: Sequence[str]) -> None:
-        def take(place: int | None) -> None:
-            if place is not None:
-                self._change(**{option: values[place]})
-
         now = getattr(self._view, option)
-        self.app.push_screen(ChoiceScreen(title, labels, values.index(now) if now in values else 0), take)
+        chosen = values.index(now) if now in values else 0
+        self.query_one(Choice).ask(title, labels, chosen, lambda place: self._change(**{option: values[place]}))
 
     def action_smooth(self, steps: int) -> None:
         """Smooth more, or less; after the most it is not smoothed."""
@@ -286,3 +311,8 @@ class MetricsPane(Widget):
         """Make an axis logarithmic, or not."""
         log = self._view.log
         self._change(log=log.replace(axis, "") if axis in log else "".join(sorted(log + axis)))
+
+
+def _describe(_path: object, group: Any) -> Sequence[Span]:
+    """Return what stands beside the name of a metric, or of a group: how many are in it."""
+    return [("" if isinstance(group, str) else f"{len(names_in(group)):,}", "dim")]

@@ -23,8 +23,6 @@ Describe: TypeAlias = Callable[[Path, Any], Sequence[Span]]
 """Returns what stands in the other columns, of a leaf or a branch."""
 
 INDENT: Final = 2
-FEW_LEAVES: Final = 200
-"""With so many all branches are open at first."""
 _NARROWEST_NAME: Final = 16
 _MOST_MEASURED: Final = 2000
 """Of longer trees so many names say how wide the names are; one that is wider is cut."""
@@ -97,20 +95,21 @@ class Outline(Table):
         columns: the first is that of the names, not wider than that where the others leave no room; the others are
             described.
         describe: what stands in the others.
+        few: with so many leaves branches are open as they come.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("right,l", "open_branch", "Open", show=False),
-        Binding("left,h", "close_branch", "Close", show=False),
+        Binding("right", "open_branch", "Open", show=False),
+        Binding("left", "close_branch", "Close", show=False),
         Binding("enter,space", "toggle_branch", "Open"),
     ]
 
-    def __init__(self, columns: Sequence[Column], describe: Describe, **options: Any) -> None:
+    def __init__(self, columns: Sequence[Column], describe: Describe, *, few: int = 200, **options: Any) -> None:
         super().__init__(fixed=0, **options)
-        self._columns, self._describe = columns, describe
+        self._columns, self._describe, self._few = columns, describe, few
         self._nested: Tree = {}
         self._wanted: Callable[[Path, Any], bool] | None = None
-        self._opened: set[Path] | None = None
+        self._opened: set[Path] = set()
         self._shown: list[Node] = []
 
     @property
@@ -120,9 +119,8 @@ class Outline(Table):
 
     def show_tree(self, tree: Tree) -> None:
         """Show a tree, opened as the one before was."""
-        if self._opened is None and tree:
-            leaves = sum(not node.is_branch for node in nodes(tree, None))
-            self._opened = branches(tree) if leaves <= FEW_LEAVES else set()
+        if sum(not node.is_branch for node in nodes(tree, None)) <= self._few:
+            self._opened |= branches(tree) - branches(self._nested)
         self._nested = tree
         self._lay_out()
 
@@ -165,15 +163,15 @@ class Outline(Table):
             self.action_toggle_branch()
 
     def _is_open(self, node: Node) -> bool:
-        return self._wanted is not None or node.path in (self._opened or ())
+        return self._wanted is not None or node.path in self._opened
 
     def _turn(self, node: Node) -> None:
-        if self._opened is not None and self._wanted is None:
+        if self._wanted is None:
             self._opened ^= {node.path}
             self._lay_out()
 
     def _lay_out(self) -> None:
-        tree, opened = self._nested, self._opened or set()
+        tree, opened = self._nested, self._opened
         if self._wanted is not None:
             tree = matching(tree, self._wanted)
             opened = branches(tree)

@@ -74,14 +74,16 @@ class Painter(threading.Thread):
         self._beginnings = 0
         self._versions: dict[str, int] = {}
 
-    def ask(self, view: View, orders: Sequence[Order]) -> None:
-        """Want these plots from now on, the first first; what was wanted before is forgotten."""
+    def ask(self, view: View, orders: Sequence[Order], kept: Collection[Order]) -> None:
+        """Want these plots from now on, the first first; what was wanted before is forgotten.
+
+        Args:
+            view: how they are drawn.
+            orders: which ones.
+            kept: those that were told and are still there.
+        """
         with self._wake:
-            if any(order.is_large for order in orders):  # the others stay as they are behind it
-                kept = self._drawn.keys() - set(orders)
-            else:
-                kept = self._drawn.keys() & set(orders)
-            self._drawn = {order: self._drawn[order] for order in kept}
+            self._drawn = {order: self._drawn[order] for order in kept if order in self._drawn}
             self._demand = _Demand(view, orders)
             self._wake.notify()
 

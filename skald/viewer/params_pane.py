@@ -98,13 +98,10 @@ class ParamsPane(Pane[dict[str, Any]]):
         self._tree.search(None if not words else lambda path, value: _has(path, value, words))
         self._tell()
 
+    @on(Prompt.Left)
     @on(Input.Submitted)
     def _searched(self) -> None:
         self._prompt.done()
-        self._tree.focus()
-
-    @on(Prompt.Left)
-    def _left(self) -> None:
         self._tree.focus()
 
     @on(Table.Moved)

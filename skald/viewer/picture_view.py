@@ -12,16 +12,16 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.strip import Strip
-from textual.widget import Widget
 
 from skald.viewer.capability import is_ascii_only
+from skald.viewer.lines import Drawn
 from skald.viewer.work import start
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class PictureView(Widget, can_focus=True):
+class PictureView(Drawn, can_focus=True):
     """A picture, as large as fits."""
 
     DEFAULT_CSS = """
@@ -46,8 +46,8 @@ class PictureView(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """Return a line of the picture."""
         if y >= len(self._strips):
-            return Strip.blank(self.size.width, self.rich_style)
-        return self._strips[y].adjust_cell_length(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, self.base)
+        return self._strips[y].adjust_cell_length(self.size.width, self.base)
 
     def _draw(self) -> None:
         if self._image is not None and self.size.width and self.size.height:

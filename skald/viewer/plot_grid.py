@@ -7,23 +7,24 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from skald.cli.format import number_text
+from skald.viewer.lines import LineView
 from skald.viewer.plotting import Order, Plot, legend_item, strips
 
 CELL: Final = (44, 12)
 """Columns and lines that a plot should have."""
 _LEAST: Final = (34, 8)
 _GAP: Final = 1
+_MOST_PLOTS: Final = 256
+"""So many are kept for when they are scrolled or searched back to."""
 _ZOOMS: Final = (0.7, 0.85, 1.0, 1.4, 2.0, 3.0)
 
 
@@ -58,7 +59,7 @@ def tile(count: int, width: int, height: int, zoom: float = 1.0) -> Tiling:
     return Tiling(across, max(width // across, 1), max(height // down, 1))
 
 
-class PlotGrid(ScrollView, can_focus=True):
+class PlotGrid(LineView):
     """Plots of metrics, one of which is selected."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -74,9 +75,10 @@ class PlotGrid(ScrollView, can_focus=True):
         Binding("plus,equals_sign", "zoom(1)", "Larger plots", show=False),
         Binding("minus", "zoom(-1)", "Smaller plots", show=False),
     ]
+    ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--title", "grid--selected", "grid--dim", "grid--frame"}
     DEFAULT_CSS = """
-    PlotGrid { overflow-x: hidden; scrollbar-size-vertical: 1; }
+    PlotGrid { overflow-x: hidden; }
     PlotGrid .grid--title { text-style: bold; }
     PlotGrid .grid--selected { background: $panel; text-style: bold; }
     PlotGrid:focus .grid--selected { background: $primary-muted; color: $text-primary; text-style: bold; }
@@ -129,6 +131,9 @@ class PlotGrid(ScrollView, can_focus=True):
     def show_plot(self, plot: Plot) -> None:
         """Put a plot on the screen."""
         self._plots[plot.order.metric] = plot
+        if len(self._plots) > _MOST_PLOTS:
+            shown = {order.metric for order in self.orders()}
+            self._plots = {name: plot for name, plot in self._plots.items() if name in shown}
         self._renew(plot.order.metric)
 
     @property
@@ -141,6 +146,11 @@ class PlotGrid(ScrollView, can_focus=True):
         """Select the plot of a metric."""
         if metric in self._metrics:
             self.selected = self._metrics.index(metric)
+
+    @property
+    def drawn(self) -> set[Order]:
+        """The plots that are here, also those that are not on the screen."""
+        return {plot.order for plot in self._plots.values()}
 
     def orders(self) -> list[Order]:
         """Return the plots that are on the screen, the selected one first."""
@@ -161,9 +171,7 @@ class PlotGrid(ScrollView, can_focus=True):
             self._cells.clear()
         self._tiling = tiling
         rows = -(-len(self._metrics) // self._tiling.across)
-        self.virtual_size = Size(size.width, rows * self._tiling.height)
-        known = set(self._metrics)
-        self._plots = {name: plot for name, plot in self._plots.items() if name in known}
+        self.set_extent(size.width, rows * self._tiling.height)
         self._show_selected()
         self.refresh()
         self.post_message(self.Wanted())
@@ -233,11 +241,11 @@ class PlotGrid(ScrollView, can_focus=True):
         """Return a line of the screen."""
         if not self._metrics:
             words = f" {self._empty}" if y == 1 else ""
-            return Strip([Segment(words, self._ink("grid--dim"))]).adjust_cell_length(self.size.width, self.rich_style)
+            return Strip([Segment(words, self.ink("grid--dim"))]).adjust_cell_length(self.size.width, self.base)
         row, inside = divmod(y + int(self.scroll_offset.y), self._tiling.height)
         first = row * self._tiling.across
         parts = [self._cell(name)[inside] for name in self._metrics[first : first + self._tiling.across]]
-        base = self.rich_style
+        base = self.base
         return Strip.join(parts).adjust_cell_length(self.size.width, base).apply_style(base)
 
     def _renew(self, metric: str) -> None:
@@ -257,13 +265,13 @@ class PlotGrid(ScrollView, can_focus=True):
         """Return the lines of a plot."""
         if name not in self._cells:
             width, plot = self._tiling.width - _GAP, self._plots.get(name)
-            frame = self._ink("grid--frame")
+            frame = self.ink("grid--frame")
             lines = [line.apply_style(frame) for line in plot.lines] if plot else []
             lines = [*self._header(name, plot, width), *lines]
             if not plot or not plot.drawing:
                 words = "reading" if plot is None else "nothing to draw"
                 lines += [Strip.blank(width)] * (self._tiling.height // 2 - len(lines))
-                lines.append(Strip([Segment(words.center(width), self._ink("grid--dim"))]))
+                lines.append(Strip([Segment(words.center(width), self.ink("grid--dim"))]))
             lines += [Strip.blank(width)] * (self._tiling.height - len(lines))
             self._cells[name] = [line.adjust_cell_length(self._tiling.width) for line in lines]
         return self._cells[name]
@@ -282,7 +290,7 @@ class PlotGrid(ScrollView, can_focus=True):
         if plot is None:
             return Strip.blank(width)
         text = Text(" ")
-        dim = self._ink("grid--dim")
+        dim = self.ink("grid--dim")
         if len(plot.picture.lines) > 1:
             for line, last in zip(plot.picture.lines[:8], plot.lasts, strict=False):
                 short = line._replace(label=_short(line.label))
@@ -293,10 +301,6 @@ class PlotGrid(ScrollView, can_focus=True):
         text.truncate(max(width - cell_len(x) - 2, 0), overflow="ellipsis", pad=True)
         text.append(f" {x}"[: max(width - 1, 0)], style=dim)
         return strips(text)[0]
-
-    def _ink(self, name: str) -> Style:
-        """Return a component's colour alone, as it is on the background."""
-        return Style(color=self.get_component_rich_style(name).color)
 
 
 def _short(label: str) -> str:

@@ -7,18 +7,18 @@ import math
 from typing import Any, ClassVar, Final
 
 from rich.segment import Segment
-from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from skald.cli.chart import x_label
 from skald.cli.format import number_text
 from skald.reading.curves import Span
+from skald.viewer.lines import Drawn
 from skald.viewer.plotting import Order, Plot, Reading, legend_item, strips
 
 _SIDE: Final = 38
@@ -30,7 +30,7 @@ _LEAST_LINES: Final = 6
 """Lines of the lowest plot; the legend below it has what is left."""
 
 
-class PlotView(Widget, can_focus=True):
+class PlotView(Drawn, can_focus=True):
     """The plot of one metric."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -78,6 +78,7 @@ class PlotView(Widget, can_focus=True):
         self._first = 0  # the first line of the legend that is shown
         self._legend: list[Strip] = []
         self._ascii_only = ascii_only
+        self._asked_size = Size(0, 0)
 
     @property
     def metric(self) -> str | None:
@@ -88,7 +89,7 @@ class PlotView(Widget, can_focus=True):
         """Have another metric shown."""
         if metric != self._metric:
             self._metric, self._plot, self._series, self._first, self.cursor = metric, None, 0, 0, None
-        self.post_message(self.Wanted())
+        self._want()
         self.refresh()
 
     @property
@@ -138,7 +139,12 @@ class PlotView(Widget, can_focus=True):
         return float(10 ** (low * (1 - part) + high * part))
 
     def on_resize(self, _: events.Resize) -> None:
-        """Fill the new size."""
+        """Fill the new size, unless it is the one for which the plot was asked."""
+        if self.size != self._asked_size:
+            self._want()
+
+    def _want(self) -> None:
+        self._asked_size = self.size
         self.post_message(self.Wanted())
 
     def watch_cursor(self) -> None:
@@ -159,7 +165,7 @@ class PlotView(Widget, can_focus=True):
         """Scroll the legend; of histograms, show another series."""
         if self._plot and self._plot.picture.heat is not None:
             self._series = (self._series + lines) % max(self._plot.series, 1)
-            self.post_message(self.Wanted())
+            self._want()
             return
         self._first = max(0, min(self._first + lines, len(self._legend) - 1))
         self.refresh()
@@ -199,7 +205,7 @@ class PlotView(Widget, can_focus=True):
         self._legend = []
         x = self.x
         if self._plot is not None and x is not None:
-            dim = self._ink("view--dim")
+            dim = self.ink("view--dim")
             for line, course in zip(self._plot.picture.lines, self._plot.courses, strict=True):
                 found = course.at(x)
                 self._legend += strips(legend_item(self._plot.picture, line, found.mean, ascii_only=self._ascii_only))
@@ -211,7 +217,7 @@ class PlotView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """Return a line of the screen."""
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.base
         beside = width >= _WIDE
         if y == 0:
             return self._title(width)
@@ -234,9 +240,9 @@ class PlotView(Widget, can_focus=True):
         plot = self._plot
         if plot is None or plot.drawing is None:
             words = "" if y != 3 else "reading" if plot is None else "nothing to draw"  # noqa: PLR2004
-            return Strip([Segment(words.center(width), self._ink("view--dim"))])
+            return Strip([Segment(words.center(width), self.ink("view--dim"))])
         line = (plot.lines[y] if y < len(plot.lines) else Strip.blank(width)).adjust_cell_length(width)
-        line = line.apply_style(self._ink("view--frame"))
+        line = line.apply_style(self.ink("view--frame"))
         if not 0 < y <= plot.drawing.lines:
             return line
         at = plot.drawing.left + self._column
@@ -247,10 +253,6 @@ class PlotView(Widget, can_focus=True):
         place = y + self._first
         line = self._legend[place] if 0 <= place < len(self._legend) else Strip.blank(0)
         return Strip.join([Strip.blank(1), line]).adjust_cell_length(width)
-
-    def _ink(self, name: str) -> Style:
-        """Return a component's colour alone, as it is on the background."""
-        return Style(color=self.get_component_rich_style(name).color)
 
 
 def _details(found: Reading) -> str:

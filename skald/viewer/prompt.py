@@ -35,7 +35,7 @@ class Prompt(Input):
     ]
 
     class Left(Message):
-        """It was left with escape, and is empty."""
+        """It was left with escape, and is empty: `done` is called when what was searched for is no more."""
 
         def __init__(self, prompt: Prompt) -> None:
             self.prompt = prompt
@@ -55,16 +55,15 @@ class Prompt(Input):
         if not self.has_focus:
             self._asker = self.screen.focused
         self.add_class("-asked")
-        self.focus()
+        self.focus(scroll_visible=False)
 
     def done(self) -> None:
         """Give the focus back; what was typed stays in sight, if there is something."""
         self.set_class(bool(self.value), "-asked")
         if self._asker is not None and self._asker.is_attached:
-            self._asker.focus()
+            self._asker.focus(scroll_visible=False)
 
     def action_leave(self) -> None:
-        """Clear it and go."""
+        """Clear it, and wait to be done: the screen is laid out once, after what comes back into sight."""
         self.value = ""
-        self.done()
         self.post_message(self.Left(self))

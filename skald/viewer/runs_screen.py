@@ -189,25 +189,19 @@ class RunsScreen(Screen[None]):
     def _filter(self, event: Input.Changed) -> None:
         self._wish_for(self._wish._replace(wanted=event.value))
 
+    @on(Prompt.Left, "#runs-filter")
     @on(Input.Submitted, "#runs-filter")
     def _filtered(self) -> None:
         self.query_one("#runs-filter", Prompt).done()
         self._table.focus()
 
+    @on(Prompt.Left, "#runs-metrics")
     @on(Input.Submitted, "#runs-metrics")
-    def _show_metrics(self, event: Input.Submitted) -> None:
-        self.query_one("#runs-metrics", Prompt).done()
+    def _show_metrics(self) -> None:
+        prompt = self.query_one("#runs-metrics", Prompt)
+        prompt.done()
         self._table.focus()
-        self._want_metrics(event.value)
-
-    @on(Prompt.Left)
-    def _left(self, event: Prompt.Left) -> None:
-        self._table.focus()
-        if event.prompt.id == "runs-metrics":
-            self._want_metrics("")
-
-    def _want_metrics(self, text: str) -> None:
-        self._wish, self._said = self._wish._replace(metrics=tuple(text.replace(",", " ").split())), ""
+        self._wish, self._said = self._wish._replace(metrics=tuple(prompt.value.replace(",", " ").split())), ""
         start(self, self._look, self._wish)
 
     def _choose_column(self, column: int) -> None:

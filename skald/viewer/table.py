@@ -146,13 +146,13 @@ class Table(LineView):
     def render_line(self, y: int) -> Strip:
         """Return a line of the view: the header stays at its top."""
         if not self.rows.columns:
-            return Strip.blank(self.size.width, self.rich_style)
+            return Strip.blank(self.size.width, self.base)
         if y < _HEADER:
             return self._header()
         row = self.scroll_offset.y + y - _HEADER
         if row >= len(self.rows.keys):
-            return Strip.blank(self.size.width, self.rich_style)
-        style = self.rich_style
+            return Strip.blank(self.size.width, self.base)
+        style = self.base
         if row == self.cursor:
             style += self.get_component_rich_style("table--cursor")
         return self._row(
@@ -238,8 +238,8 @@ class Table(LineView):
         return next((place for place in range(len(self.rows.columns)) if x < self._start(place + 1)), None)
 
     def _header(self) -> Strip:
-        base = self.rich_style + self.get_component_rich_style("table--header")
-        chosen = self.rich_style + self.get_component_rich_style("table--header-chosen")
+        base = self.base + self.get_component_rich_style("table--header")
+        chosen = self.base + self.get_component_rich_style("table--header-chosen")
         titles = [column.title for column in self.rows.columns]
         return self._row(
             lambda columns: [(titles[place], chosen if place == self.chosen_column else base) for place in columns],
