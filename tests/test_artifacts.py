@@ -295,10 +295,11 @@ def test_artifact_ids_keep_the_kinds_of_other_artifacts(logger: skald.Logger) ->
     assert kept(logger) == ["a/fold=1.txt", "b/fold=0.5.txt"]
 
 
-@pytest.mark.parametrize("life", ["same", "resumed", "crashed", "joined"])
+@pytest.mark.parametrize("life", ["same", "resumed", "crashed", "joined", "joined before"])
 def test_artifact_ids_keep_their_kinds_for_the_whole_run(tmp_path: Path, life: str) -> None:
     """An id that an artifact had first has its kind for metrics and artifacts alike, whoever goes on with the run."""
     first = skald.Logger("run", tmp_path)
+    later = skald.Logger("run", tmp_path, mode="join") if life == "joined before" else first
     if life == "crashed":
         code = (
             "import os, skald\nskald.Logger('run', '.', mode='overwrite').log_text('a', 'text', fold=1)\nos._exit(1)\n"
@@ -309,8 +310,11 @@ def test_artifact_ids_keep_their_kinds_for_the_whole_run(tmp_path: Path, life: s
         first.log_text("a", "text", fold=1)
     if life == "resumed":
         first.close()
-    later = first if life == "same" else skald.Logger("run", tmp_path, mode="join" if life == "joined" else "resume")
+    if life in {"resumed", "crashed", "joined"}:
+        later = skald.Logger("run", tmp_path, mode="join" if life == "joined" else "resume")
 
+    with pytest.raises(IdTypeError, match="'fold' is int in this run, got str"):
+        later.set_ids(fold="one")
     with pytest.raises(IdTypeError, match="'fold' is int in this run, got str"):
         later.log_metric("loss", 0.5, fold="one")
     with pytest.raises(IdTypeError, match="'fold' is int in this run, got str"):
@@ -369,6 +373,22 @@ def test_artifact_is_copied_with_its_sum(logger: skald.Logger, tmp_path: Path, s
 
     assert (top(logger) / "data").read_bytes() == data
     assert table(logger).select("size", "sha256").rows() == [(size, sha256(data))]
+
+
+def test_artifact_is_hashed_while_it_is_copied(tmp_path: Path) -> None:
+    """The file is opened once, and its copy is never read again: a checkpoint goes through the disk once."""
+    (tmp_path / "model.pt").write_bytes(os.urandom(3 * CHUNK_BYTES))
+    script = """
+import sys, skald
+opened = []
+with skald.Logger("run", ".") as logger:
+    sys.addaudithook(lambda event, given: opened.append(given) if event == "open" else None)
+    logger.log_artifact("model.pt", epoch=1)
+print([mode for path, mode, _ in opened if str(path).endswith(("model.pt", "-artifacts", "epoch=1.pt"))])
+"""
+    ended = program(script, folder=tmp_path)
+
+    assert ended.stdout == "['r', 'x']\n", ended.stderr
 
 
 def test_artifact_is_listed_with_size_sum_time_and_ids(logger: skald.Logger, source: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,16 @@ def kept(logger: skald.Logger) -> dict[str, bytes]:
     top = logger.run.path / "artifacts"
     paths = [path for path in sorted(top.rglob("*")) if path.is_file() and not path.name.startswith("git-")]
     return {path.relative_to(top).as_posix(): path.read_bytes() for path in paths}
+
+
+def drawn(page: Path) -> str:
+    """Return what a page has become in a browser that reaches no network."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("there is no browser")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND"]
+    place = [f"--user-data-dir={page.parent / 'profile'}", "--virtual-time-budget=10000", "--dump-dom", page.as_uri()]
+    return subprocess.run([browser, *flags, *place], check=True, capture_output=True, text=True, timeout=100).stdout
 
 
 def is_offline(page: bytes) -> bool:
@@ -169,6 +181,20 @@ def test_figure_that_cannot_be_drawn_is_refused(logger: skald.Logger) -> None:
 
 
 # --- plotly and altair ---
+
+
+@pytest.mark.parametrize(
+    ("figure", "mark"),
+    [(go.Figure(go.Scatter(y=[1, 2], mode="markers")), 'class="point"'), (CHART, 'aria-roledescription="line mark"')],
+    ids=["plotly", "altair"],
+)
+def test_figure_is_a_page_that_a_browser_draws_without_network(logger: skald.Logger, figure: Any, mark: str) -> None:
+    """Its marks are there when its script has run."""
+    logger.log_figure("a.html", figure)
+    page = logger.run.path / "artifacts" / "a.html"
+
+    assert mark in drawn(page)
+    assert mark not in page.read_text()
 
 
 def test_figure_of_plotly_is_a_page_without_network(logger: skald.Logger) -> None:
