@@ -191,11 +191,11 @@ def _curves(run: Run, summary: pl.DataFrame, by: Sequence[str]) -> Iterator[str]
 
     drawn = summary.filter(pl.col("count").cum_sum() <= MOST_CURVE_ROWS)
     rows = (
-        run.metrics.filter(pl.col(METRIC).is_in(drawn[METRIC].unique().implode()))
+        run.metrics.filter(pl.col(METRIC).is_in(drawn[METRIC].unique().to_list()))
         .select(METRIC, *(pl.col(name.removesuffix(" (id)")).alias(name) for name in by), VALUE)
         .collect()
     )
-    values = rows.group_by(METRIC, *by, maintain_order=True).agg(VALUE)
+    values = rows.group_by(METRIC, *by).agg(VALUE)  # NOTE: polars keeps the order inside a group
     places = {tuple(key): place for place, key in enumerate(values.select(METRIC, *by).iter_rows())}
     for number, key in enumerate(summary.select(METRIC, *by).iter_rows()):
         is_drawn = number < len(drawn) and key in places
