@@ -18,6 +18,8 @@ from tqdm import tqdm
 import skald
 
 SMALL, LONG = "epoch 3 loss 0.2513", "x" * 500
+SEVERAL = "\n".join([SMALL] * 10)
+LARGE = "\n".join(["x" * 99] * 1000)
 COLORED = "\x1b[32mINFO\x1b[0m epoch 3 loss 0.2513"
 CHILD = "a line of a child"
 
@@ -42,6 +44,8 @@ def compare(runs: Path, lines: int, rounds: int) -> dict[str, tuple[list[float],
     programs: dict[str, tuple[Callable[[int], None], int, Literal[True, "fd"]]] = {
         f"print of {len(SMALL)} characters": (partial(print_lines, SMALL), lines, True),
         f"print of {len(LONG)} characters": (partial(print_lines, LONG), lines // 2, True),
+        "print of 10 lines at once": (partial(print_lines, SEVERAL), lines // 10, True),
+        f"print of {len(LARGE) + 1:,} characters": (partial(print_lines, LARGE), lines // 500, True),
         "print in colours": (partial(print_lines, COLORED), lines, True),
         "print with flush": (print_flushed, lines // 10, True),
         "print over the same line": (print_bar, lines, True),

@@ -434,6 +434,49 @@ def test_unfinished_line_that_a_power_cut_has_damaged_hinders_nobody(tmp_path: P
     assert log_of(tmp_path / "runs" / "run") == "whole\nmore\n"
 
 
+def test_texts_of_several_lines_are_in_the_file_after_a_kill(tmp_path: Path) -> None:
+    """Also where `print` ends the last line by itself, and where a text is larger than what is taken at once."""
+    found = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run"):
+            for number in range(20):
+                print(f"first {number}\\nlast {number}")
+            print("\\n".join(f"{number} {'x' * 90}" for number in range(10_000)))
+            print("y" * 1_000_000)
+            print("ended\\nnot ended", end="", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        code=-signal.SIGKILL,
+    )
+
+    lines = [line for number in range(20) for line in (f"first {number}", f"last {number}")]
+    lines += [f"{number} {'x' * 90}" for number in range(10_000)]
+    assert found.lines == [*lines, "y" * 1_000_000, "ended"]
+    assert skald.Run(tmp_path / "runs" / "run").console.endswith("\nended\nnot ended\n")
+
+
+def test_unfinished_line_is_put_down_where_it_is_flushed(tmp_path: Path) -> None:
+    """`print` ends by itself the last line of a text, which costs no file more."""
+    found = run_program(
+        tmp_path,
+        """
+        from skald.record import transcript
+        written = []
+        transcript.write_atomic = lambda *_: written.append(1)
+        with skald.Logger("run"):
+            for number in range(100):
+                print("first\\nlast")
+            assert not written
+            print("first\\nhalf", end="", flush=True)
+            assert written
+            print()
+        """,
+    )
+
+    assert found.lines == ["first", "last"] * 100 + ["first", "half"]
+
+
 def test_fast_output_is_in_the_file_soon(tmp_path: Path) -> None:
     """A burst is written by a thread while the program goes on with something else, and the thread ends."""
     found = run_program(

@@ -11,7 +11,7 @@ from typing import Final
 
 HEIGHT: Final = 100
 """How many lines can still change: what is further up has left the screen."""
-LONGEST_LINE: Final = 1 << 20
+LONGEST_LINE: Final = 1 << 18
 """Characters after which a line that has no end is let go in pieces."""
 _FEW_COLORS: Final = 12
 _LONGEST_CODE: Final = 1 << 12
@@ -62,7 +62,7 @@ class Screen:
     @property
     def text(self) -> str:
         """What has been printed and may still change, the last line with its end."""
-        text = "\n".join(map(str, self._rows))
+        text = str(self._rows[0]) if len(self._rows) == 1 else "\n".join(map(str, self._rows))
         return text if not text or text.endswith("\n") else f"{text}\n"
 
     @property
@@ -80,16 +80,18 @@ class Screen:
         """Print a text; return the lines that are now final, each with its end."""
         if self._code:
             text, self._code = self._code + text, ""
-        if "\x1b" in text:
+        if has_codes := "\x1b" in text:
             text = self._without_cut_code(_without_colors(text))
-        if "\r" in text:
+            has_codes = "\x1b" in text
+        if has_returns := "\r" in text:
             text = text.replace("\r\n", "\n")
-        if "\x1b" in text or "\b" in text or "\a" in text or "\0" in text:
+            has_returns = "\r" in text
+        if has_codes or "\b" in text or "\a" in text or "\0" in text:
             for token in _TOKEN.finditer(text):
                 self._take(token)
             left, self._left = self._left, ""
             return left + self._final()
-        if "\r" not in text and self._is_plain():
+        if not has_returns and self._is_plain():
             return self._append(text)
         self._print(text)
         return self._final()
@@ -108,7 +110,7 @@ class Screen:
         row, end = self._rows[0], text.rfind("\n") + 1
         final = row.text + text[:end] if end else ""
         row.text = text[end:] if end else row.text + text
-        if len(row.text) > LONGEST_LINE:
+        if len(row.text) >= LONGEST_LINE:
             final, row.text = final + row.text, ""
         self._column = len(row.text)
         return final

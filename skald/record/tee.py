@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.record.screen import LONGEST_LINE
 from skald.record.shown import callers, forget, joined, origin, speaker
 from skald.record.transcript import Transcript
 
@@ -161,15 +162,34 @@ class Tee:
             with _lock:
                 self._feed(str(text), besides=file)
             return
-        ends_line = "\n" in text
-        if ends_line:
+        if len(text) <= LONGEST_LINE:
+            self._keep(text)
+            return
+        # NOTE: a copy of a large text costs more than a file takes, by the page faults of new memory
+        start = 0
+        while start < len(text):
+            end = text.rfind("\n", start, start + LONGEST_LINE) + 1 or start + LONGEST_LINE
+            self._keep(text[start:end])
+            start = end
+
+    def _keep(self, text: str) -> None:
+        """Write the lines that a text ends; what is beyond waits for its end, which `print` writes by itself."""
+        end = text.rfind("\n") + 1
+        if end:
             _settle(line=True)
-        self.pending.append(text)
-        if ends_line or len(self.pending) > MOST_PENDING:
+            rest = text[end:] if type(text) is str else ""  # NOTE: loguru's know their origin, which parts would not
+            self.pending.append(text[:end] if rest else text)
             _catch_up()
+            text = rest
+        if text:
+            self.pending.append(text)
+            if len(text) == LONGEST_LINE or len(self.pending) > MOST_PENDING:
+                _catch_up()
 
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return how many that was."""
+        if not self.pending:
+            return 0
         texts = self.pending[:most]
         del self.pending[: len(texts)]
         start, size = 0, BATCH
@@ -188,8 +208,8 @@ class Tee:
         return len(texts)
 
     def _feed(self, text: str, *, besides: str | None = None) -> None:
-        for transcript in list(self.transcripts):
-            if text and (besides is None or transcript.file.name != besides):
+        for transcript in list(self.transcripts) if text else ():
+            if besides is None or transcript.file.name != besides:
                 transcript.feed(self.name, text)
 
 

@@ -69,7 +69,7 @@ class Transcript:
         screen = self._screens.get(stream)
         if screen is None:
             screen = self._screens[stream] = Screen()
-        final = self._settled(besides=stream) + screen.feed(text)
+        final = screen.feed(text) if len(self._screens) == 1 else self._settled(besides=stream) + screen.feed(text)
         if final:
             self.file.append(final)
 
@@ -111,7 +111,7 @@ class Transcript:
         self._unfinished = None
 
     def _text(self) -> str:
-        return "".join(screen.text for screen in self._screens.values())
+        return "".join([screen.text for screen in self._screens.values()])
 
     def _settled(self, *, besides: str | None = None) -> str:
         others = (screen for stream, screen in self._screens.items() if stream != besides)
