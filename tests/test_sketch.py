@@ -167,3 +167,50 @@ def test_sketch_keeps_the_bins_of_histograms() -> None:
     assert_frame_equal(sketch.histograms, rows)
     assert sketch.span == Span(0, 3)
     assert sketch.axis == Axis("id", "step")
+
+
+@pytest.mark.parametrize("is_log", [False, True])
+def test_sketch_of_a_part_is_as_fine_as_its_rows_are_cut(is_log: bool) -> None:  # noqa: FBT001
+    """A part that the whole has too few columns for is cut anew, and counts every row in it, also those that come."""
+    rows = table(100_000, step=np.arange(1, 100_001), split=["train", "val"] * 50_000)
+    sketch, part = Sketch(rows.head(50_500), is_log=is_log), Span(50_000.0, 50_900.0)
+
+    assert sketch.is_fine(Span(1.0, 100_000.0), 60) is False  # beyond what it knows of
+    assert not sketch.is_fine(part, 600)
+    sketch.refine(rows.head(50_500), part)
+    assert sketch.extend(rows.slice(50_500))
+    if not sketch.is_fine(part, 600):
+        sketch.refine(rows, part)
+
+    found = sketch.curves(600, span=part)
+    expected = cut(rows, sketch.surveyed, sketch.axis, part, 600, is_log=is_log)
+    assert found[COUNT].sum() == expected[COUNT].sum() == 901
+    assert found[NAN].sum() == expected[NAN].sum()
+    assert_frame_equal(found.group_by("split").agg(pl.col(LOW).min(), pl.col(HIGH).max()).sort("split"),
+                       expected.group_by("split").agg(pl.col(LOW).min(), pl.col(HIGH).max()).sort("split"))  # fmt: skip
+    assert max(found[COUNT].to_list()) <= 4
+
+
+def test_sketch_of_a_part_is_smoothed_with_what_was_before_it() -> None:
+    """Smoothing does not begin anew where a part begins."""
+    rows = table(20_000, step=np.arange(20_000)).with_columns(
+        pl.when(pl.col("step") < 9_000).then(10.0).otherwise(0.0).alias("value")
+    )
+    sketch, part = Sketch(rows), Span(9_010.0, 9_090.0)
+
+    sketch.refine(rows, part)
+
+    found = sketch.curves(80, 0.999, part)
+    expected = cut(rows, sketch.surveyed, sketch.axis, part, 80, smoothing=0.999)
+    assert_frame_equal(found.select(X_MEAN, MEAN), expected.select(X_MEAN, MEAN), rel_tol=0.01)
+
+
+def test_sketch_that_knows_a_part_finely_enough_reads_nothing_again() -> None:
+    """Also next to a part that was cut anew."""
+    rows = table(100_000, step=np.arange(100_000))
+    sketch = Sketch(rows)
+
+    assert sketch.is_fine(Span(0.0, 50_000.0), 300)
+    sketch.refine(rows, Span(1000.0, 2000.0))
+    assert sketch.is_fine(Span(500.0, 1500.0), 300)
+    assert not sketch.is_fine(Span(5000.0, 6000.0), 300)

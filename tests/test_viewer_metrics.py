@@ -256,6 +256,30 @@ def test_enlarged_plot_is_seen_in_a_low_terminal(run: Path) -> None:
     watch(run, scene, size=(40, 10))
 
 
+def test_plot_that_is_enlarged_without_room_for_a_legend_tells_values_in_its_title(run: Path) -> None:
+    """Of each curve the value at the cursor, in the order of the colours."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.press("enter")
+        await show.until_shown("step 39 0.05", "└")
+        await show.press("n")
+        await show.until_shown("step 39 0.975 0.875")
+
+    watch(run, scene, size=(40, 8))
+
+
+def test_metrics_of_a_terminal_without_room_for_plots_are_told_with_their_last_values(run: Path) -> None:
+    """A line each, which scrolls."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("train/loss  0.05", "accuracy")
+        await show.press("end")
+        await show.until_shown("train/lr     0.1")
+
+    watch(run, scene, size=(20, 5))
+
+
 def test_curves_are_smoothed_and_axes_logarithmic(run: Path) -> None:
     """Each key changes all plots, and the line above them says how they are drawn."""
 
@@ -384,6 +408,7 @@ def test_run_without_metrics_says_so_until_they_come(tmp_path: Path) -> None:
         (3, 170, 50, 3),
         (300, 80, 20, 2),
         (300, 200, 58, 5),
+        (4, 30, 6, 1),
         (4, 30, 5, 1),
         (0, 80, 20, 2),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -101,7 +102,13 @@ def notes_on(found: pl.DataFrame, surveyed: pl.DataFrame, log: str) -> list[str]
 
 
 def heat_picture(
-    title: str, rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, cells: tuple[int, int], log: str = ""
+    title: str,
+    rows: pl.LazyFrame,
+    surveyed: pl.DataFrame,
+    axis: Axis,
+    cells: tuple[int, int],
+    log: str = "",
+    part: Span | None = None,
 ) -> Picture:
     """Return the heat map of one series of histograms.
 
@@ -112,19 +119,23 @@ def heat_picture(
         axis: what x is.
         cells: into how many columns and lines it is cut.
         log: the axes that are logarithmic.
+        part: from where to where; None: all.
     """
     is_log = "x" in log
     span, heat = axis_span(rows, surveyed, axis, is_log=is_log), None
     if span:
-        span, columns = _heat_columns(surveyed, axis, span, cells[0], log)
+        span, columns = _heat_columns(surveyed, axis, span, part, cells[0], log)
         heat = heat_map(rows, surveyed, axis, span, (columns, cells[1]), is_log=is_log)
     return Picture(title, axis, span, log, [], [], None, has_range=False, heat=heat, notes=[])
 
 
-def _heat_columns(surveyed: pl.DataFrame, axis: Axis, span: Span, columns: int, log: str) -> tuple[Span, int]:
+def _heat_columns(
+    surveyed: pl.DataFrame, axis: Axis, whole: Span, part: Span | None, columns: int, log: str
+) -> tuple[Span, int]:
     """Return a column for each histogram where they are few, with its x in the middle."""
-    steps = surveyed[axis.label].struct.field("values").item() if axis.kind == "id" else columns
-    if steps >= columns or "x" in log:
+    span, steps = part or whole, surveyed[axis.label].struct.field("values").item() if axis.kind == "id" else 0
+    step = (whole.high - whole.low) / (steps - 1) if steps > 1 else 1.0
+    first, last = (math.floor((end - whole.low) / step + 0.5) if step else 0 for end in span)
+    if not steps or last - first + 1 >= columns or "x" in log:
         return span, columns
-    half = (span.high - span.low) / (steps - 1) / 2 if steps > 1 else 0.5
-    return Span(span.low - half, span.high + half), steps
+    return Span(whole.low + (first - 0.5) * step, whole.low + (last + 0.5) * step), last - first + 1

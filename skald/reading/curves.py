@@ -7,6 +7,7 @@ never of a sample; rows are read in batches, so memory does not grow with them.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -17,6 +18,7 @@ from skald.reading.selection import check_ids, id_kinds
 from skald.schema import BIN_HIGH, BIN_LOW, RUN, TIME, VALUE, Kind, series_ids
 
 _BATCH_ROWS: Final = 500_000
+_TOP: Final = sys.float_info.max
 _FEW: Final = 0.1
 """Where no more rows lack an id the others are drawn over it: a last test, or a run that named it otherwise."""
 _OWN: Final = "\x01"  # no id can be named so
@@ -51,6 +53,18 @@ class Span(NamedTuple):
 
     low: float
     high: float
+
+
+def drawn_span(span: Span, *, is_log: bool) -> Span:
+    """Return where a span begins and ends as it is drawn: the logarithms, where x is logarithmic."""
+    return Span(math.log10(span.low), math.log10(span.high)) if is_log else span
+
+
+def span_drawn(low: float, high: float, *, is_log: bool) -> Span:
+    """Return the span that is drawn from here to there, as far as a float reaches."""
+    if is_log:
+        return Span(10.0 ** max(low, -300.0), 10.0 ** min(high, 300.0))
+    return Span(max(low, -_TOP), min(high, _TOP))
 
 
 def survey(rows: Rows, by: Sequence[str], before: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -382,7 +396,7 @@ def _column(name: str, span: Span, columns: int, *, is_log: bool) -> pl.Expr:
     """Return the column into which the x of that name falls."""
     if span.low == span.high:
         return pl.lit(0, pl.Int32).alias(COLUMN)
-    low, high = (math.log10(end) for end in span) if is_log else span
+    low, high = drawn_span(span, is_log=is_log)
     x = pl.col(name).log(10) if is_log else pl.col(name)
     part = (x / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference may be beyond a float
     return (part * columns).floor().clip(0, columns - 1).cast(pl.Int32).alias(COLUMN)

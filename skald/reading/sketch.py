@@ -5,23 +5,25 @@ Invariant: a sketch that grew with new rows tells what one of all rows at once t
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from skald.reading.curves import (
+    COLUMN,
+    X_MEAN,
     Axis,
     Span,
     axis_span,
     choose_axis,
     coarsen,
     cut,
+    drawn_span,
     join,
     named_axis,
     series_keys,
     smooth,
+    span_drawn,
     survey,
 )  # fmt: skip
 from skald.reading.heatmap import is_histogram
@@ -66,7 +68,9 @@ class Sketch:
         self._columns = max(_FEWEST_COLUMNS, min(_COLUMNS, _MOST_CELLS // max(len(self.surveyed), 1)))
         self._reach = self.span or Span(0.0, 0.0)
         drawn = rows.head(0) if self.histograms is not None or self.span is None else rows
-        self._parts = [cut(drawn, self.surveyed, self.axis, self._reach, self._columns, is_log=is_log)]
+        self._parts = [self._cut(drawn, self._reach)]
+        self._fine_reach: Span | None = None  # a part that is zoomed into, cut more finely
+        self._fine: list[pl.DataFrame] = []
 
     def extend(self, rows: pl.DataFrame) -> bool:
         """Take in rows that came after the others; return whether that was possible.
@@ -86,23 +90,55 @@ class Sketch:
             self.histograms = pl.concat([self.histograms, rows])
             return True
         self._reach_out(self.span)
-        new = cut(rows, surveyed, self.axis, self._reach, self._columns, is_log=self.is_log, before=before)
-        self._parts.append(new)
-        if sum(map(len, self._parts)) > 2 * self._columns * len(surveyed):
-            self._parts = [join(self._parts, surveyed)]
+        for reach, parts in ((self._reach, self._parts), (self._fine_reach, self._fine)):
+            if reach:
+                parts.append(self._cut(rows, reach, before))
+                if sum(map(len, parts)) > 2 * self._columns * len(surveyed):
+                    parts[:] = [join(parts, surveyed)]
         return True
 
-    def curves(self, columns: int, smoothing: float = 0.0) -> pl.DataFrame:
+    def is_fine(self, span: Span, columns: int) -> bool:
+        """Tell whether a part of the curves can be drawn in so many columns without reading its rows again."""
+        if self.histograms is not None:
+            return True
+        return self._has(self._reach, span, columns) or self._has(self._fine_reach, span, columns)
+
+    def refine(self, rows: pl.DataFrame, span: Span) -> None:
+        """Cut a part of the curves, and as much again on each side, more finely; another that was is forgotten.
+
+        Args:
+            rows: all rows of the metric, those that the sketch has taken in.
+            span: from where to where along x.
+        """
+        whole, (low, high) = self.span or span, drawn_span(span, is_log=self.is_log)
+        reach = span_drawn(2 * low - high, 2 * high - low, is_log=self.is_log)
+        self._fine_reach = Span(max(reach.low, whole.low), min(reach.high, whole.high))
+        self._fine = [self._cut(rows, self._fine_reach)]
+
+    def curves(self, columns: int, smoothing: float = 0.0, span: Span | None = None) -> pl.DataFrame:
         """Return the curves, cut into columns as `skald.reading.curves.cut` cuts them.
 
         Args:
             columns: how many.
             smoothing: as there.
+            span: from where to where; None: all.
         """
-        table = pl.concat(self._parts)
-        if smoothing:
-            table = smooth(join(self._parts, self.surveyed), self.by, smoothing)
-        return coarsen(table, self.surveyed, self.span or self._reach, columns, is_log=self.is_log)
+        parts, wanted = self._parts, span or self.span or self._reach
+        if self._fine_reach and span and not self._has(self._reach, span, columns):
+            left = pl.concat(self._parts).filter(pl.col(X_MEAN) < self._fine_reach.low)  # what smoothing begins with
+            parts = [left, pl.concat(self._fine).with_columns(pl.col(COLUMN) + self._columns)]
+        table = smooth(join(parts, self.surveyed), self.by, smoothing) if smoothing else pl.concat(parts)
+        return coarsen(table, self.surveyed, wanted, columns, is_log=self.is_log)
+
+    def _cut(self, rows: pl.DataFrame, reach: Span, before: pl.DataFrame | None = None) -> pl.DataFrame:
+        return cut(rows, self.surveyed, self.axis, reach, self._columns, is_log=self.is_log, before=before)
+
+    def _has(self, reach: Span | None, span: Span, columns: int) -> bool:
+        """Tell whether what was cut over a reach has so many columns in a span."""
+        if reach is None or not reach.low <= span.low <= span.high <= reach.high:
+            return False
+        (low, high), (first, last) = drawn_span(span, is_log=self.is_log), drawn_span(reach, is_log=self.is_log)
+        return (high / 2 - low / 2) * self._columns >= columns * (last / 2 - first / 2)
 
     def _choose(self, surveyed: pl.DataFrame) -> Axis:
         if self._x in {"time", "relative"} or (self._x in surveyed.columns and surveyed[self._x].dtype == pl.Struct):
@@ -113,16 +149,14 @@ class Sketch:
 
     def _reach_out(self, span: Span) -> None:
         """Make room for a span, and for as much again."""
-        low, high = self._reach
-        if low <= span.low and span.high <= high:
+        before = self._reach
+        if before.low <= span.low and span.high <= before.high:
             return
-        ends = [math.log10(end) if self.is_log else end for end in (*span, *self._reach)]
-        room = ends[1] / 2 - ends[0] / 2  # halves stay inside a float
-        low = ends[2] if low <= span.low else ends[0] - room
-        high = ends[3] if span.high <= high else ends[1] + room
-        if self.is_log:
-            low, high = 10.0 ** max(low, -300.0), 10.0 ** min(high, 300.0)
-        top = np.finfo(float).max
-        self._reach = Span(max(min(low, span.low), -top), min(max(high, span.high), top))
+        low, high = drawn_span(span, is_log=self.is_log)
+        room = high / 2 - low / 2  # halves stay inside a float
+        wide = span_drawn(low - room, high + room, is_log=self.is_log)
+        low = before.low if before.low <= span.low else min(wide.low, span.low)
+        high = before.high if span.high <= before.high else max(wide.high, span.high)
+        self._reach = Span(low, high)
         known = pl.concat(self._parts)
         self._parts = [coarsen(known, self.surveyed, self._reach, self._columns, is_log=self.is_log)]

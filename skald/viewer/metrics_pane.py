@@ -58,7 +58,6 @@ class MetricsPane(Widget):
     MetricsPane #bar { height: auto; }
     MetricsPane #options { width: 1fr; height: 1; color: $text-muted; padding: 0 1; }
     MetricsPane #search { width: 1fr; }
-    .-low MetricsPane #options { display: none; }
     MetricsPane ContentSwitcher, MetricsPane PlotGrid, MetricsPane PlotView { height: 1fr; }
     """
 
@@ -186,7 +185,9 @@ class MetricsPane(Widget):
         return self.query_one(ContentSwitcher).current == "large"
 
     def _change(self, **options: Any) -> None:
-        self._view = self._view._replace(**options)
+        before, self._view = self._view, self._view._replace(**options)
+        if before.sketched != self._view.sketched:
+            self.query_one(PlotView).action_zoom_to_all()  # of another x
         self._show_options()
         self.want()
 

@@ -182,12 +182,15 @@ class Painter(threading.Thread):
             self._rows.clear()
         state = self._state(demand.view, order.metric)
         known = self._sketches.keys() | self._rows.keys()
-        if order.metric not in known:
-            try:
-                self._read(self._unread(order, demand, known))
-            except ChangedError:
-                self._waits = True
-        sketch = self._sketch(order.metric)
+        try:
+            if order.metric not in known:
+                found = self._read(self._unread(order, demand, known)).partition_by(METRIC, maintain_order=True)
+                self._rows.update((rows.item(0, METRIC), rows) for rows in found)
+            sketch = self._sketch(order.metric)
+            if sketch and order.span and not sketch.is_fine(order.span, order.columns):
+                sketch.refine(self._read([order.metric]), order.span)
+        except ChangedError:
+            self._waits, sketch = True, self._sketch(order.metric)
         self._keep({other.metric for other in demand.orders})
         with self._wake:
             self._drawn[order] = state
@@ -207,17 +210,15 @@ class Painter(threading.Thread):
             return [order.metric]
         return dict.fromkeys(other.metric for other in demand.orders if other.metric not in known)
 
-    def _read(self, metrics: Collection[str]) -> None:
-        """Read all rows of metrics, to be sketched when they are drawn."""
+    def _read(self, metrics: Collection[str]) -> pl.DataFrame:
+        """Return all rows of metrics."""
         parts = []
         for name, watch in self._watches.items():
             try:
                 parts.append(self._fitted(name, watch.follower.read(metrics)))
             except FAULTS:  # the next look tells of it
                 continue
-        if parts:
-            found = pl.concat(parts).partition_by(METRIC, maintain_order=True)
-            self._rows.update((rows.item(0, METRIC), rows) for rows in found)
+        return pl.concat(parts) if parts else pl.DataFrame(schema=table_schema(self._kinds))
 
     def _sketch(self, metric: str) -> Sketch | None:
         """Return the sketch of a metric; None where it has no rows that can be read."""

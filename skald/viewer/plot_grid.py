@@ -16,12 +16,14 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from skald.cli.format import number_text
-from skald.viewer.lines import LineView
+from skald.viewer.lines import LineView, clipped
 from skald.viewer.plotting import Order, Plot, legend_item, strips
 
 CELL: Final = (44, 12)
 """Columns and lines that a plot should have."""
 _LEAST: Final = (34, 8)
+_LOWEST: Final = 6
+"""In fewer lines nothing can be drawn: of each metric its last values stand there."""
 _GAP: Final = 1
 _MOST_PLOTS: Final = 256
 """So many are kept for when they are scrolled or searched back to."""
@@ -52,6 +54,8 @@ def tile(count: int, width: int, height: int, zoom: float = 1.0) -> Tiling:
         zoom: how much larger than usual a plot should be.
     """
     across = max(1, min(round(width / CELL[0] / zoom), width // _LEAST[0]))
+    if height < _LOWEST:
+        return Tiling(across, max(width // across, 1), 1)
     down = max(1, min(round(height / CELL[1] / zoom), height // _LEAST[1]))
     if count <= across * down:
         across = min(range(1, across + 1), key=lambda n: (-(-count // n) > down, n * -(-count // n) - count, -n))
@@ -155,14 +159,14 @@ class PlotGrid(LineView):
     def orders(self) -> list[Order]:
         """Return the plots that are on the screen, the selected one first."""
         tiling = self._tiling
-        if not self.size.width or tiling.height <= 2:  # noqa: PLR2004  it is not laid out, or has no room
+        if not self.size.width:  # it is not laid out
             return []
         first = int(self.scroll_offset.y) // tiling.height * tiling.across
         rows = -(-max(self.size.height, 1) // tiling.height) + bool(int(self.scroll_offset.y) % tiling.height)
         shown = self._metrics[first : first + rows * tiling.across]
         if self.metric in shown:
             shown = sorted(shown, key=lambda name: name != self.metric)
-        return [Order(name, tiling.width - _GAP, tiling.height - 2) for name in shown]
+        return [Order(name, tiling.width - _GAP, max(tiling.height - 2, 1)) for name in shown]
 
     def _lay_out(self) -> None:
         size = self.scrollable_content_region.size
@@ -280,7 +284,8 @@ class PlotGrid(LineView):
         """Return a plot's title with the last value, and below it what its colours mean."""
         is_selected = self.metric == name
         style = self.get_component_rich_style("grid--selected" if is_selected else "grid--title", partial=True)
-        last = number_text(plot.lasts[0]) if plot and len(plot.lasts) == 1 else ""
+        values = plot.lasts if plot and (len(plot.lasts) == 1 or self._tiling.height == 1) else []
+        last = clipped(" ".join(map(number_text, values)), width // 2).rstrip()
         title = Text(plot.picture.title if plot else name)
         title.truncate(max(width - len(last) - 2, 1), overflow="ellipsis")
         line = f" {title.plain}".ljust(width - len(last) - 1) + f"{last} "

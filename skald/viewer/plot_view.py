@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from typing import Any, ClassVar, Final
 
 from rich.segment import Segment
@@ -17,9 +16,10 @@ from textual.strip import Strip
 
 from skald.cli.chart import x_label
 from skald.cli.format import number_text
-from skald.reading.curves import Span
-from skald.viewer.lines import Drawn
+from skald.reading.curves import Span, drawn_span, span_drawn
+from skald.viewer.lines import Drawn, clipped
 from skald.viewer.plotting import Order, Plot, Reading, legend_item, strips
+from skald.viewer.zoom import panned, zoomed
 
 _SIDE: Final = 38
 """Columns of the legend beside the plot."""
@@ -37,14 +37,19 @@ class PlotView(Drawn, can_focus=True):
         Binding("escape,enter", "shrink", "All plots", key_display="esc"),
         Binding("left", "step(-1)", "Cursor", key_display="←→"),
         Binding("right", "step(1)", "Right", show=False),
-        Binding("shift+left,pageup", "step(-10)", "Left by ten", show=False),
-        Binding("shift+right,pagedown", "step(10)", "Right by ten", show=False),
+        Binding("shift+left", "step(-10)", "Left by ten", show=False),
+        Binding("shift+right", "step(10)", "Right by ten", show=False),
+        Binding("plus,equals_sign", "zoom(0.5)", "Zoom", key_display="+-"),
+        Binding("minus", "zoom(2)", "Zoom out", show=False),
+        Binding("0", "zoom_to_all", "Zoom out to all", show=False),
+        Binding("pageup", "pan(-0.5)", "Half a screen to the left", show=False),
+        Binding("pagedown", "pan(0.5)", "Half a screen to the right", show=False),
         Binding("home", "jump(0)", "First", show=False),
         Binding("end", "jump(1)", "Last", show=False),
         Binding("up", "legend(-1)", "Legend up", show=False),
         Binding("down", "legend(1)", "Legend down", show=False),
-        Binding("n", "other(1)", "Next"),
-        Binding("p", "other(-1)", "Previous"),
+        Binding("n", "other(1)", "Next", key_display="n p"),
+        Binding("p", "other(-1)", "Previous", show=False),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"view--title", "view--cursor", "view--dim", "view--frame"}
     DEFAULT_CSS = """
@@ -75,6 +80,8 @@ class PlotView(Drawn, can_focus=True):
         self._metric: str | None = None
         self._plot: Plot | None = None
         self._series = 0
+        self._zoomed: Span | None = None  # the part of x that is shown
+        self._kept_x: float | None = None  # where the cursor is put when a plot of another part comes
         self._first = 0  # the first line of the legend that is shown
         self._legend: list[Strip] = []
         self._ascii_only = ascii_only
@@ -89,6 +96,7 @@ class PlotView(Drawn, can_focus=True):
         """Have another metric shown."""
         if metric != self._metric:
             self._metric, self._plot, self._series, self._first, self.cursor = metric, None, 0, 0, None
+            self._zoomed = self._kept_x = None
         self._want()
         self.refresh()
 
@@ -101,6 +109,9 @@ class PlotView(Drawn, can_focus=True):
         """Put a plot on the screen."""
         if plot.order.metric == self._metric:
             self._plot = plot
+            if plot.order.span == self._zoomed and self._kept_x is not None:
+                self.set_reactive(PlotView.cursor, self._column_of(self._kept_x))
+                self._kept_x = None
             self._read()
 
     def orders(self) -> list[Order]:
@@ -110,7 +121,8 @@ class PlotView(Drawn, can_focus=True):
         beside = self.size.width >= _WIDE
         width = self.size.width - (_SIDE if beside else 0)
         height = self.size.height - 1 - (0 if beside else self._legend_lines)
-        return [Order(self._metric, width, max(height, _LEAST_LINES), is_large=True, series=self._series)]
+        lines = max(height, _LEAST_LINES)
+        return [Order(self._metric, width, lines, is_large=True, series=self._series, span=self._zoomed)]
 
     @property
     def _legend_lines(self) -> int:
@@ -133,10 +145,22 @@ class PlotView(Drawn, can_focus=True):
         if self._plot is None or self._plot.drawing is None or self._span is None:
             return None
         part = self._column / max(self._plot.drawing.columns - 1, 1)
-        if "x" not in self._plot.picture.log:
-            return self._span.low * (1 - part) + self._span.high * part
-        low, high = (math.log10(end) for end in self._span)
-        return float(10 ** (low * (1 - part) + high * part))
+        low, high = drawn_span(self._span, is_log=self._is_log)
+        at = low * (1 - part) + high * part
+        return span_drawn(at, at, is_log=self._is_log).low
+
+    def _column_of(self, x: float) -> int | None:
+        """Return the column of the canvas where an x is; None: at its end."""
+        if self._plot is None or self._plot.drawing is None or self._span is None:
+            return None
+        (low, high), at = drawn_span(self._span, is_log=self._is_log), drawn_span(Span(x, x), is_log=self._is_log).low
+        last = self._plot.drawing.columns - 1
+        column = round((at - low) / (high - low) * last) if low < high else last
+        return None if column >= last else max(column, 0)
+
+    @property
+    def _is_log(self) -> bool:
+        return self._plot is not None and "x" in self._plot.picture.log
 
     def on_resize(self, _: events.Resize) -> None:
         """Fill the new size, unless it is the one for which the plot was asked."""
@@ -152,14 +176,40 @@ class PlotView(Drawn, can_focus=True):
         self._read()
 
     def action_step(self, steps: int) -> None:
-        """Move the cursor."""
+        """Move the cursor; beyond the edge of a part that is zoomed into, move the part."""
         if self._plot and self._plot.drawing:
-            to = max(0, min(self._column + steps, self._plot.drawing.columns - 1))
-            self.cursor = None if to == self._plot.drawing.columns - 1 else to
+            last = self._plot.drawing.columns - 1
+            to = max(0, min(self._column + steps, last))
+            beyond = self._column + steps - to
+            self.cursor = None if to == last else to
+            if beyond:
+                self.action_pan(beyond / max(last, 1))
 
     def action_jump(self, end: int) -> None:
         """Move the cursor to an end."""
         self.cursor = None if end else 0
+
+    def action_zoom(self, factor: float) -> None:
+        """Show a smaller part of x, or a greater, around the cursor."""
+        shown = self._zoomed or self._span
+        if self._plot and self._plot.whole and shown:
+            x = shown.low if self.x is None else self.x  # where nothing is drawn there is no cursor
+            self._show_part(zoomed(shown, self._plot.whole, x, factor, is_log=self._is_log), x)
+
+    def action_pan(self, part: float) -> None:
+        """Move what is zoomed into by a part of its width."""
+        if self._plot and self._plot.whole and self._zoomed:
+            self._show_part(panned(self._zoomed, self._plot.whole, part, is_log=self._is_log), None)
+
+    def action_zoom_to_all(self) -> None:
+        """Show all of x."""
+        self._show_part(None, self.x)
+
+    def _show_part(self, part: Span | None, x: float | None) -> None:
+        """Show a part of x, and put the cursor on an x, or leave it in its column."""
+        if part != self._zoomed:
+            self._zoomed, self._kept_x = part, x
+            self._want()
 
     def action_legend(self, lines: int) -> None:
         """Scroll the legend; of histograms, show another series."""
@@ -187,13 +237,15 @@ class PlotView(Drawn, can_focus=True):
         if event.button:
             self._point(event.x)
 
-    def on_mouse_scroll_down(self, _: events.MouseScrollDown) -> None:
-        """Move the cursor to the right."""
-        self.action_step(1)
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Zoom out around the mouse."""
+        self._point(event.x)
+        self.action_zoom(2)
 
-    def on_mouse_scroll_up(self, _: events.MouseScrollUp) -> None:
-        """Move the cursor to the left."""
-        self.action_step(-1)
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Zoom in around the mouse."""
+        self._point(event.x)
+        self.action_zoom(0.5)
 
     def _point(self, column: int) -> None:
         if self._plot and self._plot.drawing:
@@ -231,8 +283,12 @@ class PlotView(Drawn, can_focus=True):
 
     def _title(self, width: int) -> Strip:
         title = self._plot.picture.title if self._plot else self._metric or ""
+        title += "  zoomed, 0 shows all" if self._zoomed else ""
         x = self.x
         place = "" if x is None or self._plot is None else f"{_place_text(self._plot, x)} "
+        if x is not None and self._plot and not self._legend_lines and width < _WIDE:
+            place += "".join(f"{number_text(course.at(x).mean)} " for course in self._plot.courses)
+            place = clipped(place, max(width - 2, 0)).rstrip() + " "
         text = f" {title}"[: max(width - len(place) - 1, 0)].ljust(width - len(place)) + place
         return Strip([Segment(text, self.get_component_rich_style("view--title"))], width)
 

@@ -15,7 +15,7 @@ from textual.strip import Strip
 from skald.cli.chart import FRAME_LINES, Drawing, Style, color_of, plot
 from skald.cli.format import number_text
 from skald.cli.picture import Line, Picture, color_lines, heat_picture, notes_on
-from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN
+from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Span, split
 from skald.reading.sketch import Sketch
 from skald.schema import TIME, VALUE
 
@@ -57,6 +57,7 @@ class Order(NamedTuple):
         height: in lines.
         is_large: whether it is the one that is enlarged.
         series: which one, of histograms.
+        span: from where to where along x; None: all.
     """
 
     metric: str
@@ -64,6 +65,12 @@ class Order(NamedTuple):
     height: int
     is_large: bool = False
     series: int = 0
+    span: Span | None = None
+
+    @property
+    def columns(self) -> int:
+        """Into how many columns curves are cut: two for each character."""
+        return max(self.width - _LABELS, 1) * 2
 
 
 class Reading(NamedTuple):
@@ -107,6 +114,7 @@ class Plot(NamedTuple):
         series: how many series there are.
         drawn: how many of them are drawn.
         positions: the number ids that the metric has.
+        whole: from where to where x goes when all is drawn.
     """
 
     order: Order
@@ -118,6 +126,7 @@ class Plot(NamedTuple):
     series: int
     drawn: int
     positions: frozenset[str]
+    whole: Span | None
 
 
 def make_plot(sketch: Sketch, order: Order, view: View) -> Plot:
@@ -135,7 +144,7 @@ def make_plot(sketch: Sketch, order: Order, view: View) -> Plot:
     count = len(sketch.surveyed)
     courses = [_course(line) for line in picture.lines]
     drawn = len(picture.lines) or min(count, 1)
-    return Plot(order, picture, courses, lasts, drawing, lines, count, drawn, _positions(sketch))
+    return Plot(order, picture, courses, lasts, drawing, lines, count, drawn, _positions(sketch), sketch.span)
 
 
 def _positions(sketch: Sketch) -> frozenset[str]:
@@ -167,16 +176,23 @@ def legend_item(picture: Picture, line: Line, value: float | None, *, ascii_only
 
 
 def _curves(sketch: Sketch, order: Order, view: View) -> tuple[Picture, list[float | None]]:
-    found = sketch.curves(max(order.width - _LABELS, 1) * 2, view.smoothing)
-    notes = notes_on(found, sketch.surveyed, view.log)
+    found = sketch.curves(order.columns, view.smoothing, order.span)
+    notes = notes_on(found, sketch.surveyed.head(0) if order.span else sketch.surveyed, view.log)
     kept = _spread_out(sketch.surveyed)
     if len(kept) < len(sketch.surveyed):
         notes.append(f"{len(kept)} of {len(sketch.surveyed):,} curves are drawn")
         found = found.join(kept, on=sketch.by, how="semi", nulls_equal=True, maintain_order="left")
     color_by = view.by if view.by in sketch.by else None
-    lines, legend, scale = color_lines(found, sketch.by, color_by)
+    whole = sketch.curves(1) if order.span else found
+    lines, legend, scale = color_lines(whole, sketch.by, color_by)
+    if order.span:
+        tables = {tuple(ids.values()): table for ids, table in split(found, sketch.by)}
+        keys = [tuple(ids.values()) for ids, _ in split(whole, sketch.by)]
+        lines = [line._replace(table=tables[key]) for key, line in zip(keys, lines, strict=True) if key in tables]
     has_range = bool(view.smoothing or (found[LOW] < found[HIGH]).any())
-    picture = Picture(order.metric, sketch.axis, sketch.span, view.log, lines, legend, scale, has_range, None, notes)
+    picture = Picture(
+        order.metric, sketch.axis, order.span or sketch.span, view.log, lines, legend, scale, has_range, None, notes
+    )
     return picture, _lasts(sketch, found)
 
 
@@ -203,7 +219,7 @@ def _heat_map(sketch: Sketch, order: Order, view: View) -> Picture:
     own = [pl.col(key).eq_missing(pl.lit(part.item(0, key))) for key in sketch.by]
     rows = sketch.histograms.lazy().filter(own) if own else sketch.histograms.lazy()
     cells = max(order.width - _LABELS, 1), max(order.height - FRAME_LINES, 1)
-    picture = heat_picture(order.metric, rows, part, sketch.axis, cells, view.log.replace("y", ""))
+    picture = heat_picture(order.metric, rows, part, sketch.axis, cells, view.log.replace("y", ""), order.span)
     if len(sketch.surveyed) == 1:
         return picture
     named = " ".join(f"{key}={part.item(0, key)}" for key in sketch.by if part.item(0, key) is not None)

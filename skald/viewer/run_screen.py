@@ -48,7 +48,7 @@ class RunScreen(Screen[None]):
     RunScreen ContentSwitcher { height: 1fr; }
     RunScreen TabPane { padding: 0; height: 1fr; }
     RunScreen.-low Tabs { height: 1; }
-    RunScreen.-low Underline { display: none; }
+    RunScreen.-low Underline, RunScreen.-low #options { display: none; }
     """
     VERTICAL_BREAKPOINTS = [(0, "-low"), (_LOW, "-high")]  # noqa: RUF012  as the base class has it
     BINDINGS: ClassVar[list[BindingType]] = [
