@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,12 @@ from handmade import row, segment
 from logged import values
 
 import skald
+from skald.engine.checksum import is_as_written
+from skald.engine.footer import Footer
+from skald.engine.stored import open_stored
 from skald.layout import PARAMS, PARQUET, RUN_JSON
+from skald.upkeep.repair import repair
+from skald.upkeep.verification import find_faults
 
 
 @pytest.fixture
@@ -63,6 +69,66 @@ def test_check_finds_a_damaged_row_group_and_repair_keeps_the_others(run: Path) 
     assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"
     summary = skald.Run(run).summary()
     assert summary["metric"].to_list() == ["accuracy"]
+
+
+def test_check_finds_any_byte_that_changed_and_repair_leaves_a_run_that_can_be_read(tmp_path: Path) -> None:
+    """Of data, of what the footer says, and of the checksum itself: nothing of it is read as if it were right."""
+    run, copy = tmp_path / "run", tmp_path / "copy"
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for step in range(100):
+            logger.log_metric("loss", step / 3, step=step, split="train" if step % 2 else "val")
+    whole = (run / PARQUET).read_bytes()
+    steps = sorted({*range(4), *range(0, len(whole), 41), *range(len(whole) - 120, len(whole))})
+    for at, change in ((at, change) for at in steps for change in (0x01, 0xFF)):
+        (run / PARQUET).write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :])
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(run, copy)
+
+        assert [fault.path for fault in find_faults(run)] == [run / PARQUET], at
+        repair(copy)
+
+        left = values(copy)
+        assert (left == [step / 3 for step in range(100)] or not left, list(find_faults(copy))) == (True, []), at
+        assert skald.Run(copy).summary()["count"].sum() == len(left)
+        assert (copy / "damaged" / PARQUET).read_bytes() == (run / PARQUET).read_bytes()
+
+
+def test_check_finds_a_checksum_that_is_gone_and_bears_a_file_that_never_had_one(run: Path) -> None:
+    """A file says that it has one."""
+    stored = open_stored(run)
+    assert stored
+    with stored:
+        assert is_as_written(stored)
+        footer = Footer(stored.file, stored.path)
+        place = footer.place(b"skald.crc32")
+    assert place
+    whole = (run / PARQUET).read_bytes()
+    (run / PARQUET).write_bytes(whole.replace(b"skald.crc32", b"skald.other"))
+    assert [fault.path.name for fault in find_faults(run)] == [PARQUET]
+
+    older = whole.replace(b"skald.crc32", b"skald.other").replace(b'"summed":true', b'"summde":true')
+    (run / PARQUET).write_bytes(older)
+
+    assert list(find_faults(run)) == []
+
+
+def test_check_finds_lines_of_a_list_that_tell_of_no_artifact(kept: Path) -> None:
+    """The others are kept, the list as it was is put aside, and one that is being written is no fault."""
+    listed = kept / "artifacts.jsonl"
+    lines = listed.read_bytes().splitlines(keepends=True)
+    listed.write_bytes(lines[0] + b"{oops\n" + b"".join(lines[1:]) + b'{"path": "half')
+    damaged = listed.read_bytes()
+
+    done = start("check", "run", folder=kept.parent)
+    repaired = output("check", "run", "--repair", folder=kept.parent)
+
+    assert (done.code, "artifacts.jsonl: 1 line without an artifact\n" in done.stdout) == (1, True)
+    assert (
+        "artifacts.jsonl: 1 line without an artifact; other lines kept, copied to damaged/artifacts.jsonl" in repaired
+    )
+    assert (kept / "damaged" / "artifacts.jsonl").read_bytes() == damaged
+    assert listed.read_bytes().splitlines() == [line.rstrip(b"\n") for line in lines]
+    assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
 
 
 def test_repair_of_a_file_without_its_footer_deletes_nothing(run: Path) -> None:

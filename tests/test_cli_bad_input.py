@@ -46,6 +46,17 @@ def _cut(name: str, left: int) -> Callable[[Path], object]:
     return lambda run: (run / name).write_bytes((run / name).read_bytes()[:left])
 
 
+def _flip(part: float) -> Callable[[Path], object]:
+    """Return what changes a byte at a part of the metrics file."""
+
+    def flip(run: Path) -> None:
+        data = bytearray((run / PARQUET).read_bytes())
+        data[int(part * len(data))] ^= 0xFF
+        (run / PARQUET).write_bytes(data)
+
+    return flip
+
+
 def _put(name: str, data: bytes) -> Callable[[Path], object]:
     return lambda run: (run / name).write_bytes(data)
 
@@ -53,6 +64,7 @@ def _put(name: str, data: bytes) -> Callable[[Path], object]:
 DAMAGE: Final[dict[str, Callable[[Path], object]]] = {
     "empty metrics": _cut(PARQUET, 0),
     "metrics cut short": _cut(PARQUET, 1000),
+    **{f"metrics changed at {part:.0%}": _flip(part) for part in (0.1, 0.3, *(k / 40 for k in range(20, 40)))},
     "no metrics": lambda run: (run / PARQUET).unlink(),
     "run.json is a list": _put(RUN_JSON, b"[]"),
     "run.json is cut short": _cut(RUN_JSON, 20),

@@ -309,7 +309,7 @@ def _tell_once() -> Callable[..., None]:
     return show_warning
 
 
-def _hint_at_command(error: Exception) -> None:
+def _hint_at_command(error: BaseException) -> None:
     """Add what was perhaps meant to the failure of a first word that is neither a command nor a run."""
     import difflib
 
@@ -319,6 +319,12 @@ def _hint_at_command(error: Exception) -> None:
     )
     if isinstance(error, RunNotFoundError) and near and repr(word) in str(error):
         error.add_note(f"hint: did you mean the command {near[0]}?")
+
+
+def _faults() -> tuple[type[BaseException], ...]:
+    """Return what a command may fail by; polars', which few of them load, are of files that are damaged."""
+    polars = sys.modules.get("polars.exceptions")
+    return SkaldError, OSError, *((polars.PolarsError, polars.PanicException) if polars else ())
 
 
 def main() -> None:
@@ -334,7 +340,7 @@ def main() -> None:
             if isinstance(end.__context__, BrokenPipeError):  # who reads has seen enough: `| head`
                 raise SystemExit(0) from None
             raise
-        except (SkaldError, OSError) as error:
+        except _faults() as error:
             from skald.cli.report import report
 
             _hint_at_command(error)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from skald.errors import CorruptRunError, StorageError
+from skald.errors import CorruptRunError, SkaldError, StorageError
 
 if TYPE_CHECKING:
     from skald.run import Run
 
 
-def report(error: Exception) -> None:
+def report(error: BaseException) -> None:
     """Print what failed, with the remedy where the error knows one; notes that are indented stand below as they are."""
-    notes = getattr(error, "__notes__", ())
+    notes = list(getattr(error, "__notes__", ()))
+    if not isinstance(error, (SkaldError, OSError)):  # polars', of a file that it cannot read
+        notes.append("hint: skald check tells whether a file is damaged")
     parts = [str(error) or type(error).__name__, *(note for note in notes if not note.startswith(" "))]
     line = "; ".join(" ".join(part.split()) for part in parts)
     below = [note for note in notes if note.startswith(" ")]

@@ -51,6 +51,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         ordered: whether the times of each metric never decrease in the file.
         streams: for each covered stream of a writer that was alive, the newest time of each metric, in ns;
             rows that follow in that stream count as no older, whatever their clock says.
+        summed: whether the file holds its own checksum.
     """
 
     format: int = FORMAT_VERSION
@@ -66,6 +67,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
     newest: int | None = None
     ordered: bool = True
     streams: dict[str, dict[int, dict[str, int]]] = {}
+    summed: bool = False
 
     def rows_of(self) -> list[Part]:
         """Return whose rows stand where in the file."""
@@ -100,7 +102,7 @@ def decode(data: bytes, kind: type[T], where: object) -> T:
     try:
         check_format(msgspec.json.decode(data, type=_Version).format, str(where))
         return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRunError(f"{kind.__name__.lower()} cannot be read: {error}, in {where}") from error
 
 
@@ -112,7 +114,7 @@ def decode_part(data: bytes | msgspec.Raw, kind: Any, where: object) -> Any:
     """
     try:
         return msgspec.json.decode(data, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptRunError(f"a part cannot be read: {error}, in {where}") from error
 
 

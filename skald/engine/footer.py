@@ -30,7 +30,7 @@ class Footer:
             CorruptRunError: it is no parquet file, or not a whole one.
         """
         self._path = path
-        size = file.seek(0, 2)
+        size = self._size = file.seek(0, 2)
         file.seek(max(0, size - _TAIL_BYTES))
         tail = file.read()
         is_whole = len(tail) > len(_MAGIC) + 8 and tail.endswith(_MAGIC)
@@ -48,6 +48,19 @@ class Footer:
         Raises:
             CorruptRunError: the footer ends before the text does.
         """
+        found = self._find(name)
+        return None if found is None else self._data[found]
+
+    def place(self, name: bytes) -> int | None:
+        """Return where in the file the text under a name begins; None where there is none.
+
+        Raises:
+            CorruptRunError: as `text`.
+        """
+        found = self._find(name)
+        return None if found is None else self._size - len(self._data) + found.start
+
+    def _find(self, name: bytes) -> slice | None:
         marker = _TEXT + _varint(len(name)) + name + _TEXT
         found = self._data.rfind(marker)
         if found < 0:
@@ -55,7 +68,7 @@ class Footer:
         length, start = _read_varint(self._data, found + len(marker))
         if start + length > len(self._data):
             raise CorruptRunError(f"expected {length} bytes of {name.decode()!r} in the footer, in {self._path}")
-        return self._data[start : start + length]
+        return slice(start, start + length)
 
 
 def _varint(number: int) -> bytes:

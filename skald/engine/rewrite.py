@@ -97,7 +97,7 @@ def rewrite(plan: Plan, *, progress: Progress | None = None) -> Rewritten:
     target = plan.run / FILES[plan.format]
     beside = temporary(target)
     try:
-        with beside.open("xb") as file:
+        with beside.open("x+b") as file:
             written = _write(plan, file, Choice(plan.rewinds), [rewound.name] * (taken > 0), progress, left_out=taken)
             file.flush()
             os.fsync(file.fileno())  # DURABILITY: before the rename, else the name may come to the disk first
@@ -120,7 +120,7 @@ def _write_rewound(plan: Plan, target: Path) -> int:
     part = replace_fields(plan, stored=stored, segments=segments, format="parquet")
     beside = temporary(target)
     try:
-        with beside.open("xb") as file:
+        with beside.open("x+b") as file:
             written = _write(part, file, Choice(plan.rewinds, taken=True), (), None)
             file.flush()
             os.fsync(file.fileno())

@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skald.durable import replace, sync_folder
-from skald.engine.coverage import encode
-from skald.engine.stored import COVERAGE_KEY, METRICS_KEY, SERIES_KEY, Stored
+from skald.engine.checksum import Summed, said_of
+from skald.engine.stored import METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, Stored
 from skald.errors import CorruptRunError
 from skald.layout import temporary
-from skald.schema import TIME
+from skald.schema import METRIC, TIME, VALUE
 
-_FAULTS: Final = (pa.ArrowException, OSError)
+_FAULTS: Final = (pa.ArrowException, OSError, ValueError)
 _parquet: Any = pq
 _compute: Any = pc
 
@@ -34,16 +34,30 @@ def salvage(stored: Stored, target: Path) -> int:
         target: where the new one comes to stand; it is replaced whole.
     """
     beside = temporary(target)
+    try:
+        with beside.open("x+b") as file:
+            rows = _write(stored, Summed(file))
+        if rows:
+            replace(beside, target)
+            sync_folder(target.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+    return rows
+
+
+def _write(stored: Stored, file: Summed) -> int:
     rows, times = 0, []
+    names: dict[str, None] = {}
     writer: Any = None
     try:
         for table in _readable(stored):
             if writer is None:
                 writer = _parquet.ParquetWriter(
-                    beside, table.schema, version="2.6", compression="zstd", store_schema=False
+                    file, table.schema, version="2.6", compression="zstd", store_schema=False, write_page_checksum=True
                 )
             writer.write_table(table, len(table))
             rows += len(table)
+            names |= dict.fromkeys(map(str, table.column(METRIC).unique().to_pylist()))
             times.append(_compute.min_max(table.column(TIME).cast(pa.int64())).as_py())
         if writer is None:
             return 0
@@ -56,27 +70,34 @@ def salvage(stored: Stored, target: Path) -> int:
             newest=max(time["max"] for time in times),
             ordered=False,
         )
-        metrics = msgspec.json.encode(stored.metrics)
-        writer.add_key_value_metadata({COVERAGE_KEY: encode(coverage), METRICS_KEY: metrics, SERIES_KEY: b"null"})
-        writer.close()
-        replace(beside, target)
-        sync_folder(target.parent)
+        parts = {METRICS_KEY: msgspec.json.encode(_metrics(stored, list(names))), SERIES_KEY: b"null"}
+        writer.add_key_value_metadata(said_of(coverage) | parts)
     finally:
         if writer is not None:
             writer.close()
-        beside.unlink(missing_ok=True)
+    file.sign()
     return rows
 
 
 def _readable(stored: Stored) -> Iterator[pa.Table]:
     try:
-        file = pq.ParquetFile(stored.file, pre_buffer=False)
+        file = pq.ParquetFile(stored.file, pre_buffer=False, page_checksum_verification=True)
     except _FAULTS as error:
         raise CorruptRunError(f"the footer cannot be read: {error}, in {stored.path}") from error
+    types = {METRIC: pa.utf8(), **{name: TYPES[kind] for name, kind in stored.kinds.items()}}
+    schema = pa.schema([*types.items(), (VALUE, pa.float64()), (TIME, TIME_TYPE)])
     for group in range(file.num_row_groups):
         try:
-            table = file.read_row_group(group, use_threads=False)
+            table = file.read_row_group(group, use_threads=False).rename_columns(schema.names).cast(schema)
             table.validate(full=True)
         except _FAULTS:
             continue  # it is what the caller salvages from
         yield table
+
+
+def _metrics(stored: Stored, found: list[str]) -> list[str]:
+    """Return the metrics in the order in which they were logged first, where the file still tells it."""
+    try:
+        return [*stored.metrics]
+    except CorruptRunError:
+        return found

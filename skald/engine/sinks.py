@@ -18,11 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skald.engine.arrays import arrow_array, text_array
-from skald.engine.coverage import Coverage, encode
+from skald.engine.checksum import Summed, said_of
+from skald.engine.coverage import Coverage
 from skald.engine.merge import Chunk
 from skald.engine.rows import IdColumn, Ints, Texts, pays_as_dictionary, renumber
 from skald.engine.series import SeriesTable
-from skald.engine.stored import COVERAGE_KEY, METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, CsvFile
+from skald.engine.stored import METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, CsvFile
 from skald.schema import METRIC, TIME, VALUE, Kinds
 
 ROW_GROUP_ROWS: Final = 1 << 17
@@ -52,8 +53,8 @@ class ParquetSink:
     """A parquet file: zstd, deltas of ints and times, the bytes of floats split, strings that recur as dictionaries."""
 
     def __init__(self, file: BinaryIO, kinds: Kinds) -> None:
-        """Begin a file with these id columns."""
-        self._file, self._kinds = file, kinds
+        """Begin a file with these id columns; it must be open for reading too."""
+        self._file, self._kinds = Summed(file), kinds
         self._schema = pa.schema([])
         self._writer: Any = None
 
@@ -75,6 +76,7 @@ class ParquetSink:
             compression="zstd",
             use_dictionary=[METRIC, *recurring],
             column_encoding={VALUE: "BYTE_STREAM_SPLIT", TIME: "DELTA_BINARY_PACKED", **encodings},
+            write_page_checksum=True,
             store_schema=False,  # NOTE: else strings come back as dictionaries, and polars prunes no row group by them
         )
 
@@ -97,8 +99,9 @@ class ParquetSink:
         if self._writer is None:
             self._open(())
         parts = {METRICS_KEY: msgspec.json.encode(metrics), SERIES_KEY: msgspec.json.encode(series)}
-        self._writer.add_key_value_metadata({COVERAGE_KEY: encode(coverage), **parts})
+        self._writer.add_key_value_metadata(said_of(coverage) | parts)
         self._writer.close()
+        self._file.sign()
 
     def abandon(self) -> None:
         """Let pyarrow end the file while it is open: it would try when it is collected, and complain."""

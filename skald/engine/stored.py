@@ -244,7 +244,7 @@ def read_tables(
     stored.file.seek(0)
     try:
         yield from read(stored, columns, *(rows or (0, stored.coverage.rows)))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, LookupError, ValueError) as error:  # the last two: of a column's name
         raise CorruptRunError(f"expected a whole {stored.format} file: {error}, in {stored.path}") from error
 
 
@@ -252,7 +252,7 @@ def _parquet_tables(stored: Stored, columns: Collection[str] | None, first: int,
     strings = [METRIC, *(name for name, kind in stored.kinds.items() if kind == "str")]
     # NOTE: with pre_buffer threads read ahead, and one in ten processes that ended soon after, on a busy machine,
     # was aborted at its end
-    file = pq.ParquetFile(stored.file, read_dictionary=strings, pre_buffer=False)
+    file = pq.ParquetFile(stored.file, read_dictionary=strings, pre_buffer=False, page_checksum_verification=True)
     chosen = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
     position = 0
     for group in range(file.num_row_groups):

@@ -9,9 +9,9 @@ import contextlib
 import gc
 import os
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import polars as pl
@@ -42,6 +42,8 @@ from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
 _METRICS: Final = msgspec.json.Decoder(Metrics)
 _EXTREMES: Final = msgspec.json.Decoder(Extremes)
 _GLOB: Final = frozenset("*?[")
+
+T = TypeVar("T")
 
 
 class _Look(NamedTuple):
@@ -145,16 +147,18 @@ def _metric_columns(
     if not looks:
         return []
     condition = has_ids(ids, kinds)
-    names = _names(looks, globs) if any(_GLOB & set(glob) for glob in globs) else list(dict.fromkeys(globs))
+    names = (
+        _names(looks, globs, cards, broken) if any(_GLOB & set(glob) for glob in globs) else list(dict.fromkeys(globs))
+    )
     if not disagreed and all(kinds[name] in {"str", "bool"} for name in ids):
         plain = {name: plain_id(name, value) for name, value in ids.items()}
         chosen = frozenset(names)
-        series = {look.name: look.chosen(chosen, plain) for look in looks}
+        series = _sound(looks, lambda look: look.chosen(chosen, plain), cards, broken)
     else:
         rows = scan_told(source, broken).filter(pl.col(METRIC).is_in(names), condition)
         series = _by_run(summarize(rows, runs=True), series_ids(kinds))
     if not {one.metric for of_run in series.values() for one in of_run} >= set(names):
-        names = _names(looks, globs)  # raises unless it is the ids that nothing has
+        names = _names(looks, globs, cards, broken)  # raises unless it is the ids that nothing has
     of_runs = [series.get(run.name, []) for run in found if run.name in cards]
     return [column for name in names for column in metric_columns(name, of_runs, kinds)]
 
@@ -181,8 +185,25 @@ def _look(run: Found, card: Card) -> _Look:
     return _Look(run.name, kinds, found.get(run.name, []))
 
 
-def _names(looks: Sequence[_Look], globs: Sequence[str]) -> list[str]:
-    return choose_metrics((metric for look in looks for metric in look.metrics), globs)
+def _names(
+    looks: Sequence[_Look], globs: Sequence[str], cards: dict[str, Card], broken: dict[str, BaseException]
+) -> list[str]:
+    found = _sound(looks, lambda look: look.metrics, cards, broken)
+    return choose_metrics((metric for metrics in found.values() for metric in metrics), globs)
+
+
+def _sound(
+    looks: Sequence[_Look], ask: Callable[[_Look], T], cards: dict[str, Card], broken: dict[str, BaseException]
+) -> dict[str, T]:
+    """Return what is asked of the series of each run; those whose series cannot be read lose their card."""
+    found = {}
+    for look in looks:
+        try:
+            found[look.name] = ask(look)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            broken[look.name] = error
+            cards.pop(look.name, None)
+    return found
 
 
 def _by_run(summary: pl.DataFrame, by: Sequence[str]) -> dict[str, list[Series]]:

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import msgspec
 
 from skald import layout
-from skald.durable import exchange, is_real_folder, remove, replace, sync_file, sync_folder
+from skald.durable import exchange, is_real_folder, remove, replace, sync_file, sync_folder, write_atomic
 from skald.engine.claim import Claim, run_lock
 from skald.errors import InvalidInputError, StorageError
 from skald.record.copying import Content
@@ -147,7 +147,7 @@ class Artifacts:
     def _note(self, artifacts: Iterable[Artifact]) -> None:
         """Append lines to the list, all of them or none."""
         assert self._list is not None
-        lines = "".join(f"{json.dumps(msgspec.to_builtins(artifact))}\n" for artifact in artifacts).encode()
+        lines = _encoded(artifacts)
         with self._list.open("ab+", buffering=0) as file:
             end = file.seek(0, os.SEEK_END)
             try:
@@ -199,6 +199,22 @@ def read_sums(run: Path) -> dict[str, dict[str, int]]:
         else:
             sums.setdefault(artifact.path, {})[artifact.sha256] = artifact.size
     return sums
+
+
+def broken_lines(path: Path) -> int:
+    """Return how many lines of a list tell of no artifact; one at the end that is not finished is being written."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    return len(whole.splitlines()) - sum(1 for _ in _parse(whole))
+
+
+def restore_list(path: Path) -> None:
+    """Replace a list by those of its lines that tell of an artifact."""
+    write_atomic(path, _encoded(_parse(path.read_bytes())), sync=True)
+
+
+def _encoded(artifacts: Iterable[Artifact]) -> bytes:
+    return "".join(f"{json.dumps(msgspec.to_builtins(artifact))}\n" for artifact in artifacts).encode()
 
 
 def _listed(run: Path) -> dict[str, Artifact]:

@@ -16,6 +16,7 @@ from skald.engine.claim import owners, run_lock
 from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
 from skald.errors import CorruptRunError, RunExistsError
+from skald.record.artifacts import restore_list
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.params import restore_params
 from skald.upkeep.compacting import compact
@@ -58,7 +59,10 @@ def _repair(run: Path, fault: Fault) -> str:
     aside.parent.mkdir(parents=True, exist_ok=True)
     if fault.is_whole:
         shutil.copy2(fault.path, aside)
-        return f"{plural(fault.rows, 'row')} kept, copied to {aside.relative_to(run)}"
+        is_list = fault.path in layout.artifact_lists(run)
+        if is_list:
+            restore_list(fault.path)
+        return f"{'other lines' if is_list else plural(fault.rows, 'row')} kept, copied to {aside.relative_to(run)}"
     if fault.path.name == layout.RUN_JSON:
         info = _made_up(run)
         fault.path.rename(aside)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from skald import layout
 from skald.amounts import plural
+from skald.engine.checksum import is_as_written
 from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS
 from skald.engine.registry import read_kinds
@@ -19,11 +19,11 @@ from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, missing_rows, segment_files
 from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError, RunNotFoundError
-from skald.record.artifacts import read_sums
+from skald.record.artifacts import broken_lines, read_sums
 from skald.record.info import read_info
 from skald.record.params import decode_params
 
-_BLOCK_BYTES: Final = 1 << 20
+_OTHER: Final = "expected what was written, found other content of the same size"
 
 
 class Fault(NamedTuple):
@@ -114,8 +114,8 @@ def _metrics(run: Path) -> Iterator[Fault]:
         except CorruptRunError as error:
             yield Fault(stored.path, str(error), rows)
             return
-        if stored.described and _crc32(stored.path) != stored.described.crc32:
-            yield Fault(stored.path, "expected what was written, found other content of the same size", rows)
+        if not is_as_written(stored):
+            yield Fault(stored.path, _OTHER, rows)
         elif rows != stored.coverage.rows:
             yield Fault(stored.path, f"expected {plural(stored.coverage.rows, 'row')}, found {rows:,}", rows)
     for name in stored.coverage.rewound:
@@ -132,12 +132,18 @@ def _rewound(path: Path) -> Iterator[Fault]:
         with stored:
             for table in read_tables(stored):
                 rows += len(table)
+            if not is_as_written(stored):
+                yield Fault(path, _OTHER, rows)
     except CorruptRunError as error:
         yield Fault(path, str(error), rows)
 
 
 def _artifacts(run: Path) -> Iterator[Fault]:
     """Hold the files that were logged against their sums; what somebody has removed, or linked, is not missed."""
+    for listed in layout.artifact_lists(run):
+        broken = broken_lines(listed)
+        if broken:
+            yield Fault(listed, f"{plural(broken, 'line')} without an artifact", is_whole=True)
     for path, sums in read_sums(run).items():
         file = run / layout.ARTIFACTS / path
         try:
@@ -149,11 +155,3 @@ def _artifacts(run: Path) -> Iterator[Fault]:
             logged = list(sums.values())[-1]
             found = "other content" if size == logged else f"{size:,} bytes"
             yield Fault(file, f"expected the {plural(logged, 'byte')} that were logged, found {found}")
-
-
-def _crc32(path: Path) -> int:
-    crc = 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            crc = zlib.crc32(block, crc)
-    return crc
