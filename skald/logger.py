@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from skald.engine.batch import Batch
 from skald.errors import InvalidInputError
-from skald.record.console import Console, Messages
+from skald.record.console import Messages
 from skald.record.params import merge
 from skald.record.plain import plain
 from skald.schema import Id
@@ -22,7 +22,7 @@ from skald.writing.copies import Copyable
 from skald.writing.ending import Word, ending
 from skald.writing.opening import Description, check_mode
 from skald.writing.scope import plain_ids
-from skald.writing.session import start_session
+from skald.writing.starting import start_session
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -96,8 +96,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
         description = Description.of(metrics_format, tags, notes)
         session = start_session(run_name, dir, check_mode(mode), description, errors=errors)
         session.constant = constant
-        calls = Calls(session, constant, None, type(self))
-        self._open(calls, Console(session.file, calls.ids), capture)
+        self._open(Calls(session, constant, None, type(self)), capture)
         if tui:
             self._tui = True
         if system:
@@ -226,7 +225,7 @@ class Logger(Copyable, Messages, ArtifactCalls):
         given = calls.checked(ids)
         with self._session.lock:
             more = Calls(self._session, {**calls.scope.constant, **given}, calls, type(self))
-        bound._open(more, self._console.derive(more.ids), self._capture)
+        bound._open(more, self._capture)
         return bound
 
     def set_ids(self, /, **ids: Any) -> None:

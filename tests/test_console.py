@@ -247,10 +247,10 @@ def test_two_runs_get_their_own_messages_only(tmp_path: Path, records: list[Any]
     assert records[1]["extra"] == {}
 
 
-def test_derived_console_has_its_own_ids_and_the_same_file(path: Path, records: list[Any]) -> None:
+def test_consoles_of_one_file_have_their_own_ids(path: Path, records: list[Any]) -> None:
     """Loggers bound to the same run write into one console.log and close together."""
     log, bound = Log(path, {"epoch": 1}), Log(None)
-    bound._console = log._console.derive(lambda: {"epoch": 1, "task": "a"})
+    bound._console = Console(log.file, lambda: {"epoch": 1, "task": "a"})
 
     log.info("outer")
     bound.info("inner")

@@ -29,6 +29,8 @@ ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType 
 ErrorTypes = type[BaseException] | tuple[type[BaseException], ...]
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_OWN_MODULES: Final = ("skald", "contextlib", "weakref")
+"""Whose frames are not the caller's."""
 _OUR_FRAMES: Final = 2  # between loguru's method and the caller: Console.emit and the method of Messages
 _TERMINAL_CODE: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _COLOR_TAG: Final = re.compile(r"\\?</?(?:[fb]g )?[\w#,-]*>")
@@ -72,10 +74,6 @@ class Console:
         """
         self._file = file
         self._ids = ids
-
-    def derive(self, ids: Ids) -> Console:
-        """Return a console with other ids on the same file."""
-        return Console(self._file, ids)
 
     def emit(self, level: str, options: Options, message: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Log a message for a method of Messages, as from the method's caller."""
@@ -256,13 +254,21 @@ def _hush(record: Record, file: LogFile) -> None:
     hush(file.name)
 
 
-def say(file: LogFile, level: str, text: str, *, depth: int) -> None:
-    """Say something in the terminal, as from the caller so many frames up, and in a console file."""
+def say(file: LogFile, level: str, text: str) -> None:
+    """Say something in the terminal, as from the line that called Skald, and in a console file."""
     from loguru import logger
 
     with one_message():
-        logger.opt(depth=depth + 1).patch(lambda record: _hush(record, file)).log(level, "{}", text)
+        logger.opt(depth=_own_frames()).patch(lambda record: _hush(record, file)).log(level, "{}", text)
     file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
+
+
+def _own_frames() -> int:
+    """Return how many frames of Skald are above the caller, its generated functions among them."""
+    depth, frame = 0, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in _OWN_MODULES:
+        depth, frame = depth + 1, frame.f_back
+    return depth
 
 
 def format_line(

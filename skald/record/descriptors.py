@@ -9,29 +9,22 @@ Invariant: once it has stopped, the descriptors are what they were, and all that
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-import fcntl
 import mmap
 import os
-import pty
 import select
-import signal
 import subprocess
 import sys
 import tempfile
-import termios
 import threading
 import time
-import tty
 from collections.abc import Callable
 from typing import Any, Final
 
 from skald.record import relay
-from skald.record.relay import END, HEADER, IN_HAND, OTHER, OWN, READS, SHOWING, STATE_BYTES
+from skald.record.channel import CLOSE_SECS, Channel, find_channels, high, is_readable, pipe, watch_of, write_all
+from skald.record.relay import HEADER, IN_HAND, OTHER, OWN, READS, SHOWING, STATE_BYTES
 
-CLOSE_SECS: Final = 10.0
-"""How long to wait at the end for a terminal that takes nothing."""
 START_SECS: Final = 10.0
 SETTLE_SECS: Final = 0.5
 """How long the beginning and the end of a block wait for what children have printed before."""
@@ -42,108 +35,12 @@ RESCUE_SECS: Final = 0.05
 """How often what children print is passed on where the relay was killed."""
 POLL_SECS: Final = 0.0005
 _CHUNK: Final = 1 << 16
-_FIRST_FREE: Final = 3
 _relays: Final[list[subprocess.Popen[bytes]]] = []
 """Those that have outlived their run, as a child of it did."""
-_CAN_MARK: Final = hasattr(fcntl, "F_SETSIG")
 _FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
 """What goes into a pipe in one piece."""
 
 Feed = Callable[[str, str], None]
-
-
-class _Channel:
-    """A way to one target; stdout and stderr share it where they had the same."""
-
-    def __init__(self, descriptors: list[int]) -> None:
-        self.descriptors = descriptors
-        self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-        self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else _pipe()
-        if _CAN_MARK:
-            fcntl.fcntl(self.write, fcntl.F_SETSIG, signal.SIGRTMIN + descriptors[0])
-        self._way = _file_of(self.write)
-        self._watch = _watch(self.source)
-        self._lock = threading.RLock()
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self.is_open = False
-
-    def redirect(self) -> None:
-        """Lead the descriptors to the relay, when nobody is writing."""
-        with self._lock:
-            for descriptor in self.descriptors:
-                os.dup2(self.write, descriptor)
-            self.is_open = True
-
-    def leads(self, descriptor: int) -> bool:
-        """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""
-        try:
-            return self.is_open and _file_of(descriptor) == self._way
-        except OSError:  # closed
-            return False
-
-    def write_past(self, descriptor: int, data: bytes | memoryview, state: mmap.mmap) -> bool:
-        """Write to where a descriptor led before, unless it leads elsewhere or the relay has something to show."""
-        with self._lock:  # `close` waits for it, as the numbers may be other files' then
-            # NOTE: in this order, so that nothing goes from the one to the other between the two looks
-            if not self.leads(descriptor) or self.has_bytes() or state[SHOWING]:
-                return False
-            written = os.write(self.saved, data)
-            if written < len(data):
-                _write(self.saved, memoryview(data)[written:])
-            return True
-
-    def write_marked(self, descriptor: int, piece: bytes) -> None:
-        """Write something for the relay to pass on without a copy; as it is, where the descriptor leads elsewhere."""
-        with self._lock:  # so that no mark goes elsewhere
-            _write(descriptor, b"".join((OWN, piece, OTHER)) if self.leads(descriptor) else piece)
-
-    def after_fork(self) -> None:
-        """Forget who held the lock."""
-        self._lock = threading.RLock()
-
-    def restore(self) -> None:
-        """Lead them where they led before, but for those that the program has led elsewhere."""
-        for descriptor in self.descriptors:
-            if self.leads(descriptor):
-                os.dup2(self.saved, descriptor)
-        self.is_open = False  # last: until then who writes looks where the descriptor leads
-
-    def stop(self) -> None:
-        """Restore them, when nobody is writing, and want no more copies."""
-        with self._lock:
-            self.restore()
-            room = select.poll()
-            room.register(self.write, select.POLLOUT)
-            if room.poll(CLOSE_SECS * 1000):  # else the terminal takes nothing
-                with contextlib.suppress(OSError):  # the relay is gone
-                    os.write(self.write, END)
-
-    def rescue(self) -> None:
-        """Pass on what a relay that was killed has left."""
-        try:
-            while _has_bytes(self._watch, self.source):
-                _write(self.saved, relay.MARK.sub(b"", os.read(self.source, _CHUNK)))
-        except OSError:  # nobody is there any more
-            self.abandon()
-
-    def abandon(self) -> None:
-        """Restore them, and tell who writes on that nobody reads: a child that fills the pipe would wait for ever."""
-        self.restore()
-        empty, write = os.pipe()
-        os.close(write)
-        os.dup2(empty, self.source, inheritable=False)
-        os.close(empty)
-
-    def has_bytes(self) -> bool:
-        """Tell whether something waits for the relay."""
-        return self.is_open and _has_bytes(self._watch, self.source)
-
-    def close(self) -> None:
-        """Let go of everything."""
-        self.restore()
-        with self._lock:
-            for number in (self.saved, self.source, self.write):
-                os.close(number)
 
 
 class Descriptors:
@@ -161,10 +58,10 @@ class Descriptors:
         self._feed = feed
         self._busy = self._forked = False
         self._stopping = threading.Event()
-        self._channels = _channels()
+        self._channels = find_channels()
         self._back, self._state, self._process = _start_relay(self._channels)
         self._way = [*(channel.source for channel in self._channels), self._back]
-        self._watch = _watch(*self._way)
+        self._watch = watch_of(*self._way)
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
@@ -194,12 +91,12 @@ class Descriptors:
 
         return write
 
-    def _write_marked(self, channel: _Channel, descriptor: int, piece: bytes) -> None:
+    def _write_marked(self, channel: Channel, descriptor: int, piece: bytes) -> None:
         try:
             channel.write_marked(descriptor, piece)
         except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
             self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
-            _write(descriptor, piece)
+            write_all(descriptor, piece)
 
     def after_fork(self) -> None:
         """Let a forked child write, whatever its parent's threads were at; the parent has the relay."""
@@ -240,7 +137,7 @@ class Descriptors:
     def _has_more(self) -> bool:
         """Tell whether something is under way; what the relay moves on during the look does not slip by."""
         reads = self._state[READS]
-        if self._state[IN_HAND] or _has_bytes(self._watch, *self._way):
+        if self._state[IN_HAND] or is_readable(self._watch, *self._way):
             return True
         return self._busy or self._state[READS] != reads
 
@@ -286,48 +183,13 @@ class Descriptors:
         return data[start:]
 
 
-def _channels() -> list[_Channel]:
-    """Make a way for each target that descriptors 1 and 2 have; one that is closed has none."""
-    found: dict[tuple[int, ...], list[int]] = {}
-    for descriptor, stream in ((1, sys.__stdout__), (2, sys.__stderr__)):
-        if stream is None:  # NOTE: it was closed when Python started: its number may be any file's now
-            continue
-        with contextlib.suppress(OSError):
-            status = os.fstat(descriptor)
-            found.setdefault((status.st_dev, status.st_ino, status.st_rdev), []).append(descriptor)
-    return [_Channel(descriptors) for descriptors in found.values()]
-
-
-def _terminal_like(terminal: int) -> tuple[int, int]:
-    """Return the ends of a terminal of the same size; the one behind it turns line ends into what it needs."""
-    source, write = map(_high, pty.openpty())
-    tty.setraw(write)
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(write, termios.TIOCSWINSZ, fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8)))
-    return source, write
-
-
-def _pipe() -> tuple[int, int]:
-    source, write = os.pipe()
-    return _high(source), _high(write)
-
-
-def _high(descriptor: int) -> int:
-    """Return a descriptor that is none of the first three, which the relay has for itself."""
-    if descriptor >= _FIRST_FREE:
-        return descriptor
-    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-    os.close(descriptor)
-    return moved
-
-
-def _start_relay(channels: list[_Channel]) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:
+def _start_relay(channels: list[Channel]) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:
     """Start the program; return where copies come from, and what tells whether it has something in hand."""
-    back, copies = _pipe()
+    back, copies = pipe()
     pairs = [f"{channel.source},{channel.saved}" for channel in channels]
     with tempfile.TemporaryFile() as state:
         state.truncate(STATE_BYTES)
-        shared = [copies, _high(os.dup(state.fileno()))]
+        shared = [copies, high(os.dup(state.fileno()))]
         told = mmap.mmap(state.fileno(), STATE_BYTES)
     told[IN_HAND] = 1
     passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
@@ -352,37 +214,3 @@ def _reap(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(REAP_SECS)
     _relays[:] = [each for each in _relays if each.poll() is None]
-
-
-def _write(descriptor: int, data: bytes | memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
-
-
-def _watch(*descriptors: int) -> select.poll:
-    """Return what looks whether there is something to read.
-
-    NOTE: FIONREAD tells of a terminal less than was written, as the system hands it over a little later, or now to
-    those who ask like this.
-    """
-    watch = select.poll()
-    for descriptor in descriptors:
-        watch.register(descriptor, select.POLLIN)
-    return watch
-
-
-def _has_bytes(watch: select.poll, *descriptors: int) -> bool:
-    """Tell whether there is something to read from descriptors, and what watches them."""
-    try:
-        events = watch.poll(0)
-    except RuntimeError:  # another thread looks just now
-        events = _watch(*descriptors).poll(0)
-    return bool(events) and any(event & select.POLLIN for _, event in events)
-
-
-def _file_of(descriptor: int) -> object:
-    """Return what tells the open files of this module from all others: a mark, where the system has one, for speed."""
-    if _CAN_MARK:
-        return fcntl.fcntl(descriptor, fcntl.F_GETSIG)
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino

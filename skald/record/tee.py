@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import errno
 import io
 import itertools
 import os
@@ -23,38 +22,33 @@ from collections.abc import Callable, Iterator
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.record.pace import Pace
 from skald.record.screen import LONGEST_LINE
 from skald.record.shown import callers, forget, joined, origin, speaker
+from skald.record.streams import flush_streams, reconfigurer, replace, streams
 from skald.record.transcript import Transcript
 
 if TYPE_CHECKING:
     from skald.record.descriptors import Descriptors
 
-PERIOD_SECS: Final = 0.05
-BURST_TEXTS: Final = 4000
-"""How many texts in a row are written at once, then so many in a second; `print` writes two."""
-PATIENCE_SECS: Final = 1.0
-"""How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
 LINE_END_SECS: Final = 0.2
 """How long a thread is given to end its line."""
-CALM_TEXTS: Final = 100
-"""When so few come in a period they are written at once again."""
 MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
 BATCH: Final = 8192
 BATCH_CHARACTERS: Final = 1 << 16
 """So many texts, and about so many characters, are taken up at a time."""
 
-_ABSENT: Final = object()
-_LAST_OPTIONS: Final = frozenset(("line_buffering", "write_through"))
-"""Of those of a text stream's `reconfigure`, the ones that it takes last."""
 _MOST_BETWEEN: Final = 10
 _lock = threading.RLock()
 _descriptors: Descriptors | None = None
+_transcripts: Final[list[Transcript]] = []
 _deep: Final[list[Transcript]] = []
 """The transcripts that get what is written to the descriptors."""
 _tees: Final[list[Tee]] = []
 _our_code: Final[set[CodeType]] = set()
+_draining = 0
+"""The thread that gives the transcripts what is pending."""
 
 
 class Tee:
@@ -80,14 +74,14 @@ class Tee:
         """Held while bytes are written, so that none go the one way once the other is open."""
         self.echo: threading.Thread | None = None
         """The thread that prints here what comes by the descriptor, which is taken there; as in notebooks."""
-        self._restorers = [_replace(stream, "write", self._writer(stream.write))]
+        self._restorers = [replace(stream, "write", self._writer(stream.write))]
         if callable(getattr(stream, "flush", None)):
-            self._restorers.append(_replace(stream, "flush", self._flusher(stream.flush)))
+            self._restorers.append(replace(stream, "flush", self._flusher(stream.flush)))
         if type(stream) is io.TextIOWrapper:
-            self._restorers.append(_replace(stream, "reconfigure", _reconfigurer(stream.reconfigure)))
+            self._restorers.append(replace(stream, "reconfigure", reconfigurer(stream.reconfigure)))
         if type(stream) is io.TextIOWrapper and hasattr(stream.buffer, "__dict__"):
             writer = self._bytes_writer(stream.buffer.write, stream.encoding)
-            self._restorers.append(_replace(stream.buffer, "write", writer))
+            self._restorers.append(replace(stream.buffer, "write", writer))
 
     def divert(self, descriptors: Descriptors | None) -> None:
         """Have bytes marked for the relay as Python's own, or no more."""
@@ -213,64 +207,6 @@ class Tee:
                 transcript.feed(self.name, text)
 
 
-def _reconfigurer(original: Callable[..., None]) -> Callable[..., None]:
-    def reconfigure(**options: Any) -> None:
-        try:
-            original(**options)
-        except OSError as error:
-            if error.errno != errno.ESPIPE:
-                raise
-            # NOTE: a stream that was made over a file asks for its place there, which descriptors that lead to the
-            # relay have not; by then it has done all but these
-            original(**{name: given for name, given in options.items() if name in _LAST_OPTIONS})
-
-    return reconfigure
-
-
-class _Pace:
-    """How often the file is written: at once, or by a thread while much is printed."""
-
-    def __init__(self) -> None:
-        self._left = float(BURST_TEXTS)
-        self._refilled = time.monotonic()
-        self._thread: threading.Thread | None = None
-        self._stopped = threading.Event()
-        self.draining = 0
-        """The thread that is at it."""
-
-    def spend(self, texts: int) -> None:
-        """Count texts that were written at once; after too many start the thread."""
-        now = time.monotonic()
-        self._left = min(BURST_TEXTS, self._left + (now - self._refilled) * BURST_TEXTS) - texts
-        self._refilled = now
-        if self._left < 0 and self._thread is None:
-            thread = threading.Thread(target=self._follow, name="skald-console", daemon=True)
-            with contextlib.suppress(RuntimeError):  # the interpreter is ending, or there are no more threads
-                thread.start()
-                self._thread = thread
-                _set_hasty(hasty=True)
-
-    def _follow(self) -> None:
-        while not self._stopped.wait(PERIOD_SECS):
-            with _lock:
-                if _drain() <= CALM_TEXTS:
-                    break
-        with _lock:
-            _set_hasty(hasty=False)
-            self._thread = None
-            _drain()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._stopped.set()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(PATIENCE_SECS)
-
-
-_pace = _Pace()
-
-
 def tee(transcript: Transcript, *, deep: bool = False) -> None:
     """Have a transcript get what is written to stdout and stderr from now on.
 
@@ -285,14 +221,15 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     _settle()
     with _lock:
         if not _tees:
-            _pace = _Pace()
+            _pace = Pace(_lock, _drain, _set_hasty)
             forget()
         _drain()
         _set_hasty(hasty=False)
-        heard = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in _streams(name)]
+        heard = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
         if deep:
             _begin_descriptors()
             _deep.append(transcript)
+        _transcripts.append(transcript)
         for each in heard:
             each.transcripts.append(transcript)
         for each in _tees:
@@ -305,11 +242,9 @@ def untee(transcript: Transcript) -> None:
     if _deep == [transcript]:
         _end_descriptors()
     with _between_lines(transcript):
-        if transcript in _deep:
-            _deep.remove(transcript)
-        for each in _tees:
-            if transcript in each.transcripts:
-                each.transcripts.remove(transcript)
+        for listening in (_transcripts, _deep, *(each.transcripts for each in _tees)):
+            if transcript in listening:
+                listening.remove(transcript)
         _leave_unheard()
         transcript.finish()
         ended = not _tees
@@ -346,9 +281,9 @@ def catch_up() -> None:
     """Write what has been printed so far, all lines that are finished."""
     _settle(line=True)
     with _lock:
-        if _pace.draining != threading.get_ident():
+        if _draining != threading.get_ident():
             _drain()
-            for transcript in _transcripts():
+            for transcript in _transcripts:
                 transcript.settle()
 
 
@@ -362,22 +297,23 @@ def write_unheard(descriptor: int, data: bytes) -> None:
 def _catch_up() -> None:
     """Drain for a thread that prints, and show what is unfinished."""
     with _lock:
-        if _pace.draining == threading.get_ident():  # a signal handler prints, or the word that the disk is full
+        if _draining == threading.get_ident():  # a signal handler prints, or the word that the disk is full
             return
         _pace.spend(_drain())
 
 
 def _drain(most: int | None = None) -> int:
     """Give the transcripts what is pending in all streams, or so many texts of each; the lock is held."""
-    if _pace.draining:
+    global _draining  # noqa: PLW0603 the process has one
+    if _draining:
         return 0
     try:
-        _pace.draining = threading.get_ident()
+        _draining = threading.get_ident()
         texts = sum([each.drain(most) for each in _tees])
-        for transcript in _transcripts():
+        for transcript in _transcripts:
             transcript.show()
     finally:
-        _pace.draining = 0
+        _draining = 0
     return texts
 
 
@@ -392,13 +328,6 @@ def _feed_descriptor(name: str, text: str) -> None:
 def _settle(*, line: bool = False) -> None:
     if _descriptors is not None:
         _descriptors.settle(line=line)
-
-
-def _flush() -> None:
-    """Let the streams write out what they hold, before their descriptors lead elsewhere."""
-    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
-            stream.flush()  # type: ignore[union-attr]
 
 
 def _leave_unheard() -> None:
@@ -423,7 +352,7 @@ def _begin_descriptors() -> None:
         raise
     for each in _tees:
         each.divert(_descriptors)
-    _flush()
+    flush_streams()
     _descriptors.redirect()
 
 
@@ -431,29 +360,16 @@ def _end_descriptors() -> None:
     """Put the descriptors back; the lock is free, as the thread that is waited for needs it."""
     global _descriptors
     ended, _descriptors = _descriptors, None
-    _flush()
+    flush_streams()
     if ended is not None:
         ended.stop()
     for each in _tees:  # last: until then what they hold knows its way past the relay
         each.divert(None)
 
 
-def _transcripts() -> list[Transcript]:
-    return list(dict.fromkeys(transcript for each in _tees for transcript in each.transcripts))
-
-
 def _set_hasty(*, hasty: bool) -> None:
     for each in _tees:
         each.hasty = hasty and not each.is_behind and each.echo is None
-
-
-def _streams(name: str) -> list[Any]:
-    """Return the stream of this name, and the one that the interpreter began with where another took its place.
-
-    One that has no place for a `write` of its own is left out: what it forwards is heard below it.
-    """
-    found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
-    return [each for each in found.values() if callable(getattr(each, "write", None)) and hasattr(each, "__dict__")]
 
 
 def _tee_of(stream: Any, name: str) -> Tee:
@@ -466,48 +382,31 @@ def _tee_of(stream: Any, name: str) -> Tee:
     return _tees[-1]
 
 
-def _replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
-    """Replace a method in an object itself; return what puts it back, unless others have replaced it since."""
-    own = vars(owner)  # NOTE: no `setattr`, which objects around a stream may pass on to it
-    before = own.get(name, _ABSENT)
-    own[name] = function
-
-    def restore() -> None:
-        if own.get(name) is not function:
-            return
-        if before is _ABSENT:
-            del own[name]
-        else:
-            own[name] = before
-
-    return restore
-
-
 def _is_behind_another() -> bool:
     """Tell whether a stream is being written to by another that is teed too, which has taken the text."""
     return any(frame.f_code in _our_code for frame in itertools.islice(callers(), 2, _MOST_BETWEEN))
 
 
-def _before_fork() -> None:
-    _lock.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    _lock.release()
-
-
 def _after_fork_in_child() -> None:
     """Let the parent write what it has printed; the child has its own lock and thread."""
-    global _lock, _pace
-    _lock, _pace = threading.RLock(), _Pace()
+    global _lock, _pace, _draining  # noqa: PLW0603 as above
+    _lock = threading.RLock()
+    _pace = Pace(_lock, _drain, _set_hasty)
+    _draining = 0
     _set_hasty(hasty=False)
     for each in _tees:
         each.after_fork()
     if _descriptors is not None:
         _descriptors.after_fork()
-    for transcript in _transcripts():
+    for transcript in _transcripts:
         transcript.after_fork()
 
 
+_pace = Pace(_lock, _drain, _set_hasty)
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),  # noqa: PLW0108 a child has another lock
+        after_in_parent=lambda: _lock.release(),  # noqa: PLW0108 as above
+        after_in_child=_after_fork_in_child,
+    )

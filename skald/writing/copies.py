@@ -23,7 +23,8 @@ from skald.writing import process
 from skald.writing.calls import Calls
 from skald.writing.opening import Description
 from skald.writing.scope import Ids, Scope
-from skald.writing.session import Session, start_session
+from skald.writing.session import Session
+from skald.writing.starting import start_session
 
 
 class Origin(NamedTuple):
@@ -102,9 +103,10 @@ class Copyable:
     _console: Console
     _capture: Any
 
-    def _open(self, calls: Calls, console: Console, capture: Any) -> None:
+    def _open(self, calls: Calls, capture: Any) -> None:
         """Take up the functions that loops call: as attributes they shadow the methods that document them."""
-        self._calls, self._session, self._console, self._capture = calls, calls.session, console, capture
+        self._calls, self._session, self._capture = calls, calls.session, capture
+        self._console = Console(calls.session.file, calls.ids)
         self.__dict__["set_ids"] = calls.set_ids
         self.__dict__["log_metric"] = calls.function("log_metric")
         self.__dict__["log_metrics"] = self.__dict__["log"] = calls.function("log_metrics")
@@ -132,7 +134,7 @@ class Copyable:
         calls = Calls(session, origin.constant, None, type(self))
         with session.lock:
             calls.scope.set(origin.said)
-        self._open(calls, Console(session.file, calls.ids), origin.capture)
+        self._open(calls, origin.capture)
         weakref.finalize(self, leave, session).atexit = False
         self._origin = None
 

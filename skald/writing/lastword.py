@@ -12,20 +12,29 @@ from skald.amounts import duration_text, plural, size_text
 from skald.engine.stored import FILES, open_stored
 from skald.errors import SkaldError
 from skald.layout import SEGMENTS
-from skald.record.info import RunInfo, last_sessions
+from skald.record.info import RunInfo, last_sessions, total_span
 
 
-def last_word(run: Path, info: RunInfo, duration: dt.timedelta) -> str:
+def last_word(run: Path, info: RunInfo) -> str:
     """Return the line.
 
     Args:
         run: the run's folder.
         info: what its run.json holds, now that the run has ended.
-        duration: how long the run was written.
     """
     missing = ", ".join(_missing(info))
-    line = f"run {info.name!r} {info.status} in {duration_text(duration)}: {_kept(run)}, in {run}"
+    line = f"run {info.name!r} {info.status} in {duration_text(_duration(run, info))}: {_kept(run)}, in {run}"
     return f"{line}; {missing}" if missing else line
+
+
+def _duration(run: Path, info: RunInfo) -> dt.timedelta:
+    """Return how long a run that has ended was written."""
+    spans = [(session.started, session.ended) for session in info.sessions if session.ended]
+    if len(spans) == len(info.sessions):
+        return total_span(spans)
+    from skald.run import Run  # looks for the last sign of those that crashed
+
+    return Run(run).duration
 
 
 def _kept(run: Path) -> str:

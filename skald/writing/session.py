@@ -10,36 +10,31 @@ import contextlib
 import datetime as dt
 import os
 import platform
-import sys
 import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.pending import Pending
-from skald.engine.storage import check_variable
 from skald.engine.writer import Writer, storage_error
-from skald.errors import InvalidInputError, LoggerClosedError, RunNotFoundError, SkaldError, StorageError
+from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError
 from skald.layout import (
     PARAMS,
     RUN_LOCK,
     SEGMENTS,
-    check_run_name,
     console_name,
-    default_run_name,
     is_run,
-    runs_dir,
     system_lock_name,
 )
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
-from skald.record.info import RunInfo, live_writers, read_info, settle, total_span, write_info, writing
+from skald.record.info import RunInfo, live_writers, read_info, settle, write_info, writing
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import Id
@@ -48,15 +43,12 @@ from skald.writing import process
 from skald.writing.ending import Ending, Word
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
-from skald.writing.opening import Description, Mode, Opened, open_run, open_scratch, open_unnamed
+from skald.writing.opening import Description, open_run, open_scratch
 
 if TYPE_CHECKING:
     from skald.engine.newest import Newest
     from skald.record.artifacts import Artifacts
     from skald.writing.system.sampler import Sampler
-
-_OWN_MODULES: Final = ("skald", "contextlib", "weakref")
-"""Whose frames are not the caller's."""
 
 
 class Session:
@@ -84,13 +76,11 @@ class Session:
         """
         self.ended = ended
         self.name, self.run, self.errors, self.joined = name, run, errors, joined
-        self.namespace = Namespace()
-        self.lock = threading.RLock()  # NOTE: whoever holds it must not wait for a writer's lock
-        self._ending = threading.RLock()
+        self.namespace, self.losses = Namespace(), Losses(self.warn)
+        self._renew()
         self.closed = self._ended = False
         self._left = Ending()
         self.forked = False
-        self.losses = Losses(self.warn)
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -98,14 +88,12 @@ class Session:
         self._console = run / console_name(claim.name if joined and claim else None) if run else None
         self.file = LogFile(self._console)
         self.capture = Capture(self.file, claim.folder / self._console.name if claim and self._console else None)
-        self.pending = Pending(self.losses.note_rounded, self.losses.note_failed)
         self._writer: Writer | None = Writer(claim, self.namespace)
         self._writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
         self._artifacts: Artifacts | None = None
         self._rested = False
         """Whether the writer is not the first one of this session."""
-        self._in_flight = InFlight()
         self.environment: Gathering | None = None
         self.constant: Mapping[str, Id | None] = {}
         """The ids of `Logger(ids=)`."""
@@ -211,10 +199,15 @@ class Session:
         self._writer = None
         self.forked = True
         self.environment = self._system = None
-        self.lock, self._ending = threading.RLock(), threading.RLock()
+        self._renew()
+        self.namespace.empty()
+
+    def _renew(self) -> None:
+        """Take up what other threads of a parent may hold or be at."""
+        self.lock = threading.RLock()  # NOTE: whoever holds it must not wait for a writer's lock
+        self._ending = threading.RLock()
         self._in_flight = InFlight()
         self.pending = Pending(self.losses.note_rounded, self.losses.note_failed)
-        self.namespace.empty()
 
     def newest(self) -> dict[str, Newest]:
         """Return the newest value of each metric that was logged lately."""
@@ -251,7 +244,7 @@ class Session:
 
     def say(self, level: str, text: str) -> None:
         """Say something in the terminal, as from the line that called Skald, and in console.log."""
-        say(self.file, level, f"skald: {text}", depth=_own_frames())
+        say(self.file, level, f"skald: {text}")
 
     def folder(self) -> Path:
         """Return the run's folder; of a disabled run one that is there until the interpreter ends."""
@@ -345,7 +338,7 @@ class Session:
             if info.status != "running":
                 from skald.writing.lastword import last_word  # what reads metrics files is not needed before
 
-                self.say("SUCCESS", last_word(run, info, _duration(run, info)))
+                self.say("SUCCESS", last_word(run, info))
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
@@ -378,62 +371,6 @@ class Session:
             self.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 
 
-def start_session(
-    run_name: str | None, folder: str | os.PathLike[str] | None, mode: Mode, description: Description, *, errors: str
-) -> Session:
-    """Open a run as the mode says, and a session on it.
-
-    Raises:
-        InvalidInputError, RunExistsError, RunNotFoundError, StorageError: as `Logger` says.
-    """
-    runs = runs_dir(folder)
-    if mode in ("join", "resume") and run_name is None:
-        raise InvalidInputError(f"mode={mode!r} needs the run_name of the run to {mode}")
-    check_variable()
-    if mode == "disabled":
-        name = default_run_name() if run_name is None else check_run_name(run_name)
-        return Session(name, None, None, joined=False, errors=errors)
-    gathering = Gathering()
-    try:
-        opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts))
-        run, claim, ended = opened.run, opened.claim, opened.ended
-        session = Session(run.name, run, claim, joined=opened.joined, errors=errors, ended=ended)
-    except BaseException:
-        gathering.stop()
-        raise
-    if opened.joined:
-        gathering.stop()
-    else:
-        session.environment = gathering
-        gathering.record_rest(opened.run, session.artifacts, session.warn)
-    if description.metrics_format not in (None, opened.metrics_format):
-        given, kept = description.metrics_format, opened.metrics_format
-        session.warn(f"run {session} goes on with metrics_format={kept!r}, as it began, and not {given!r}")
-    if mode == "join" and opened.was_finished:
-        session.warn_finished()
-    return session
-
-
-def _open(run_name: str | None, runs: Path, mode: Mode, description: Description) -> Opened:
-    if run_name is None:
-        return open_unnamed(runs, mode, description)
-    run = runs / check_run_name(run_name)
-    if mode == "overwrite":
-        for session in process.open_on(run):
-            session.close("stopped")  # a notebook cell run twice
-    return open_run(run, mode, description)
-
-
-def _duration(run: Path, info: RunInfo) -> dt.timedelta:
-    """Return how long a run that has ended was written."""
-    spans = [(session.started, session.ended) for session in info.sessions if session.ended]
-    if len(spans) == len(info.sessions):
-        return total_span(spans)
-    from skald.run import Run  # looks for the last sign of those that crashed
-
-    return Run(run).duration
-
-
 def _rows_wait(rows: int, fault: OSError) -> StorageError:
     error = StorageError(fault.errno, f"up to {rows:,} rows wait in memory, the disk does not take them: {fault}")
     error.add_note("hint: make room, then call close() again; it is tried once more when the interpreter ends")
@@ -444,11 +381,3 @@ def _written_rows(writer: Writer) -> int:
     from skald.engine.count import count_written  # what reads segments is not needed before
 
     return count_written(writer.claim.folder) if writer.claim else 0
-
-
-def _own_frames() -> int:
-    """Return how many frames of Skald are above the caller, its generated functions among them."""
-    depth, frame = 0, sys._getframe(1)
-    while frame.f_back and frame.f_globals.get("__name__", "skald").partition(".")[0] in _OWN_MODULES:
-        depth, frame = depth + 1, frame.f_back
-    return depth

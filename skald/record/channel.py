@@ -1,0 +1,191 @@
+"""A way by which what is written to a descriptor gets to the relay, and past it."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import fcntl
+import mmap
+import os
+import pty
+import select
+import signal
+import sys
+import termios
+import threading
+import tty
+from typing import Final
+
+from skald.record import relay
+from skald.record.relay import END, OTHER, OWN, SHOWING
+
+CLOSE_SECS: Final = 10.0
+"""How long to wait at the end for a terminal that takes nothing."""
+_CHUNK: Final = 1 << 16
+_FIRST_FREE: Final = 3
+_CAN_MARK: Final = hasattr(fcntl, "F_SETSIG")
+
+
+class Channel:
+    """A way to one target; stdout and stderr share it where they had the same."""
+
+    def __init__(self, descriptors: list[int]) -> None:
+        self.descriptors = descriptors
+        self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else pipe()
+        if _CAN_MARK:
+            fcntl.fcntl(self.write, fcntl.F_SETSIG, signal.SIGRTMIN + descriptors[0])
+        self._way = _file_of(self.write)
+        self._watch = watch_of(self.source)
+        self._lock = threading.RLock()
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.is_open = False
+
+    def redirect(self) -> None:
+        """Lead the descriptors to the relay, when nobody is writing."""
+        with self._lock:
+            for descriptor in self.descriptors:
+                os.dup2(self.write, descriptor)
+            self.is_open = True
+
+    def leads(self, descriptor: int) -> bool:
+        """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""
+        try:
+            return self.is_open and _file_of(descriptor) == self._way
+        except OSError:  # closed
+            return False
+
+    def write_past(self, descriptor: int, data: bytes | memoryview, state: mmap.mmap) -> bool:
+        """Write to where a descriptor led before, unless it leads elsewhere or the relay has something to show."""
+        with self._lock:  # `close` waits for it, as the numbers may be other files' then
+            # NOTE: in this order, so that nothing goes from the one to the other between the two looks
+            if not self.leads(descriptor) or self.has_bytes() or state[SHOWING]:
+                return False
+            written = os.write(self.saved, data)
+            if written < len(data):
+                write_all(self.saved, memoryview(data)[written:])
+            return True
+
+    def write_marked(self, descriptor: int, piece: bytes) -> None:
+        """Write something for the relay to pass on without a copy; as it is, where the descriptor leads elsewhere."""
+        with self._lock:  # so that no mark goes elsewhere
+            write_all(descriptor, b"".join((OWN, piece, OTHER)) if self.leads(descriptor) else piece)
+
+    def after_fork(self) -> None:
+        """Forget who held the lock."""
+        self._lock = threading.RLock()
+
+    def restore(self) -> None:
+        """Lead them where they led before, but for those that the program has led elsewhere."""
+        for descriptor in self.descriptors:
+            if self.leads(descriptor):
+                os.dup2(self.saved, descriptor)
+        self.is_open = False  # last: until then who writes looks where the descriptor leads
+
+    def stop(self) -> None:
+        """Restore them, when nobody is writing, and want no more copies."""
+        with self._lock:
+            self.restore()
+            room = select.poll()
+            room.register(self.write, select.POLLOUT)
+            if room.poll(CLOSE_SECS * 1000):  # else the terminal takes nothing
+                with contextlib.suppress(OSError):  # the relay is gone
+                    os.write(self.write, END)
+
+    def rescue(self) -> None:
+        """Pass on what a relay that was killed has left."""
+        try:
+            while is_readable(self._watch, self.source):
+                write_all(self.saved, relay.MARK.sub(b"", os.read(self.source, _CHUNK)))
+        except OSError:  # nobody is there any more
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Restore them, and tell who writes on that nobody reads: a child that fills the pipe would wait for ever."""
+        self.restore()
+        empty, write = os.pipe()
+        os.close(write)
+        os.dup2(empty, self.source, inheritable=False)
+        os.close(empty)
+
+    def has_bytes(self) -> bool:
+        """Tell whether something waits for the relay."""
+        return self.is_open and is_readable(self._watch, self.source)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.restore()
+        with self._lock:
+            for number in (self.saved, self.source, self.write):
+                os.close(number)
+
+
+def find_channels() -> list[Channel]:
+    """Make a way for each target that descriptors 1 and 2 have; one that is closed has none."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    for descriptor, stream in ((1, sys.__stdout__), (2, sys.__stderr__)):
+        if stream is None:  # NOTE: it was closed when Python started: its number may be any file's now
+            continue
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            found.setdefault((status.st_dev, status.st_ino, status.st_rdev), []).append(descriptor)
+    return [Channel(descriptors) for descriptors in found.values()]
+
+
+def _terminal_like(terminal: int) -> tuple[int, int]:
+    """Return the ends of a terminal of the same size; the one behind it turns line ends into what it needs."""
+    source, write = map(high, pty.openpty())
+    tty.setraw(write)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(write, termios.TIOCSWINSZ, fcntl.ioctl(terminal, termios.TIOCGWINSZ, bytes(8)))
+    return source, write
+
+
+def pipe() -> tuple[int, int]:
+    """Return the ends of a pipe, none of them one of the first three."""
+    source, write = os.pipe()
+    return high(source), high(write)
+
+
+def high(descriptor: int) -> int:
+    """Return a descriptor that is none of the first three, which the relay has for itself."""
+    if descriptor >= _FIRST_FREE:
+        return descriptor
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    os.close(descriptor)
+    return moved
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write, as often as it takes."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def watch_of(*descriptors: int) -> select.poll:
+    """Return what looks whether there is something to read.
+
+    NOTE: FIONREAD tells of a terminal less than was written, as the system hands it over a little later, or now to
+    those who ask like this.
+    """
+    watch = select.poll()
+    for descriptor in descriptors:
+        watch.register(descriptor, select.POLLIN)
+    return watch
+
+
+def is_readable(watch: select.poll, *descriptors: int) -> bool:
+    """Tell whether there is something to read from descriptors, and what watches them."""
+    try:
+        events = watch.poll(0)
+    except RuntimeError:  # another thread looks just now
+        events = watch_of(*descriptors).poll(0)
+    return bool(events) and any(event & select.POLLIN for _, event in events)
+
+
+def _file_of(descriptor: int) -> object:
+    """Return what tells the open files of this module from all others: a mark, where the system has one, for speed."""
+    if _CAN_MARK:
+        return fcntl.fcntl(descriptor, fcntl.F_GETSIG)
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino

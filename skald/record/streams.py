@@ -1,0 +1,62 @@
+"""The interpreter's stdout and stderr, and how methods of a stream are replaced in the object itself."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+_ABSENT: Final = object()
+_LAST_OPTIONS: Final = frozenset(("line_buffering", "write_through"))
+"""Of those of a text stream's `reconfigure`, the ones that it takes last."""
+
+
+def streams(name: str) -> list[Any]:
+    """Return the stream of this name, and the one that the interpreter began with where another took its place.
+
+    One that has no place for a `write` of its own is left out: what it forwards is heard below it.
+    """
+    found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
+    return [each for each in found.values() if callable(getattr(each, "write", None)) and hasattr(each, "__dict__")]
+
+
+def flush_streams() -> None:
+    """Let the streams write out what they hold, before their descriptors lead elsewhere."""
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
+            stream.flush()  # type: ignore[union-attr]
+
+
+def replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
+    """Replace a method in an object itself; return what puts it back, unless others have replaced it since."""
+    own = vars(owner)  # NOTE: no `setattr`, which objects around a stream may pass on to it
+    before = own.get(name, _ABSENT)
+    own[name] = function
+
+    def restore() -> None:
+        if own.get(name) is not function:
+            return
+        if before is _ABSENT:
+            del own[name]
+        else:
+            own[name] = before
+
+    return restore
+
+
+def reconfigurer(original: Callable[..., None]) -> Callable[..., None]:
+    """Return what takes the place of a text stream's `reconfigure` while its descriptor leads to the relay."""
+
+    def reconfigure(**options: Any) -> None:
+        try:
+            original(**options)
+        except OSError as error:
+            if error.errno != errno.ESPIPE:
+                raise
+            # NOTE: a stream that was made over a file asks for its place there, which descriptors that lead to the
+            # relay have not; by then it has done all but these
+            original(**{name: given for name, given in options.items() if name in _LAST_OPTIONS})
+
+    return reconfigure

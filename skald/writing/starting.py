@@ -1,0 +1,60 @@
+"""Starting a session: what a logger does with its arguments."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from skald.engine.storage import check_variable
+from skald.errors import InvalidInputError
+from skald.layout import check_run_name, default_run_name, runs_dir
+from skald.record.environment import Gathering
+from skald.writing import process
+from skald.writing.opening import Description, Mode, Opened, open_run, open_unnamed
+from skald.writing.session import Session
+
+
+def start_session(
+    run_name: str | None, folder: str | os.PathLike[str] | None, mode: Mode, description: Description, *, errors: str
+) -> Session:
+    """Open a run as the mode says, and a session on it.
+
+    Raises:
+        InvalidInputError, RunExistsError, RunNotFoundError, StorageError: as `Logger` says.
+    """
+    runs = runs_dir(folder)
+    if mode in ("join", "resume") and run_name is None:
+        raise InvalidInputError(f"mode={mode!r} needs the run_name of the run to {mode}")
+    check_variable()
+    if mode == "disabled":
+        name = default_run_name() if run_name is None else check_run_name(run_name)
+        return Session(name, None, None, joined=False, errors=errors)
+    gathering = Gathering()
+    try:
+        opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts))
+        run, claim, ended = opened.run, opened.claim, opened.ended
+        session = Session(run.name, run, claim, joined=opened.joined, errors=errors, ended=ended)
+    except BaseException:
+        gathering.stop()
+        raise
+    if opened.joined:
+        gathering.stop()
+    else:
+        session.environment = gathering
+        gathering.record_rest(opened.run, session.artifacts, session.warn)
+    if description.metrics_format not in (None, opened.metrics_format):
+        given, kept = description.metrics_format, opened.metrics_format
+        session.warn(f"run {session} goes on with metrics_format={kept!r}, as it began, and not {given!r}")
+    if mode == "join" and opened.was_finished:
+        session.warn_finished()
+    return session
+
+
+def _open(run_name: str | None, runs: Path, mode: Mode, description: Description) -> Opened:
+    if run_name is None:
+        return open_unnamed(runs, mode, description)
+    run = runs / check_run_name(run_name)
+    if mode == "overwrite":
+        for session in process.open_on(run):
+            session.close("stopped")  # a notebook cell run twice
+    return open_run(run, mode, description)
