@@ -13,6 +13,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Axis, Span, axis_span, cut, series_keys, survey
+from skald.reading.heatmap import heat_map
 from skald.reading.sketch import Sketch
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -214,3 +215,26 @@ def test_sketch_that_knows_a_part_finely_enough_reads_nothing_again() -> None:
     sketch.refine(rows, Span(1000.0, 2000.0))
     assert sketch.is_fine(Span(500.0, 1500.0), 300)
     assert not sketch.is_fine(Span(5000.0, 6000.0), 300)
+
+
+def test_sketch_of_millions_of_bins_keeps_those_that_a_picture_tells_apart() -> None:
+    """Its heat map is that of all bins but for a hundredth; a part is read again, and new bins come on top."""
+    steps = 30_000
+    low = np.tile(np.arange(64) / 64, steps) + np.repeat(np.sin(np.arange(steps) / 3000), 64)
+    count = np.tile(np.arange(64) + 1.0, steps)
+    rows = table(64 * steps, step=np.repeat(np.arange(steps), 64), bin_low=low, bin_high=low + 1 / 64).with_columns(
+        pl.Series("value", count)
+    )
+    sketch, part = Sketch(rows.head(-64)), Span(10_000.0, 10_100.0)
+    assert sketch.extend(rows.tail(64))
+
+    assert len(sketch.bins(150)) < 500_000
+    for span in (Span(0.0, steps - 1.0), part):
+        if not sketch.is_fine(span, 150):
+            sketch.refine(rows, span)
+        found = heat_map(sketch.bins(150, span).lazy(), sketch.surveyed, sketch.axis, span, (101, 40))
+        expected = heat_map(rows.lazy(), sketch.surveyed, sketch.axis, span, (101, 40))
+        assert found is not None
+        assert expected is not None
+        np.testing.assert_allclose(found.shares, expected.shares, atol=0.01)
+    assert not sketch.is_fine(Span(0.0, 100.0), 150)

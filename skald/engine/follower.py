@@ -74,6 +74,7 @@ class Follower:
         self._marks: dict[SegmentFile, Mark] = {}
         self._names: dict[str, None] = {}
         self._newest_ns: int | None = None
+        self._is_csv = False
         self.rows = 0
         self.kinds: Kinds = {}
 
@@ -83,9 +84,9 @@ class Follower:
         return list(self._names)
 
     @property
-    def is_closed(self) -> bool:
-        """Whether all rows are in the metrics file, where those of one metric are read without the others."""
-        return not self._marks
+    def reads_apart(self) -> bool:
+        """Whether rows of one metric are read without those of others: all are in a metrics file that is no csv."""
+        return not self._marks and not self._is_csv
 
     @property
     def newest(self) -> dt.datetime | None:
@@ -141,7 +142,7 @@ class Follower:
         self._files, self._rewinds = _identity(self._run), read_rewinds(self._run)
         self._coverage, self._marks, self._names, self._newest_ns, self.rows = None, {}, {}, None, 0
         with self._stored() as stored:
-            kinds = stored.kinds if stored else {}
+            kinds, self._is_csv = (stored.kinds, stored.format == "csv") if stored else ({}, False)
             if stored:
                 self._coverage = stored.coverage
                 self._names = dict.fromkeys(stored_names(stored, on_stored(self._rewinds, stored)))

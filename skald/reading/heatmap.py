@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from skald.reading.curves import COLUMN, Axis, Span, place
+from skald.reading.curves import COLUMN, Axis, Span, place, series_columns
 from skald.reading.selection import id_kinds
-from skald.schema import BIN_HIGH, BIN_LOW, VALUE
+from skald.schema import BIN_HIGH, BIN_LOW, TIME, VALUE
+
+_LEVELS: Final = 64
+"""So finely are the edges of bins told apart inside of a line."""
+_THIN_LEVELS: Final = 1024
+"""So finely they are in all where they are thinned out: of millions of bins few are left that differ."""
 
 
 class HeatMap(NamedTuple):
@@ -52,23 +57,61 @@ def heat_map(  # the histograms are those of one series
         The picture; None where no bin has a count.
     """
     columns, lines = size
-    counted = place(rows, surveyed, axis, span, columns, is_log=is_log).filter(pl.col(VALUE) > 0)
-    bins = (
-        counted.filter(pl.col(VALUE).is_finite())
-        .group_by(COLUMN, BIN_LOW, BIN_HIGH)
-        .agg(pl.col(VALUE).sum())
-        .collect(engine="streaming")
-    )
-    if bins.is_empty():
+    placed = _counted(place(rows, surveyed, axis, span, columns, is_log=is_log))
+    values = _values(placed)
+    if values is None:
         return None
-    column, low, high, count = (bins[name].cast(pl.Float64).to_numpy() for name in (COLUMN, BIN_LOW, BIN_HIGH, VALUE))
-    values = Span(float(low.min()), float(high.max()))
-    scale = max(values.high - values.low, np.finfo(float).tiny)
-    below, above = ((edge - values.low) / scale * lines for edge in (low, high))
+    edges = [_level(name, values, lines * _LEVELS) / _LEVELS for name in (BIN_LOW, BIN_HIGH)]
+    bins = placed.group_by(COLUMN, *edges).agg(pl.col(VALUE).sum()).collect(engine="streaming")
+    column, below, above, count = (bins[name].to_numpy() for name in (COLUMN, BIN_LOW, BIN_HIGH, VALUE))
     totals = np.zeros((lines, columns))
     _spread(totals, column.astype(np.int64), below, above, count)
     with np.errstate(invalid="ignore"):  # of a column without a histogram the shares are 0 / 0
         return HeatMap(totals / totals.sum(axis=0), values)
+
+
+def thin_out(
+    rows: pl.DataFrame, surveyed: pl.DataFrame, axis: Axis, span: Span, columns: int, *, is_log: bool = False
+) -> pl.DataFrame:
+    """Return fewer bins that are drawn as these are: those of a column together, their edges a little moved.
+
+    Args:
+        rows: the bins.
+        surveyed: what `skald.reading.curves.survey` says of them.
+        axis: what they are drawn over; no position, which the rows that are left would not have.
+        span: from where to where; what lies beyond is left out.
+        columns: how many columns there are at most.
+        is_log: whether x is logarithmic.
+    """
+    placed = _counted(place(rows.lazy(), surveyed, axis, span, columns, is_log=is_log))
+    values = _values(placed)
+    if values is None:
+        return rows.head(0)
+    by = series_columns(surveyed)
+    level = (values.high - values.low) / _THIN_LEVELS
+    edges = [_level(name, values, _THIN_LEVELS) * level + values.low for name in (BIN_LOW, BIN_HIGH)]
+    own = {*by, VALUE, BIN_LOW, BIN_HIGH}
+    others = [pl.col(name).mean() if name in {axis.label, TIME} else pl.col(name).first()
+              for name in rows.columns if name not in own]  # fmt: skip
+    found = placed.group_by(*by, COLUMN, *edges).agg(pl.col(VALUE).sum(), *others)
+    return found.select(rows.columns).collect(engine="streaming")
+
+
+def _counted(placed: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the bins that count something."""
+    return placed.filter((pl.col(VALUE) > 0) & pl.col(VALUE).is_finite())
+
+
+def _values(placed: pl.LazyFrame) -> Span | None:
+    """Return from which to which value bins go; None where there are none."""
+    low, high = placed.select(pl.col(BIN_LOW).min(), pl.col(BIN_HIGH).max()).collect(engine="streaming").row(0)
+    return None if low is None or high is None else Span(float(low), float(high))
+
+
+def _level(name: str, values: Span, levels: int) -> pl.Expr:
+    """Return at which of so many levels of the values an edge lies."""
+    scale = max(values.high - values.low, np.finfo(float).tiny)
+    return ((pl.col(name).cast(pl.Float64) - values.low) / scale * levels).round()
 
 
 def _spread(

@@ -26,13 +26,15 @@ from skald.reading.curves import (
     span_drawn,
     survey,
 )  # fmt: skip
-from skald.reading.heatmap import is_histogram
+from skald.reading.heatmap import is_histogram, thin_out
 
 _COLUMNS: Final = 2048
 """Columns of a sketch; a terminal has a tenth of them."""
 _FEWEST_COLUMNS: Final = 256
 _MOST_CELLS: Final = 400_000
 """Columns of all series together: where series are many each has fewer."""
+_MOST_BINS: Final = 1_000_000
+"""So many bins of histograms are kept as they are."""
 
 
 class Sketch:
@@ -43,7 +45,7 @@ class Sketch:
         surveyed: what `skald.reading.curves.survey` says of these.
         axis: what x is.
         span: from where to where it goes; None where no row has an x that can be drawn.
-        histograms: the rows, where they are bins of histograms.
+        histograms: the rows, where they are bins of histograms; of millions fewer that are drawn alike.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class Sketch:
         self.axis = self._choose(self.surveyed)
         self.span = axis_span(frame, self.surveyed, self.axis, is_log=is_log)
         self.histograms = rows if is_histogram(frame) else None
+        self._is_thin, self._most_bins = False, _MOST_BINS
         self._columns = max(_FEWEST_COLUMNS, min(_COLUMNS, _MOST_CELLS // max(len(self.surveyed), 1)))
         self._reach = self.span or Span(0.0, 0.0)
         drawn = rows.head(0) if self.histograms is not None or self.span is None else rows
         self._parts = [self._cut(drawn, self._reach)]
         self._fine_reach: Span | None = None  # a part that is zoomed into, cut more finely
         self._fine: list[pl.DataFrame] = []
+        self._thin_out()
 
     def extend(self, rows: pl.DataFrame) -> bool:
         """Take in rows that came after the others; return whether that was possible.
@@ -87,7 +91,9 @@ class Sketch:
         if found:
             self.span = Span(min(self.span.low, found.low), max(self.span.high, found.high))
         if self.histograms is not None:
-            self.histograms = pl.concat([self.histograms, rows])
+            self.histograms = pl.concat([self.histograms, rows], how="vertical_relaxed")
+            self._fine_reach, self._fine = None, []
+            self._thin_out()
             return True
         self._reach_out(self.span)
         for reach, parts in ((self._reach, self._parts), (self._fine_reach, self._fine)):
@@ -99,7 +105,7 @@ class Sketch:
 
     def is_fine(self, span: Span, columns: int) -> bool:
         """Tell whether a part of the curves can be drawn in so many columns without reading its rows again."""
-        if self.histograms is not None:
+        if self.histograms is not None and not self._is_thin:
             return True
         return self._has(self._reach, span, columns) or self._has(self._fine_reach, span, columns)
 
@@ -113,7 +119,16 @@ class Sketch:
         whole, (low, high) = self.span or span, drawn_span(span, is_log=self.is_log)
         reach = span_drawn(2 * low - high, 2 * high - low, is_log=self.is_log)
         self._fine_reach = Span(max(reach.low, whole.low), min(reach.high, whole.high))
-        self._fine = [self._cut(rows, self._fine_reach)]
+        if self.histograms is not None:
+            self._fine = [thin_out(rows, self.surveyed, self.axis, self._fine_reach, self._columns, is_log=self.is_log)]
+        else:
+            self._fine = [self._cut(rows, self._fine_reach)]
+
+    def bins(self, columns: int, span: Span | None = None) -> pl.DataFrame:
+        """Return the bins of histograms, fine enough for so many columns of a part of x."""
+        assert self.histograms is not None
+        is_coarse = self._is_thin and span and not self._has(self._reach, span, columns)
+        return self._fine[0] if is_coarse and self._fine else self.histograms
 
     def curves(self, columns: int, smoothing: float = 0.0, span: Span | None = None) -> pl.DataFrame:
         """Return the curves, cut into columns as `skald.reading.curves.cut` cuts them.
@@ -129,6 +144,16 @@ class Sketch:
             parts = [left, pl.concat(self._fine).with_columns(pl.col(COLUMN) + self._columns)]
         table = smooth(join(parts, self.surveyed), self.by, smoothing) if smoothing else pl.concat(parts)
         return coarsen(table, self.surveyed, wanted, columns, is_log=self.is_log)
+
+    def _thin_out(self) -> None:
+        """Keep of millions of bins as many as a picture tells apart."""
+        if self.histograms is None or self.span is None or self.axis.kind == "position":
+            return
+        if len(self.histograms) > self._most_bins:
+            table, reach = self.histograms, self.span
+            self.histograms = thin_out(table, self.surveyed, self.axis, reach, self._columns, is_log=self.is_log)
+            self._is_thin, self._reach = True, reach
+            self._most_bins = max(_MOST_BINS, 2 * len(self.histograms))
 
     def _cut(self, rows: pl.DataFrame, reach: Span, before: pl.DataFrame | None = None) -> pl.DataFrame:
         return cut(rows, self.surveyed, self.axis, reach, self._columns, is_log=self.is_log, before=before)

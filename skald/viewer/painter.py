@@ -206,7 +206,7 @@ class Painter(threading.Thread):
 
     def _unread(self, order: Order, demand: _Demand, known: Collection[str]) -> Collection[str]:
         """Return the metrics to be read: all that are wanted, but the very first alone where that is quicker."""
-        if not known and all(watch.follower.is_closed for watch in self._watches.values()):
+        if not known and all(watch.follower.reads_apart for watch in self._watches.values()):
             return [order.metric]
         return dict.fromkeys(other.metric for other in demand.orders if other.metric not in known)
 

@@ -213,12 +213,12 @@ def _lasts(sketch: Sketch, found: pl.DataFrame) -> list[float | None]:
 
 def _heat_map(sketch: Sketch, order: Order, view: View) -> Picture:
     """Return the histograms of one series."""
-    assert sketch.histograms is not None
     number = order.series % len(sketch.surveyed)
     part = sketch.surveyed.slice(number, 1)
     own = [pl.col(key).eq_missing(pl.lit(part.item(0, key))) for key in sketch.by]
-    rows = sketch.histograms.lazy().filter(own) if own else sketch.histograms.lazy()
     cells = max(order.width - _LABELS, 1), max(order.height - FRAME_LINES, 1)
+    bins = sketch.bins(cells[0], order.span).lazy()
+    rows = bins.filter(own) if own else bins
     picture = heat_picture(order.metric, rows, part, sketch.axis, cells, view.log.replace("y", ""), order.span)
     if len(sketch.surveyed) == 1:
         return picture
