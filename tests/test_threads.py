@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import sys
 import threading
@@ -11,12 +12,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import trials
 from logged import rows, values
 
 import skald
-from skald.engine.lock import FileLock
+from skald.engine import lock
+from skald.engine.lock import FileLock, is_locked
 
 
 @pytest.mark.parametrize(("storage", "seed"), [("mapped", 1), ("mapped", 2), ("staged", 4)])
@@ -278,6 +281,50 @@ def test_handler_may_close_in_the_midst_of_a_roll(
     sys.settrace(None)
 
     assert values(tmp_path / "run") == [0.0]
+
+
+@pytest.mark.parametrize("function", ["acquire", "_try", "release"])
+def test_lock_is_had_by_a_handler_wherever_it_interrupts(
+    at_each_line: Callable[[str, str, Callable[[], None]], list[int]], tmp_path: Path, function: str
+) -> None:
+    """As its thread takes the lock or gives it back too: it waits for nobody, and others are kept out meanwhile."""
+    path = tmp_path / "lock"
+
+    def interrupt() -> None:
+        inner = FileLock(path, reentrant=True)
+        assert inner.acquire(5)
+        assert is_locked(path)
+        inner.release()
+
+    lines = at_each_line("lock.py", function, interrupt)
+    for _ in range(40):
+        with FileLock(path, reentrant=True):
+            assert is_locked(path)
+        assert not is_locked(path)
+    sys.settrace(None)
+
+    assert len(set(lines)) >= 4
+    assert not lock.reentrant
+
+
+def test_handler_may_keep_an_artifact_in_the_midst_of_another(
+    at_each_line: Callable[[str, str, Callable[[], None]], list[int]], tmp_path: Path
+) -> None:
+    """As one for SIGTERM does that saves a checkpoint: both are whole, with their sums."""
+    logger = skald.Logger("run", tmp_path)
+    lines = at_each_line("artifacts.py", "put", lambda: logger.log_text("b", "inner", n=len(lines)))
+    for number in range(40):
+        logger.log_text("a", f"outer {number}")
+    sys.settrace(None)
+    logger.close()
+
+    run = skald.Run(tmp_path / "run")
+    assert len(set(lines)) >= 5
+    for artifact in run.artifacts.filter(pl.col("path").str.ends_with(".txt")).rows(named=True):
+        data = (run.path / "artifacts" / artifact["path"]).read_bytes()
+        assert (artifact["size"], artifact["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert len(list((run.path / "artifacts" / "b").iterdir())) == len(lines)
+    assert (run.path / "artifacts" / "a.txt").read_text() == "outer 39"
 
 
 def test_handler_that_logs_a_new_id_does_not_wait_for_params(tmp_path: Path) -> None:

@@ -54,7 +54,10 @@ _Held = dict[tuple[Path, int], "weakref.ref[FileLock]"]
 _held: Final[_Held] = {}
 """The locks held by this process, by file and thread."""
 reentrant: Final[_Held] = {}
-"""Those of them that a thread may take again. NOTE: no WeakValueDictionary, which takes 0.1 µs to tell it is empty."""
+"""Those of them that a thread may take again, also while it is about to have them or to give them back.
+
+NOTE: no WeakValueDictionary, which takes 0.1 µs to tell it is empty.
+"""
 
 
 def _note(locks: _Held, key: tuple[Path, int], lock: FileLock) -> None:
@@ -92,12 +95,13 @@ class FileLock:
         """
         self.path, self._reentrant = path, reentrant
         self._file: _LockFile | None = None
+        self._locked = False
         self._outer: FileLock | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
-        return self._file is not None or self._outer is not None
+        return self._locked or self._outer is not None
 
     def acquire(self, timeout_secs: float | None = None, *, create: bool = True, shared: bool = False) -> bool:
         """Take the lock; tell whether it was had in time (None: wait for ever).
@@ -108,25 +112,47 @@ class FileLock:
             FileNotFoundError: the folder is not there, or the file is not and `create` is False.
         """
         key = (self.path, threading.get_ident())
-        self._outer = _noted(reentrant, key) if self._reentrant else None
-        if self._outer is not None:
-            return True
+        outer = _noted(reentrant, key) if self._reentrant else None
         deadline = None if timeout_secs is None else time.monotonic() + timeout_secs
         while True:
-            file = _LockFile(self.path, "r+", opener=_create if create else None)
-            if _try_lock(file.fileno(), shared=shared):
-                if _stands(file.fileno(), self.path):
-                    self._file = file
-                    _note(_held, key, self)
-                    if self._reentrant:
-                        _note(reentrant, key, self)
-                    return True
-                file.close()
-                continue
-            file.close()
+            if outer is None or not outer._is_shareable():
+                is_had = self._try(key, create=create, shared=shared)
+            else:
+                is_had = outer._locked or _try_lock(outer._descriptor(), shared=shared)
+                self._outer = outer if is_had else None
+            if is_had:
+                return True
             if deadline is not None and time.monotonic() >= deadline:
                 return False
             time.sleep(POLL_SECS)
+
+    def _try(self, key: tuple[Path, int], *, create: bool, shared: bool) -> bool:
+        """Take the lock if nobody has it; from before that on a signal handler knows that this thread may have it."""
+        try:
+            is_free = True
+            while is_free:
+                self._file = _LockFile(self.path, "r+", opener=_create if create else None)
+                for locks in (_held, reentrant) if self._reentrant else (_held,):
+                    _note(locks, key, self)
+                is_free = _try_lock(self._descriptor(), shared=shared)
+                if is_free and _stands(self._descriptor(), self.path):
+                    self._locked = True
+                    return True
+                self.release()
+        except BaseException:
+            self.release()
+            raise
+        return False
+
+    def _descriptor(self) -> int:
+        assert self._file is not None
+        return self._file.fileno()
+
+    def _is_shareable(self) -> bool:
+        """Tell whether who interrupts this object has the lock, or may lock its file for both: it stands."""
+        return self._locked or (
+            self._file is not None and not self._file.closed and _stands(self._descriptor(), self.path)
+        )
 
     def write(self, data: bytes) -> None:
         """Put `data` into the locked file, in place of what is there, for those who find it locked."""
@@ -139,11 +165,12 @@ class FileLock:
         """Give the lock back; does nothing where it is not held."""
         self._outer = None
         if self._file is not None:
-            self._forget()
+            self._locked = False
             with contextlib.suppress(OSError, ValueError):  # closing unlocks in any case
                 _unlock(self._file.fileno())
             self._file.close()
             self._file = None
+            self._forget()
 
     def remove(self) -> None:
         """Give the lock back and remove its file, so that nobody is left waiting on it."""
@@ -160,7 +187,7 @@ class FileLock:
         self._outer = None
         if self._file is not None:
             self._file.close()  # NOTE: no unlock: parent and child share the open file and its lock
-            self._file = None
+            self._file, self._locked = None, False
 
     def _forget(self) -> None:
         for locks in (_held, reentrant):
