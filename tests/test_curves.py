@@ -13,25 +13,8 @@ import polars as pl
 import pytest
 
 from skald.errors import InvalidInputError
-from skald.reading.curves import (
-    COLUMN,
-    COUNT,
-    HIGH,
-    LOW,
-    MEAN,
-    NAN,
-    X_MEAN,
-    Axis,
-    Span,
-    axis_span,
-    band,
-    choose_axis,
-    cut,
-    named_axis,
-    series_keys,
-    split,
-    survey,
-)  # fmt: skip
+from skald.reading.axis import Axis, Span, axis_span, choose_axis, named_axis, series_keys, survey
+from skald.reading.curves import COLUMN, COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, band, cut, split
 from skald.reading.selection import id_kinds
 
 START = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)

@@ -7,7 +7,7 @@ import datetime as dt
 import numpy as np
 import polars as pl
 
-from skald.reading.curves import Axis, Span, survey
+from skald.reading.axis import Axis, Span, survey
 from skald.reading.heatmap import heat_map, is_histogram
 
 

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Axis, Span, axis_span, cut, series_keys, survey
+from skald.reading.axis import Axis, Span, axis_span, series_keys, survey
+from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, cut
 from skald.reading.heatmap import heat_map
 from skald.reading.sketch import Sketch
 

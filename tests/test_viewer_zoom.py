@@ -10,7 +10,7 @@ from stage import Show, play
 from textual import events
 
 import skald
-from skald.reading.curves import Span
+from skald.reading.axis import Span
 from skald.viewer.metrics_pane import MetricsPane
 from skald.viewer.plot_view import PlotView
 from skald.viewer.zoom import panned, zoomed

@@ -14,7 +14,8 @@ from rich.text import Text
 from skald.cli.canvas import Canvas, Mark
 from skald.cli.picture import Line, Picture
 from skald.cli.ticks import Tick, clock_ticks, duration_unit, log_ticks, number_ticks
-from skald.reading.curves import HIGH, LOW, MEAN, NAN, X_MEAN, Span
+from skald.reading.axis import Span
+from skald.reading.curves import HIGH, LOW, MEAN, NAN, X_MEAN
 from skald.reading.heatmap import HeatMap
 
 COLORS: Final = (74, 208, 36, 175, 166, 32, 178, 245, 99, 112, 131, 37)

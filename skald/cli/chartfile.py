@@ -13,7 +13,8 @@ import vl_convert  # noqa: F401  altair draws with it, and would miss it only la
 from skald.cli.chart import x_label
 from skald.cli.picture import Line, Picture
 from skald.cli.ticks import duration_unit
-from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Span
+from skald.reading.axis import Span
+from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN
 
 Form = Literal["png", "svg", "html"]
 

@@ -17,19 +17,8 @@ from skald.errors import InvalidInputError, SkaldError
 from skald.many.finding import find_runs
 from skald.many.paramtable import dotted, param_columns, param_names
 from skald.many.scanning import scan_for_plots
-from skald.reading.curves import (
-    HIGH,
-    LOW,
-    Span,
-    axis_span,
-    band,
-    choose_axis,
-    cut,
-    named_axis,
-    series_columns,
-    series_keys,
-    survey,
-)  # fmt: skip
+from skald.reading.axis import Span, axis_span, choose_axis, named_axis, series_columns, series_keys, survey
+from skald.reading.curves import HIGH, LOW, band, cut
 from skald.reading.heatmap import is_histogram
 from skald.reading.selection import close_matches, has_ids, id_kinds
 from skald.record.params import read_params

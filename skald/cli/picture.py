@@ -10,7 +10,8 @@ import polars as pl
 
 from skald.amounts import plural
 from skald.cli.format import ids_text
-from skald.reading.curves import COUNT, LOW, NAN, Axis, Span, axis_span, split
+from skald.reading.axis import Axis, Span, axis_span
+from skald.reading.curves import COUNT, LOW, NAN, split
 from skald.reading.heatmap import HeatMap, heat_map
 from skald.schema import PARAMS_PREFIX, RUN, VALUE
 

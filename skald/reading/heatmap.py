@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from skald.reading.curves import COLUMN, Axis, Span, place, series_columns
+from skald.reading.axis import Axis, Span, series_columns
+from skald.reading.curves import COLUMN, place
 from skald.reading.selection import id_kinds
 from skald.schema import BIN_HIGH, BIN_LOW, TIME, VALUE
 
@@ -47,7 +48,7 @@ def heat_map(  # the histograms are those of one series
 
     Args:
         rows: the bins.
-        surveyed: what `skald.reading.curves.survey` says of them.
+        surveyed: what `skald.reading.axis.survey` says of them.
         axis: what they are drawn over.
         span: from where to where.
         size: how many columns and lines there are.
@@ -77,7 +78,7 @@ def thin_out(
 
     Args:
         rows: the bins.
-        surveyed: what `skald.reading.curves.survey` says of them.
+        surveyed: what `skald.reading.axis.survey` says of them.
         axis: what they are drawn over; no position, which the rows that are left would not have.
         span: from where to where; what lies beyond is left out.
         columns: how many columns there are at most.

@@ -9,23 +9,18 @@ from typing import Final
 
 import polars as pl
 
-from skald.reading.curves import (
-    COLUMN,
-    X_MEAN,
+from skald.reading.axis import (
     Axis,
     Span,
     axis_span,
     choose_axis,
-    coarsen,
-    cut,
     drawn_span,
-    join,
     named_axis,
     series_keys,
-    smooth,
     span_drawn,
     survey,
-)  # fmt: skip
+)
+from skald.reading.curves import COLUMN, X_MEAN, coarsen, cut, join, smooth
 from skald.reading.heatmap import is_histogram, thin_out
 
 _COLUMNS: Final = 2048
@@ -42,7 +37,7 @@ class Sketch:
 
     Attributes:
         by: the columns that tell its series apart.
-        surveyed: what `skald.reading.curves.survey` says of these.
+        surveyed: what `skald.reading.axis.survey` says of these.
         axis: what x is.
         span: from where to where it goes; None where no row has an x that can be drawn.
         histograms: the rows, where they are bins of histograms; of millions fewer that are drawn alike.
@@ -55,7 +50,7 @@ class Sketch:
 
         Args:
             rows: all rows of the metric.
-            x: what they are drawn over, as `curves.named_axis` takes it; None, and where these rows have no such id:
+            x: what they are drawn over, as `named_axis` takes it; None, and where these rows have no such id:
                 chosen.
             by: an id that tells series apart, beside those that do.
             is_log: whether x is logarithmic.

@@ -16,7 +16,7 @@ import polars as pl
 
 from skald.engine.columns import fit, table_schema
 from skald.engine.follower import ChangedError
-from skald.reading.curves import position_ids
+from skald.reading.axis import position_ids
 from skald.reading.sketch import Sketch
 from skald.schema import METRIC, RUN, Kinds, unify
 from skald.viewer.plotting import Order, Plot, View, make_plot

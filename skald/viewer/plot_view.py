@@ -16,7 +16,7 @@ from textual.strip import Strip
 
 from skald.cli.chart import x_label
 from skald.cli.format import number_text
-from skald.reading.curves import Span, drawn_span, span_drawn
+from skald.reading.axis import Span, drawn_span, span_drawn
 from skald.viewer.lines import Drawn, clipped
 from skald.viewer.plotting import Order, Plot, Reading, legend_item, strips
 from skald.viewer.zoom import panned, zoomed

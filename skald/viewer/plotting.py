@@ -15,7 +15,8 @@ from textual.strip import Strip
 from skald.cli.chart import FRAME_LINES, Drawing, Style, color_of, plot
 from skald.cli.format import number_text
 from skald.cli.picture import Line, Picture, color_lines, heat_picture, notes_on
-from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, Span, split
+from skald.reading.axis import Span
+from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, split
 from skald.reading.sketch import Sketch
 from skald.schema import TIME, VALUE
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from skald.reading.curves import Span, drawn_span, span_drawn
+from skald.reading.axis import Span, drawn_span, span_drawn
 
 _LEAST_PART: Final = 1e-6
 """Of all x, what can be zoomed into."""
