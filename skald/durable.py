@@ -9,14 +9,18 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from skald.layout import temporary
+
+T = TypeVar("T")
 
 _HERE: Final = -100
 """AT_FDCWD"""
 _EXCHANGE: Final = 2
 """RENAME_EXCHANGE of Linux's renameat2."""
+STALE_SECS = 5.0
+"""How long a network file system may take for a file that another host has replaced."""
 RETRY_SECS = 1.0
 """How long to wait for a file that another process holds open, where that forbids replacing it (Windows)."""
 
@@ -26,15 +30,38 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
 
-def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
+def read_atomic(path: Path) -> bytes:
+    """Return what is in a file that others replace."""
+    return unstale(path.read_bytes)
+
+
+def unstale(action: Callable[[], T]) -> T:
+    """Do something with a file that others replace or remove.
+
+    NOTE: on a network file system a client that has looked the file up may for a second or two learn only that what it
+    knows is "stale", when another host has replaced it meanwhile.
+    """
+    deadline = time.monotonic() + STALE_SECS
+    while True:
+        try:
+            return action()
+        except OSError as error:
+            if error.errno != errno.ESTALE or time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
+
+
+def write_atomic(path: Path, data: bytes, *, sync: bool = False, new: bool = False) -> None:
     """Replace `path` by `data`: a reader sees the old file or the new, whole.
 
     Args:
         path: the file; its folder must exist.
         data: the new content.
         sync: also wait until the disk has it, and the rename.
+        new: replace nothing: of two that make the file at once, also on two hosts, one gets a FileExistsError.
 
     Raises:
+        FileExistsError: there is one, which must be new.
         OSError: the disk is full, the folder is gone; `path` is then as it was.
     """
     beside = temporary(path)
@@ -44,12 +71,25 @@ def write_atomic(path: Path, data: bytes, *, sync: bool = False) -> None:
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
-        replace(beside, path)
+        if not new or not _linked(beside, path):
+            replace(beside, path)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
     if sync:
         sync_folder(path.parent)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Rename a file where nothing may be replaced; tell whether the file system has links, by which this is done."""
+    try:
+        target.hardlink_to(source)
+    except OSError as error:
+        if isinstance(error, FileExistsError) or os.path.lexists(target):  # SSHFS has no error of its own for that
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        return False  # what else is wrong a rename meets too
+    source.unlink()
+    return True
 
 
 def replace(source: Path, target: Path) -> None:

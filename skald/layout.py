@@ -78,6 +78,11 @@ def temporary(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}")
 
 
+def mark_of(lock: Path) -> Path:
+    """Return what stands beside a lock while it is held, for hosts that do not see it."""
+    return lock.with_name(f"{lock.name}.held")
+
+
 def temporary_for(name: str) -> str | None:
     """Return the name of the file whose successor is written under a temporary name, None for other names."""
     return name.removeprefix(TEMPORARY_PREFIX).partition("-")[2] if name.startswith(TEMPORARY_PREFIX) else None

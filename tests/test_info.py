@@ -315,6 +315,7 @@ def other_host(run: Path, *, age_secs: float, monkeypatch: pytest.MonkeyPatch, m
     mounts = run.parent / "mounts"
     mounts.write_text(f"none / {mount} 0 0\n", encoding="utf-8")
     monkeypatch.setattr("skald.engine.storage._MOUNTS", mounts)
+    monkeypatch.setattr("skald.engine.storage._REACHING", {})
     lock = writer_lock(run, "w1").path
     lock.write_text('{"host": "elsewhere", "pid": 7}', encoding="utf-8")
     os.utime(lock, times=(0, time.time() - age_secs))
@@ -380,6 +381,7 @@ def test_writer_whose_lock_others_do_not_see_touches_its_files(tmp_path: Path, m
     mounts = tmp_path / "mounts"
     mounts.write_text("none / beegfs rw 0 0\n", encoding="utf-8")
     monkeypatch.setattr("skald.engine.storage._MOUNTS", mounts)
+    monkeypatch.setattr("skald.engine.storage._REACHING", {})
     monkeypatch.setattr("skald.engine.staged.SIGN_SECS", 0.0)
     monkeypatch.setattr("skald.engine.staged.FLUSH_SECS", 0.002)
 

@@ -143,7 +143,7 @@ def lock_of(run: Path) -> Path:
 
 def params_of(run: Path) -> Params:
     """Return the params of a run as its logger has them."""
-    return Params(run, lock_of(run))
+    return Params(run)
 
 
 def loaded(run: Path) -> Any:
@@ -563,7 +563,7 @@ def test_read_params_takes_what_people_edit(run: Path) -> None:
 def test_params_edited_into_nonsense_leave_those_of_before(damage: bytes, run: Path) -> None:
     """Readers warn and go on with what was logged; an update keeps the edited file, whatever was kept before."""
     path, told = run / layout.PARAMS, list[str]()
-    params = Params(run, lock_of(run), told.append)
+    params = Params(run, told.append)
     for edits in range(2):
         params.update({"model": {"depth": 12 + edits}, "lr": 0.1})
         path.write_bytes(damage)
@@ -711,4 +711,4 @@ def test_params_survive_a_full_disk(run: Path) -> None:
 def test_params_tell_when_the_folder_is_gone(tmp_path: Path) -> None:
     """A run removed under a logger's feet is a clear error."""
     with pytest.raises(StorageError, match="params were not written"):
-        Params(tmp_path / "gone", tmp_path / "gone" / "lock").update({"lr": 0.1})
+        Params(tmp_path / "gone").update({"lr": 0.1})

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked
+from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked, knows_locks
+from skald.engine.mark import is_young, pid_exists
 from skald.engine.storage import choose_mode, locks_reach
 from skald.layout import COMPACTION_LOCK, RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
-
-SIGN_SECS: Final = 60.0
-"""A writer on another host, whose lock is not seen here, counts as gone when its files are older than this."""
 
 
 class Owner(msgspec.Struct):
@@ -51,6 +46,8 @@ class Claim:
                     break
             except FileNotFoundError:
                 continue  # a compaction took the folder for a dead writer's
+        self.is_seen = knows_locks(self.folder / WRITER_LOCK) and locks_reach(self.folder)
+        """Whether its lock says to everybody that the process lives; else its files do, which must be touched."""
         owner = Owner(host=platform.node(), pid=os.getpid(), forked=forked, storage=choose_mode(self.folder))
         self._lock.write(msgspec.json.encode(owner))
 
@@ -68,8 +65,18 @@ def run_lock(run: Path) -> Iterator[None]:
     Raises:
         FileNotFoundError: the run's folder is gone.
     """
-    with _standing_lock(FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True)):
+    with _standing_lock(lock_of_run(run)):
         yield
+
+
+def lock_of_run(run: Path) -> FileLock:
+    """Return the run's lock, which `run_lock` holds."""
+    return FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True, everywhere=True)
+
+
+def lock_of_compaction(run: Path) -> FileLock:
+    """Return the lock that a compaction holds."""
+    return FileLock(run / SEGMENTS / COMPACTION_LOCK, everywhere=True)
 
 
 @contextmanager
@@ -79,7 +86,7 @@ def sole_lock(run: Path) -> Iterator[None]:
     Raises:
         FileNotFoundError: the run's folder is gone.
     """
-    with _standing_lock(FileLock(run / SEGMENTS / COMPACTION_LOCK)), run_lock(run):
+    with _standing_lock(lock_of_compaction(run)), run_lock(run):
         yield
 
 
@@ -106,18 +113,32 @@ def writer_names(run: Path) -> frozenset[str]:
 def owners(run: Path) -> dict[str, Owner | None]:
     """Return the writers of a run that are alive; None where a lock file does not say who it is."""
     folder = run / SEGMENTS
-    entries = sorted(folder.iterdir()) if folder.is_dir() else ()
-    return {entry.name: _owner(entry) for entry in entries if is_locked(entry / WRITER_LOCK) or gives_sign(entry)}
+    try:
+        entries = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):  # it was closed
+        return {}
+    return {entry.name: _owner(entry) for entry in entries if is_alive(entry)}
+
+
+def is_alive(folder: Path) -> bool:
+    """Tell whether a writer's process lives: it holds its lock or, where that is not seen, gives a sign."""
+    return is_locked(folder / WRITER_LOCK) or gives_sign(folder)
 
 
 def gives_sign(folder: Path) -> bool:
-    """Tell whether a writer whose lock is not seen here lives: on another host, and its files are young."""
+    """Tell whether a writer whose lock is not seen here lives: its files are young, and one of this host is running."""
     owner = _owner(folder)
-    if owner is None or owner.host == platform.node() or locks_reach(folder):
+    if owner is None:
         return False
-    with contextlib.suppress(FileNotFoundError):
-        return time.time() - max(entry.stat().st_mtime for entry in folder.iterdir()) < SIGN_SECS
-    return False  # removed meanwhile, and nobody removes what lives
+    is_known = knows_locks(folder / WRITER_LOCK)
+    if owner.host == platform.node():
+        is_possible = not is_known and pid_exists(owner.pid)
+    else:
+        is_possible = not (is_known and locks_reach(folder))
+    try:
+        return is_possible and any(map(is_young, folder.iterdir()))
+    except FileNotFoundError:
+        return False  # removed meanwhile, and nobody removes what lives
 
 
 def _owner(folder: Path) -> Owner | None:

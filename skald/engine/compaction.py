@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from skald.durable import remove, sync_folder, unlink
-from skald.engine.claim import gives_sign, owners
+from skald.engine.claim import gives_sign, lock_of_compaction, lock_of_run, owners
 from skald.engine.feeds import Surveyed, survey
 from skald.engine.lock import PATIENCE_SECS, FileLock, holds_reentrant, is_locked
 from skald.engine.rewrite import Plan, Progress, remove_other_format, rewrite
@@ -33,7 +33,6 @@ from skald.layout import (
     PARAMS,
     PARQUET,
     RUN_JSON,
-    RUN_LOCK,
     SEGMENTS,
     SYSTEM_LOCK_PREFIX,
     TEMPORARY_PREFIX,
@@ -114,9 +113,9 @@ def compact(
     if not is_run(run) and not (run / SEGMENTS).is_dir():
         raise RunNotFoundError(f"there is no run at {run}")
     try:
-        with _compaction_lock(run, wanted=metrics_format) as has_work:
-            if has_work:
-                _compact(run, metrics_format, done, last_out=last_out, progress=progress)
+        with _compaction_lock(run, wanted=metrics_format) as lock:
+            if lock:
+                _compact(run, metrics_format, done, last_out=last_out, progress=_kept(lock, progress))
     except SkaldError:
         raise
     except OSError as error:
@@ -128,21 +127,35 @@ def compact(
 
 
 @contextmanager
-def _compaction_lock(run: Path, *, wanted: MetricsFormat | None) -> Iterator[bool]:
-    """Wait for the right to compact; yields False where there is nothing to compact."""
-    lock = FileLock(run / SEGMENTS / COMPACTION_LOCK)
+def _compaction_lock(run: Path, *, wanted: MetricsFormat | None) -> Iterator[FileLock | None]:
+    """Wait for the right to compact; yields None where there is nothing to compact."""
+    lock = lock_of_compaction(run)
     while not lock.held:
         try:
             lock.acquire()
         except FileNotFoundError:
             if wanted is None or all(not (run / name).exists() for format_, name in FILES.items() if format_ != wanted):
-                yield False
+                yield None
                 return
             (run / SEGMENTS).mkdir(exist_ok=True)
     try:
-        yield True
+        yield lock
     finally:
         lock.release()
+        # NOTE: network file systems keep what is removed while it is open, as this lock, under another name until then
+        with contextlib.suppress(OSError):  # not empty: there are writers, or a compaction has made a lock anew
+            (run / SEGMENTS).rmdir()
+
+
+def _kept(lock: FileLock, progress: Progress | None) -> Progress:
+    """Return what is told of the progress, and keeps the lock meanwhile."""
+
+    def told(rows: int, of: int) -> None:
+        lock.keep()
+        if progress:
+            progress(rows, of)
+
+    return told
 
 
 def _compact(
@@ -160,7 +173,7 @@ def _compact(
             break
     _forget_rewinds(run)
     if not writer_folders(run):
-        _remove_segments_folder(run)
+        _empty_segments_folder(run)
 
 
 @contextmanager
@@ -172,7 +185,7 @@ def _seized(run: Path, finished: Collection[Path]) -> Iterator[_Writers]:
     """
     writers = _Writers({}, [], is_all=True)
     try:
-        with FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True):
+        with lock_of_run(run):
             for folder in writer_folders(run):
                 lock = FileLock(folder / WRITER_LOCK)
                 if folder in finished:
@@ -275,7 +288,7 @@ def _forget_rewinds(run: Path) -> None:
     """Remove from run.json the rewinds that are compacted."""
     if not read_rewinds(run).standing:
         return
-    with FileLock(run / SEGMENTS / RUN_LOCK, reentrant=True):
+    with lock_of_run(run):
         left = [(file.writer, file.number) for file in segment_files(run)]
         stored = open_stored(run)
         with stored or contextlib.nullcontext():
@@ -299,10 +312,10 @@ def _remove_rubbish(run: Path) -> None:
             unlink(path)
 
 
-def _remove_segments_folder(run: Path) -> None:
-    """Remove `segments/`, unless a writer has come meanwhile."""
+def _empty_segments_folder(run: Path) -> None:
+    """Remove what is left in `segments/`, unless a writer has come meanwhile."""
     folder = run / SEGMENTS
-    lock = FileLock(folder / RUN_LOCK, reentrant=True)
+    lock = lock_of_run(run)
     is_interrupting = holds_reentrant()  # a signal handler's, and the call below it may be writing run.json
     with lock:
         if writer_folders(run):
@@ -314,5 +327,3 @@ def _remove_segments_folder(run: Path) -> None:
                 unlink(path)
         unlink(folder / COMPACTION_LOCK)
         lock.remove()
-    with contextlib.suppress(OSError):  # not empty: a writer or a compaction has made a lock anew
-        folder.rmdir()

@@ -7,6 +7,7 @@ removed or replaced meanwhile.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import threading
@@ -15,6 +16,10 @@ import weakref
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from skald.durable import unstale
+from skald.engine.mark import Mark
+from skald.engine.storage import locks_reach
 
 POLL_SECS = 0.01
 PATIENCE_SECS = 1.0
@@ -25,7 +30,7 @@ if os.name == "nt":
 
     _FAR = 1 << 30  # NOTE: Windows forbids reading locked bytes, so the lock is beyond what the file says
 
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:  # noqa: ARG001 Windows knows no shared ones
+    def _try_lock(descriptor: int, *, shared: bool) -> bool | None:  # noqa: ARG001 Windows knows no shared ones
         os.lseek(descriptor, _FAR, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
@@ -39,15 +44,26 @@ if os.name == "nt":
 else:
     import fcntl
 
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
+    _LOCKLESS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+    """What a file system answers that knows no locks: Lustre mounted without them, NFS without its lock daemon."""
+
+    def _try_lock(descriptor: int, *, shared: bool) -> bool | None:
+        """Tell whether the lock was had; None where there are none."""
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from error
+            if error.errno not in _LOCKLESS:
+                raise
+            return None
         return True
 
     def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        with contextlib.suppress(OSError):  # there are none
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 _Held = dict[tuple[Path, int], "weakref.ref[FileLock]"]
@@ -81,21 +97,29 @@ class _LockFile(io.FileIO):
     def __del__(self) -> None:
         self.close()  # here, as the base class would warn of it
 
+    def close(self) -> None:
+        """Close it, be it gone already: on network file systems that is an error."""
+        with contextlib.suppress(OSError):
+            super().close()
+
 
 class FileLock:
     """An exclusive lock on a file, which is made where it is missing (its folder must stand)."""
 
-    def __init__(self, path: Path, *, reentrant: bool = False) -> None:
+    def __init__(self, path: Path, *, reentrant: bool = False, everywhere: bool = False) -> None:
         """Name the lock.
 
         Args:
             path: the file.
             reentrant: whether a thread that holds it may take it again through another object, as a signal
                 handler does that interrupted the holder, for which it would wait for ever.
+            everywhere: whether it keeps out processes too that do not see it, as their file system has no locks or
+                ends them at the host; who holds such a lock for long calls `keep`.
         """
-        self.path, self._reentrant = path, reentrant
+        self.path, self._reentrant, self._everywhere = path, reentrant, everywhere
         self._file: _LockFile | None = None
         self._locked = False
+        self._mark: Mark | None = None
         self._outer: FileLock | None = None
 
     @property
@@ -118,7 +142,7 @@ class FileLock:
             if outer is None or not outer._is_shareable():
                 is_had = self._try(key, create=create, shared=shared)
             else:
-                is_had = outer._locked or _try_lock(outer._descriptor(), shared=shared)
+                is_had = outer._locked or _try_lock(outer._descriptor(), shared=shared) is not False
                 self._outer = outer if is_had else None
             if is_had:
                 return True
@@ -129,20 +153,35 @@ class FileLock:
     def _try(self, key: tuple[Path, int], *, create: bool, shared: bool) -> bool:
         """Take the lock if nobody has it; from before that on a signal handler knows that this thread may have it."""
         try:
-            is_free = True
-            while is_free:
-                self._file = _LockFile(self.path, "r+", opener=_create if create else None)
+            while True:
+                self._file = unstale(lambda: _LockFile(self.path, "r+", opener=_create if create else None))
                 for locks in (_held, reentrant) if self._reentrant else (_held,):
                     _note(locks, key, self)
-                is_free = _try_lock(self._descriptor(), shared=shared)
-                if is_free and _stands(self._descriptor(), self.path):
+                is_had = self._takes(self._descriptor(), shared=shared)
+                if is_had:
                     self._locked = True
                     return True
                 self.release()
+                if is_had is False:
+                    return False
         except BaseException:
             self.release()
             raise
-        return False
+
+    def _takes(self, descriptor: int, *, shared: bool) -> bool | None:
+        """Take the lock of an open file, and the mark beside it where it needs one; None: another file stands there."""
+        try:
+            is_had = _try_lock(descriptor, shared=shared)
+        except FileNotFoundError:
+            return None
+        if is_had is False:
+            return False
+        if not _stands(descriptor, self.path):
+            return None
+        if not self._everywhere or (is_had and locks_reach(self.path.parent)):
+            return True
+        self._mark = Mark(self.path)
+        return self._mark.take()
 
     def _descriptor(self) -> int:
         assert self._file is not None
@@ -153,6 +192,11 @@ class FileLock:
         return self._locked or (
             self._file is not None and not self._file.closed and _stands(self._descriptor(), self.path)
         )
+
+    def keep(self) -> None:
+        """Say that the lock is still held, to those who do not see it."""
+        if self._mark:
+            self._mark.keep()
 
     def write(self, data: bytes) -> None:
         """Put `data` into the locked file, in place of what is there, for those who find it locked."""
@@ -166,6 +210,9 @@ class FileLock:
         self._outer = None
         if self._file is not None:
             self._locked = False
+            if self._mark:
+                self._mark.drop()
+                self._mark = None
             with contextlib.suppress(OSError, ValueError):  # closing unlocks in any case
                 _unlock(self._file.fileno())
             self._file.close()
@@ -184,7 +231,7 @@ class FileLock:
 
     def abandon(self) -> None:
         """Forget, in a forked child, the lock of the parent, which goes on holding it."""
-        self._outer = None
+        self._outer = self._mark = None
         if self._file is not None:
             self._file.close()  # NOTE: no unlock: parent and child share the open file and its lock
             self._file, self._locked = None, False
@@ -241,10 +288,29 @@ def is_locked(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
-        if not _try_lock(descriptor, shared=True):
-            return True
-        _unlock(descriptor)
+        had = _try_lock(descriptor, shared=True)
+        if had:
+            _unlock(descriptor)
+        return had is False
+    except FileNotFoundError:
         return False
+    finally:
+        os.close(descriptor)
+
+
+def knows_locks(path: Path) -> bool:
+    """Tell whether there are locks on a file's file system at all; a file that is gone may have had one."""
+    try:
+        descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    except OSError:
+        return True
+    try:
+        had = _try_lock(descriptor, shared=True)
+        if had:
+            _unlock(descriptor)
+        return had is not None
+    except FileNotFoundError:
+        return True
     finally:
         os.close(descriptor)
 
@@ -253,5 +319,7 @@ def _stands(descriptor: int, path: Path) -> bool:
     """Tell whether the open file is still the one under its name."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ESTALE):
+            raise
         return False

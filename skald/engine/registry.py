@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from skald.durable import is_full, write_atomic
+from skald.durable import is_full, read_atomic, write_atomic
 from skald.engine.lock import FileLock
 from skald.errors import CorruptRunError
 from skald.layout import FORMAT_VERSION, IDS, RUN_LOCK, SEGMENTS, check_format
@@ -34,7 +34,7 @@ class Registry:
         )
 
     def check(self, ids: Mapping[str, Id]) -> None:
-        """Raise IdTypeError if an id has another kind in this run, by any process; nothing is taken up."""
+        """Raise IdTypeError if an id has another kind in this run; nothing is taken up."""
         known = self.kinds
         if self._folder and not ids.keys() <= known.keys():
             known = known | _read(self._folder / IDS)
@@ -49,7 +49,7 @@ class Registry:
         if self._folder is None:
             merged = merge_kinds(self.kinds, ids)
         else:
-            lock = FileLock(self._folder / RUN_LOCK, reentrant=True)
+            lock = FileLock(self._folder / RUN_LOCK, reentrant=True, everywhere=True)
             try:
                 lock.acquire()
                 known = _read(self._folder / IDS)
@@ -98,7 +98,7 @@ def write_kinds(segments: Path, kinds: Kinds) -> None:
 
 def _read(path: Path) -> Kinds:
     try:
-        said = msgspec.json.decode(path.read_bytes(), type=_File)
+        said = msgspec.json.decode(read_atomic(path), type=_File)
     except FileNotFoundError:
         return {}
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

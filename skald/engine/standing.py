@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from skald.durable import write_atomic
+from skald.durable import read_atomic, write_atomic
 from skald.engine.rewind import Rewind, Rewinds
 from skald.errors import CorruptRunError
 from skald.layout import RUN_JSON
@@ -51,7 +51,7 @@ def logged_rows(run: Path) -> int:
 def _read(run: Path) -> _RunJson:
     path = run / RUN_JSON
     try:
-        data = path.read_bytes()
+        data = read_atomic(path)
         return msgspec.json.decode(data, type=_RunJson) if data else _RunJson()
     except FileNotFoundError:
         return _RunJson()
@@ -94,7 +94,7 @@ def forget_rewinds(run: Path, *, applied: int, left: Collection[tuple[str, int]]
 def _write(run: Path, rewinds: Rewinds) -> None:
     """Replace run.json; all else that it holds stays."""
     path = run / RUN_JSON
-    fields: dict[str, Any] = msgspec.json.decode(path.read_bytes())
+    fields: dict[str, Any] = msgspec.json.decode(read_atomic(path))
     fields[_FIELD] = rewinds
     data = msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
     write_atomic(path, data, sync=True)  # DURABILITY: before any row that is logged after a rewind

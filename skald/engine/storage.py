@@ -32,6 +32,8 @@ _LOCKING: Final = ("nfs", "nfs4", "lustre", "gpfs", "ceph", "ocfs2", "gfs2")
 """Network file systems whose locks are seen by all hosts, unless they are mounted otherwise."""
 _COPY_ON_WRITE: Final = ("btrfs", "zfs", "bcachefs")
 _MOUNTS = Path("/proc/self/mounts")
+_REACHING: Final[dict[int, bool]] = {}
+"""By the number of a device, whether locks there reach all hosts."""
 _OCTAL: Final = re.compile(r"\\([0-7]{3})")
 _POPULATE_WRITE: Final = 23
 """MADV_POPULATE_WRITE of Linux 5.14: fault all pages in, for writing."""
@@ -152,7 +154,13 @@ def is_network(folder: Path) -> bool:
 
 def locks_reach(folder: Path) -> bool:
     """Tell whether everybody who can open a file in `folder` sees the locks on it, on other hosts too."""
-    mount = _mount_of(folder)
+    device = folder.stat().st_dev
+    if device not in _REACHING:  # NOTE: to list what is mounted takes 0.2 ms
+        _REACHING[device] = _reach(_mount_of(folder))
+    return _REACHING[device]
+
+
+def _reach(mount: _Mount) -> bool:
     kind = mount.kind.lower()
     if not kind.startswith(_NETWORK):
         return True

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 
+from skald.durable import read_atomic
 from skald.engine.coverage import Coverage, decode, decode_part
 from skald.engine.footer import Footer
 from skald.engine.series import SeriesTable
@@ -331,7 +332,7 @@ def _describe(run: Path, file: BinaryIO) -> CsvFile | None:
     """Return the description that fits the open csv; None where there is none."""
     path = run / CSV_DESCRIPTION
     try:
-        files = decode(path.read_bytes(), CsvDescription, path).files
+        files = decode(read_atomic(path), CsvDescription, path).files
     except FileNotFoundError:
         return None
     size = file.seek(0, 2)

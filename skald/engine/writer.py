@@ -31,7 +31,7 @@ from skald.engine.registry import Registry, merge_kinds
 from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
 from skald.engine.source import BLOCK_ROWS
 from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
-from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network, locks_reach
+from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
 from skald.engine.streams import Stream, Streams
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
 from skald.layout import WRITER_LOCK, segment_name, segment_number
@@ -66,7 +66,7 @@ class Writer:
         self._process = os.getpid()
         self.mode = choose_mode(claim.folder) if claim else "volatile"
         self._network = bool(claim) and self.mode == "staged" and is_network(claim.folder)  # type: ignore[union-attr]
-        self._flusher = Flusher(claim.folder / WRITER_LOCK if claim and not locks_reach(claim.folder) else None)
+        self._flusher = Flusher(claim.folder / WRITER_LOCK if claim and not claim.is_seen else None)
         self._numbers = itertools.count()
         self._streams = Streams()
         self._open: dict[int, Segment] = {}

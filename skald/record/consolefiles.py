@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from skald.durable import unlink
-from skald.engine.claim import run_lock
-from skald.engine.lock import is_locked
+from skald.engine.claim import is_alive, run_lock
 from skald.engine.snapshot import writer_folders
-from skald.layout import CONSOLE, WRITER_LOCK, is_console_name
+from skald.layout import CONSOLE, is_console_name
 from skald.record.transcript import Unfinished
 
 
@@ -51,7 +50,7 @@ def finish_consoles(run: Path) -> None:
     with run_lock(run):
         for name, ends in _unfinished(run).items():
             for end in ends:
-                if not is_locked(end.parent / WRITER_LOCK):
+                if not is_alive(end.parent):
                     _append(end, run / name)
 
 

@@ -14,9 +14,9 @@ from typing import Any, Final, Literal
 import msgspec
 
 from skald import layout
-from skald.durable import write_atomic
+from skald.durable import read_atomic, write_atomic
 from skald.engine.claim import owners
-from skald.errors import CorruptRunError, RunNotFoundError, StorageError
+from skald.errors import CorruptRunError, RunExistsError, RunNotFoundError, StorageError
 
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -88,10 +88,16 @@ def read_info(run: Path) -> RunInfo:
         raise CorruptRunError(f"{error}, in {path}") from error
 
 
-def write_info(run: Path, info: RunInfo) -> None:
+def write_info(run: Path, info: RunInfo, *, new: bool = False) -> None:
     """Replace run.json; what another Skald of this format wrote there under other names stays.
 
+    Args:
+        run: the run's folder.
+        info: what it holds then.
+        new: make it, where there is none.
+
     Raises:
+        RunExistsError: there is one, which must be new.
         CorruptRunError, FormatVersionError: the run.json that is there cannot be read.
         StorageError: the disk takes no more, the folder is gone.
     """
@@ -99,7 +105,9 @@ def write_info(run: Path, info: RunInfo) -> None:
     fields = (_read(path) or {}) | msgspec.to_builtins(info)
     data = msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
     try:
-        write_atomic(path, data, sync=True)
+        write_atomic(path, data, sync=True, new=new)
+    except FileExistsError as error:
+        raise RunExistsError(f"there is a run already at {run}") from error
     except OSError as error:
         raise StorageError(f"the run's status was not written: {error}, in {path}") from error
 
@@ -160,7 +168,7 @@ def live_writers(run: Path) -> list[str]:
 def _read(path: Path) -> dict[str, Any] | None:
     """Return the fields of run.json, None where there is none."""
     try:
-        found = msgspec.json.decode(path.read_bytes())
+        found = msgspec.json.decode(read_atomic(path))
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -22,8 +22,8 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from skald import layout
-from skald.durable import write_atomic
-from skald.engine.lock import FileLock
+from skald.durable import read_atomic, write_atomic
+from skald.engine.claim import lock_of_run
 from skald.errors import CorruptRunError, InvalidInputError, StorageError
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.plain import plain, type_name
@@ -46,19 +46,14 @@ class Said(Protocol):
 class Params:
     """The params of one run, which several threads and processes may set at once."""
 
-    def __init__(
-        self, run: Path | None, lock: Path | None = None, warn: Callable[[str], object] = warnings.warn
-    ) -> None:
+    def __init__(self, run: Path | None, warn: Callable[[str], object] = warnings.warn) -> None:
         """Set params of a run, or only check them.
 
         Args:
             run: the run's folder; None writes nothing, and `update` only checks.
-            lock: the file that those who write params lock meanwhile; it must be given with `run`.
             warn: tells what `update` found and set right.
         """
-        assert (run is None) == (lock is None)
         self._run = run
-        self._lock = lock
         self._warn = warn
 
     def update(self, mapping: Any) -> None:
@@ -77,18 +72,18 @@ class Params:
         params = plain(mapping)
         if not isinstance(params, dict):
             raise InvalidInputError(f"params must be a mapping of names to values, got {type_name(mapping)}")
-        if self._run is None or self._lock is None or not params:
+        if self._run is None or not params:
             return
         try:
-            self._write(self._run, self._lock, params)
+            self._write(self._run, params)
         except OSError as error:
             raise StorageError(f"params were not written: {error}, in {self._run}") from error
 
-    def _write(self, run: Path, lock_path: Path, params: dict[str, Any]) -> None:
-        lock = FileLock(lock_path, reentrant=True)
+    def _write(self, run: Path, params: dict[str, Any]) -> None:
+        lock = lock_of_run(run)
         # NOTE: a signal handler may call this in the middle of itself, so waiting for ever is no choice
         if not lock.acquire(LOCK_SECS):
-            raise TimeoutError(f"another process held {lock_path.name} for {LOCK_SECS:.0f} s")
+            raise TimeoutError(f"another process held {lock.path.name} for {LOCK_SECS:.0f} s")
         try:
             info = read_info(run)
             _store(run, info, merge(self._before(run, info), params))
@@ -159,7 +154,7 @@ def read_params(run: Path, info: Said | None = None) -> dict[str, Any]:
 def _read(run: Path, info: Said) -> dict[str, Any]:
     path = run / layout.PARAMS
     try:
-        data = path.read_bytes()
+        data = read_atomic(path)
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -193,7 +193,11 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
     ended = _writers(run).difference(alive) if there else frozenset[str]()
     claim = Claim(run)
     _begin(info, claim, description, joined=bool(others), before=before)
-    write_info(run, info)
+    try:
+        write_info(run, info, new=not there)
+    except RunExistsError:  # NOTE: it was made on another host, and network file systems showed no file here
+        claim.release()
+        return _open_locked(run, mode, description, before)
     (run / ARTIFACTS).mkdir(exist_ok=True)  # NOTE: after run.json: what is there before is taken for another's folder
     return Opened(run, claim, info.metrics_format, joined=bool(others), was_finished=was_finished, ended=ended)
 

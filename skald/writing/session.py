@@ -21,12 +21,9 @@ from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.pending import Pending
-from skald.engine.registry import merge_kinds
 from skald.engine.writer import Writer, storage_error
 from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError
 from skald.layout import (
-    PARAMS,
-    RUN_LOCK,
     SEGMENTS,
     console_name,
     is_run,
@@ -85,7 +82,7 @@ class Session:
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.params = Params(run, run / SEGMENTS / RUN_LOCK if run else None, self.warn)
+        self.params = Params(run, self.warn)
         self._console = run / console_name(claim.name if joined and claim else None) if run else None
         self.file = LogFile(self._console)
         self.capture = Capture(self.file, claim.folder / self._console.name if claim and self._console else None)
@@ -177,9 +174,9 @@ class Session:
         return repr(self.name)
 
     def check_kinds(self, ids: Mapping[str, Id | None]) -> None:
-        """Raise IdTypeError if an id has another kind in this run, as far as this process knows."""
+        """Raise IdTypeError if an id has another kind in this run."""
         if not self.closed:
-            merge_kinds(self.writer().registry.kinds, {name: value for name, value in ids.items() if value is not None})
+            self.writer().registry.check({name: value for name, value in ids.items() if value is not None})
 
     @contextlib.contextmanager
     def contextualize(self, ids: Mapping[str, Id | None]) -> Iterator[None]:
@@ -267,8 +264,8 @@ class Session:
         try:
             if self._artifacts:
                 self._artifacts.sync()
-            for path in (self._console, self.run / PARAMS) if self.run and self._console else ():
-                with contextlib.suppress(FileNotFoundError), path.open("rb+") as file:
+            if self._console:
+                with contextlib.suppress(FileNotFoundError), self._console.open("rb+") as file:
                     os.fsync(file.fileno())
         except OSError as error:
             raise storage_error(error) from error
