@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from commands import output, start
 from logged import program
 
 import skald
+from skald.cli import parting
 
 
 @pytest.fixture
@@ -114,23 +117,54 @@ def test_export_leaves_the_files_of_a_run_alone(runs: Path) -> None:
     assert (runs / "runs" / "a" / "metrics.parquet").read_bytes() == before
 
 
-def test_export_does_not_grow_with_the_rows(tmp_path: Path) -> None:
-    """Ten times the rows take little more memory."""
+@pytest.mark.parametrize("is_wide", [False, True])
+def test_export_does_not_grow_with_the_rows(tmp_path: Path, *, is_wide: bool) -> None:
+    """Ten times the rows take little more memory, also where they become a wide table."""
     source = """
 import resource, sys, numpy, skald
+from skald.cli import parting
 from skald.cli.export import export_paths
 from pathlib import Path
 from typing import Any
-rows = int(sys.argv[1])
+rows, is_wide, parting.PART_ROWS = int(sys.argv[1]), sys.argv[2] == "True", 500_000
 with skald.Logger("run", ".", mode="overwrite", capture=False) as logger:
-    for _ in range(rows // 500_000):
-        logger.log_batch({"loss": numpy.random.rand(500_000)}, step=numpy.arange(500_000))
-export_paths(["run"], Path("rows.parquet"), metrics=[], ids=[], is_wide=False)
+    for first in range(0, rows, 500_000):
+        logger.log_batch({"loss": numpy.random.rand(500_000)}, step=numpy.arange(first, first + 500_000))
+export_paths(["run"], Path("rows.parquet"), metrics=[], ids=[], is_wide=is_wide)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-    small, large = (int(program(source, rows, folder=tmp_path).stdout) for rows in (500_000, 6_000_000))
+    small, large = (int(program(source, rows, is_wide, folder=tmp_path).stdout) for rows in (500_000, 6_000_000))
 
     assert large < small + 250_000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["--index", "epoch"],
+        ["--index", "x", "--index", "split"],
+        ["--index", "split", "--index", "epoch"],
+        ["--columns", "epoch"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("source", ["runs", "runs/b"])
+def test_export_wide_is_the_same_in_parts(
+    source: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few rows a part has, also where an id is NaN or infinite, or is no number."""
+    for name, xs in (("a", [0.5, -3.0]), ("b", [1e300, -1e300, 2.0, math.nan]), ("c", [math.inf, 1.0, -math.inf])):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            for epoch, x in itertools.product(range(-2, 5), xs):
+                logger.log_metrics({"loss": epoch + 0.5, "accuracy": x}, epoch=epoch, x=x, split="ab"[epoch % 2])
+
+    whole = output("export", source, "-o", "-", "--wide", *options, folder=tmp_path)
+    monkeypatch.setattr(parting, "PART_ROWS", 5)
+    parted = output("export", source, "-o", "-", "--wide", *options, folder=tmp_path)
+
+    assert parted == whole
+    assert len(whole.splitlines()) > 2
 
 
 def test_export_takes_a_condition_over_the_runs(runs: Path) -> None:

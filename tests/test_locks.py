@@ -120,14 +120,14 @@ sys.stdin.read()
     writer.stdout.readline()
     run = skald.Run(tmp_path / "run")
 
-    assert run.status == "running"
+    assert skald.Run(run.path).status == "running"
     assert skald.compact(run.path).rows == 0
     with pytest.raises(skald.RunExistsError, match=f"process {writer.pid} on"):
         skald.Logger("run", tmp_path, mode="resume")
 
     writer.kill()
     writer.communicate()
-    assert run.status == "crashed"
+    assert skald.Run(run.path).status == "crashed"
     with skald.Logger("run", tmp_path, mode="resume") as logger:
         logger.log_metric("loss", 2)
     assert run.metrics.collect()["value"].to_list() == [1.0, 2.0]

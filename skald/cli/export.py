@@ -9,10 +9,12 @@ from typing import Any, BinaryIO, Final
 
 import msgspec
 import polars as pl
+from polars.io.plugins import register_io_source
 
 from skald import layout
 from skald.cli.choice import chosen_rows
 from skald.cli.format import path_text
+from skald.cli.parting import parts
 from skald.cli.paths import as_source, resolve_all
 from skald.cli.runchoice import rows_where
 from skald.durable import replace
@@ -62,12 +64,25 @@ def export_paths(
     frame = Run(folders[0]).metrics if is_one else rows_where(scan(source), source, where, ids)
     rows = chosen_rows(frame, metrics, ids)
     if is_wide:
-        rows = (widen if is_one else wide)(rows, index=index or None, columns=columns)
+        rows = _in_parts((widen if is_one else wide)(rows, index=index or None, columns=columns), rows)
     if target.stem == STDOUT:
         sys.stdout.flush()
         write(rows, sys.stdout.buffer)
     else:
         _replace(target, rows, write)
+
+
+def _in_parts(table: pl.LazyFrame, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return a wide table of these rows that is made while it is written."""
+
+    def read(
+        columns: list[str] | None, predicate: pl.Expr | None, _n_rows: int | None, _batch_size: int | None
+    ) -> Iterator[pl.DataFrame]:
+        for part in parts(table, rows):
+            found = part if predicate is None else part.filter(predicate)
+            yield found if columns is None else found.select(columns)
+
+    return register_io_source(read, schema=table.collect_schema())
 
 
 def _writer_for(target: Path) -> Write:

@@ -34,7 +34,7 @@ class Registry:
         )
 
     def check(self, ids: Mapping[str, Id]) -> None:
-        """Raise IdTypeError if an id has another kind in this run; nothing is taken up."""
+        """Raise IdTypeError if an id has another kind in this run, by any process; nothing is taken up."""
         known = self.kinds
         if self._folder and not ids.keys() <= known.keys():
             known = known | _read(self._folder / IDS)

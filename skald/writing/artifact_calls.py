@@ -143,8 +143,8 @@ class ArtifactCalls:
             plain = {
                 name: value for name, value in plain_ids(self._calls.scope.merged(ids)).items() if value is not None
             }
-            self._session.check_kinds(plain)
             writer = self._session.writer()
+            writer.registry.check(plain)
             yield _Keeping(artifacts, plain)
             with suppress(IdTypeError):  # another process gave an id its kind meanwhile: it is read as a string
                 writer.learn(plain)

@@ -21,6 +21,7 @@ from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.pending import Pending
+from skald.engine.registry import merge_kinds
 from skald.engine.writer import Writer, storage_error
 from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError
 from skald.layout import (
@@ -174,9 +175,9 @@ class Session:
         return repr(self.name)
 
     def check_kinds(self, ids: Mapping[str, Id | None]) -> None:
-        """Raise IdTypeError if an id has another kind in this run."""
+        """Raise IdTypeError if an id has another kind in this run, as far as this process knows."""
         if not self.closed:
-            self.writer().registry.check({name: value for name, value in ids.items() if value is not None})
+            merge_kinds(self.writer().registry.kinds, {name: value for name, value in ids.items() if value is not None})
 
     @contextlib.contextmanager
     def contextualize(self, ids: Mapping[str, Id | None]) -> Iterator[None]:
