@@ -69,6 +69,49 @@ def test_run_has_a_header_and_tabs_that_keys_reach(run: Path) -> None:
     view(run, scene=scene)
 
 
+def test_tabs_are_reached_while_a_search_is_in_sight(run: Path) -> None:
+    """What was searched for stays below a tab, and holds nobody there."""
+
+    async def scene(show: Show) -> None:
+        await show.press("3")
+        await show.until_shown("at the end")
+        await show.press("slash")
+        await show.until_shown("search for")
+        await show.type("finished")
+        await show.press("enter")
+        await show.until_shown("n Next match")
+        await show.press("4")
+        await show.until_shown("y Copy path")
+        await show.press("2", "3")
+        await show.until_shown("n Next match")
+
+    view(run, scene=scene)
+
+
+def test_run_that_is_rewound_and_resumed_while_it_is_watched_is_followed(tmp_path: Path) -> None:
+    """Rows that are taken back go from the curve and the count; what is logged after that, and resumed, comes."""
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("running", "40 rows", "39", "loss")
+        await show.press("enter")
+        await show.until_shown("step 39")
+        logger.rewind(step=20)
+        await show.until_shown("21 rows", "step 20", "value 20")
+        logger.log_metric("loss", 7.0, step=21)
+        await show.until_shown("22 rows", "step 21", "value 7")
+        logger.close()
+        await show.until_shown("finished")
+        with skald.Logger("run", tmp_path, mode="resume", capture=False) as resumed:
+            resumed.log_metric("loss", 8.0, step=22)
+            await show.until_shown("running", "23 rows", "value 8")
+        await show.until_shown("finished", "23 rows", "value 8")
+
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for step in range(40):
+            logger.log_metric("loss", float(step), step=step)
+        view(logger.run.path, scene=scene, size=(100, 24))
+
+
 def test_header_follows_a_run_to_its_end_and_beyond(tmp_path: Path) -> None:
     """Running, rows coming, finished, and gone: each is told within moments."""
     logger = skald.Logger("live", tmp_path, capture=False)

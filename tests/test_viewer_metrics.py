@@ -6,14 +6,16 @@ import asyncio
 import math
 import shutil
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from stage import Show, play
 
 import skald
+from skald.engine.follower import Follower, News
 from skald.viewer.app import ViewerApp
 from skald.viewer.metrics_pane import MetricsPane
 from skald.viewer.names import found_by, grouped
@@ -321,6 +323,44 @@ def test_new_rows_new_metrics_and_the_end_are_seen(tmp_path: Path) -> None:
         await show.until_shown("accuracy")
 
     watch(tmp_path / "live", scene)
+
+
+def test_new_rows_are_drawn_without_reading_those_before_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a run that is watched each look takes in what came since the last, also where one plot is enlarged."""
+    reads: list[int] = []
+    news: list[int] = []
+    read, poll = Follower.read, Follower.poll
+
+    def counted_read(follower: Follower, metrics: Collection[str]) -> pl.DataFrame:
+        rows = read(follower, metrics)
+        reads.append(len(rows))
+        return rows
+
+    def counted_poll(follower: Follower) -> News:
+        found = poll(follower)
+        news.append(len(found.rows))
+        return found
+
+    monkeypatch.setattr(Follower, "read", counted_read)
+    monkeypatch.setattr(Follower, "poll", counted_poll)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss", "999")
+        assert sum(reads) == 1000
+        for step in range(1000, 1030, 10):
+            logger.log_batch({"loss": np.arange(step, step + 10.0)}, step=np.arange(step, step + 10))
+            await show.until_shown(str(step + 9))
+        await show.press("enter")
+        await show.until_shown("to 1029,")
+        logger.log_metric("loss", 7.5, step=1030)
+        await show.until_shown("7.5 to 1029,")
+        assert (sum(reads), sum(news)) == (1000, 31)
+
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_batch({"loss": np.arange(1000.0)}, step=np.arange(1000))
+        watch(logger.run.path, scene)
 
 
 def test_runs_are_drawn_over_each_other(run: Path, tmp_path: Path) -> None:

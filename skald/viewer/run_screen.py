@@ -78,8 +78,11 @@ class RunScreen(Screen[None]):
         self.set_interval(LIVE_SECS, self._refresh_live)
 
     def action_show_tab(self, name: str) -> None:
-        """Show a tab."""
-        self.query_one(TabbedContent).active = f"tab-{name}"
+        """Show a tab; what has the focus has it no more, else Textual looks for it in the tab that is left."""
+        tabs = self.query_one(TabbedContent)
+        if tabs.active != f"tab-{name}" and not isinstance(self.focused, Tabs):
+            self.set_focus(None)
+        tabs.active = f"tab-{name}"
 
     async def on_tabbed_content_tab_activated(self, event: TabbedContent.TabActivated) -> None:
         """Fill a tab as it is shown for the first time, and let keys reach it."""
@@ -91,7 +94,7 @@ class RunScreen(Screen[None]):
 
     def _focus(self, pane: TabPane) -> None:
         """Focus the first widget of a tab that takes keys, unless one has them."""
-        if pane.has_focus_within:
+        if pane.has_focus_within or pane is not self.query_one(TabbedContent).active_pane:
             return
         if self._metrics in pane.children:
             self._metrics.focus_plots()
