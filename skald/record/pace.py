@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 PERIOD_SECS: Final = 0.05
-BURST_TEXTS: Final = 4000
+BURST_TEXTS: Final = 2000
 """How many texts in a row are written at once, then so many in a second; `print` writes two."""
 CALM_TEXTS: Final = 100
 """When so few come in a period they are written at once again."""
@@ -44,8 +44,11 @@ class Pace:
 
     def spend(self, texts: int) -> None:
         """Count texts that were written at once; after too many start the thread."""
+        self._left -= texts
+        if self._left >= 0:
+            return
         now = time.monotonic()
-        self._left = min(BURST_TEXTS, self._left + (now - self._refilled) * BURST_TEXTS) - texts
+        self._left = min(BURST_TEXTS, self._left + (now - self._refilled) * BURST_TEXTS)
         self._refilled = now
         if self._left < 0 and self._thread is None:
             thread = threading.Thread(target=self._follow, name="skald-console", daemon=True)

@@ -60,9 +60,14 @@ class Screen:
         self._above = 0  # how many lines are above the one in which the cursor was hidden
 
     @property
+    def is_blank(self) -> bool:
+        """Whether nothing was printed that may still change."""
+        return len(self._rows) == 1 and not self._rows[0].text
+
+    @property
     def text(self) -> str:
         """What has been printed and may still change, the last line with its end."""
-        text = str(self._rows[0]) if len(self._rows) == 1 else "\n".join(map(str, self._rows))
+        text = "\n".join(map(str, self._rows))
         return text if not text or text.endswith("\n") else f"{text}\n"
 
     @property

@@ -47,8 +47,8 @@ _deep: Final[list[Transcript]] = []
 """The transcripts that get what is written to the descriptors."""
 _tees: Final[list[Tee]] = []
 _our_code: Final[set[CodeType]] = set()
-_draining = 0
-"""The thread that gives the transcripts what is pending."""
+_draining = False
+"""Whether the thread that holds the lock is giving the transcripts what is pending."""
 
 
 class Tee:
@@ -182,20 +182,19 @@ class Tee:
 
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return how many that was."""
-        if not self.pending:
-            return 0
         texts = self.pending[:most]
         del self.pending[: len(texts)]
         start, size = 0, BATCH
         while start < len(texts):
             batch = texts[start : start + size]
-            start += size
+            start += len(batch)
             whole = joined(batch)
             if whole is None:
                 for text in batch:
                     self._feed(str(text), besides=origin(text))
             else:
                 self._feed(whole)
+            if whole and start < len(texts):
                 # NOTE: all at once would be slower, by the page faults of copies; few at a time too, as each write
                 # gives the lock of Python away, which a program that prints gives back late
                 size = min(BATCH, max(1, size * BATCH_CHARACTERS // (len(whole) + 1)))
@@ -281,7 +280,7 @@ def catch_up() -> None:
     """Write what has been printed so far, all lines that are finished."""
     _settle(line=True)
     with _lock:
-        if _draining != threading.get_ident():
+        if not _draining:
             _drain()
             for transcript in _transcripts:
                 transcript.settle()
@@ -297,23 +296,21 @@ def write_unheard(descriptor: int, data: bytes) -> None:
 def _catch_up() -> None:
     """Drain for a thread that prints, and show what is unfinished."""
     with _lock:
-        if _draining == threading.get_ident():  # a signal handler prints, or the word that the disk is full
-            return
         _pace.spend(_drain())
 
 
 def _drain(most: int | None = None) -> int:
     """Give the transcripts what is pending in all streams, or so many texts of each; the lock is held."""
     global _draining  # noqa: PLW0603 the process has one
-    if _draining:
+    if _draining:  # a signal handler prints, or the word that the disk is full
         return 0
     try:
-        _draining = threading.get_ident()
-        texts = sum([each.drain(most) for each in _tees])
+        _draining = True
+        texts = sum([each.drain(most) for each in _tees if each.pending])
         for transcript in _transcripts:
             transcript.show()
     finally:
-        _draining = 0
+        _draining = False
     return texts
 
 
@@ -392,7 +389,7 @@ def _after_fork_in_child() -> None:
     global _lock, _pace, _draining  # noqa: PLW0603 as above
     _lock = threading.RLock()
     _pace = Pace(_lock, _drain, _set_hasty)
-    _draining = 0
+    _draining = False
     _set_hasty(hasty=False)
     for each in _tees:
         each.after_fork()

@@ -81,6 +81,8 @@ class Transcript:
 
     def show(self) -> None:
         """Have the unfinished lines on disk."""
+        if not self._shown and all(screen.is_blank for screen in self._screens.values()):
+            return
         text = self._text()
         if text == self._shown or self._unfinished is None:
             return
