@@ -874,15 +874,17 @@ def test_line_that_a_thread_has_begun_as_the_block_ends_is_whole(tmp_path: Path)
     assert found.lines == ["half whole"]
 
 
-def test_fork_in_the_middle_of_a_line_doubles_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("capture", ["True", "'fd'"])
+@pytest.mark.parametrize("flush", [False, True])
+def test_fork_in_the_middle_of_a_line_doubles_nothing(capture: str, tmp_path: Path, *, flush: bool) -> None:
     """The parent finishes its line, the child's lines are there too, also those that waited in neither."""
     found = run_program(
         tmp_path,
-        """
-        with skald.Logger("run") as logger:
+        f"""
+        with skald.Logger("run", capture={capture}) as logger:
             for number in range(3000):
                 print("burst", number)
-            print("half", end="")
+            print("half", end="", flush={flush})
             pid = os.fork()
             if pid == 0:
                 print("child")

@@ -347,6 +347,25 @@ def test_status_of_a_writer_on_another_host(
         assert read_status(run) == status
 
 
+@pytest.mark.parametrize("mode", ["resume", "auto", "overwrite"])
+def test_run_of_another_host_is_taken_over_once_it_gives_no_sign(
+    mode: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes within a minute is told who is writing it."""
+    run = tmp_path / "run"
+    run.mkdir()
+    other_host(run, age_secs=20, monkeypatch=monkeypatch, mount="beegfs rw")
+    with pytest.raises(skald.RunExistsError, match="process 7 on elsewhere"):
+        skald.Logger("run", tmp_path, mode=mode)
+
+    os.utime(run / layout.SEGMENTS / "w1" / layout.WRITER_LOCK, times=(0, time.time() - 70))
+    with skald.Logger("run", tmp_path, mode=mode) as logger:
+        logger.log_metric("loss", 1)
+
+    assert skald.Run(run).status == "finished"
+    assert skald.Run(run).metrics.collect().height == 1
+
+
 def test_writer_on_another_host_that_gave_its_lock_back_is_gone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
