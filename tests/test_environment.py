@@ -375,6 +375,18 @@ def test_git_diff_restores_the_modules_that_are_not_tracked(repository: Path, tm
     ]
 
 
+def test_git_takes_a_program_that_was_installed_for_no_code(repository: Path) -> None:
+    """As `.venv/bin/pytest` is, also where nobody has told git to ignore the folder."""
+    (repository / "bin").mkdir()
+    (repository / "bin" / "tool").write_text(
+        f"import os, sys\nsys.executable = os.path.abspath('bin/python')\n{OPEN}\n", encoding="utf-8"
+    )
+
+    subprocess.run([sys.executable, "bin/tool"], cwd=repository, check=True, capture_output=True)
+
+    assert not environment_of(repository / "runs" / "run")["git"]["dirty"]
+
+
 def test_git_diff_restores_more_modules_than_a_command_line_takes(repository: Path, tmp_path: Path) -> None:
     """A new project may have none of its files in a commit yet."""
     for number in range(450):

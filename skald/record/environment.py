@@ -25,7 +25,8 @@ from skald.engine.claim import run_lock
 from skald.errors import SkaldError
 from skald.layout import ARTIFACTS, git_diff_name
 from skald.notice import tell
-from skald.record.git import Question, repository
+from skald.record.code import code_files, code_folder, working_folder
+from skald.record.git import Question
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.masking import is_secret, masked, masked_command
 
@@ -51,8 +52,6 @@ _PREFIXES: Final = (
     "JAX_", "NCCL_", "OMPI_COMM_WORLD_", "PMI_", "PYTORCH_", "SKALD_", "SLURM_", "TORCH_", "TORCHELASTIC_", "XLA_",
 )  # fmt: skip
 _PACKAGE: Final = re.compile(r"(.+?)-([^-]+)(?:-py[\d.]+)?\.(?:dist|egg)-info")
-_INSTALLED: Final = re.compile(r"[/\\](?:site|dist)-packages[/\\]")
-
 Warn = Callable[[str], None]
 
 _known_packages: Final[dict[tuple[int, int, int], dict[str, str]]] = {}
@@ -133,7 +132,7 @@ class Gathering:
         return True
 
     def _gather(self) -> Iterator[None]:
-        question = self._question = Question(_code_folder(), _code_files())
+        question = self._question = Question(code_folder(), code_files())
         asking = question.steps()
         next(asking, None)  # git works while all else is looked at, and while what each run needs is loaded
         for module in ("asyncio", "loguru"):  # the first for the second; 10 ms each
@@ -172,7 +171,7 @@ def _process() -> dict[str, Any]:
         "python": platform.python_version(),
         "executable": sys.executable,
         "command": [_shortened(argument) for argument in masked_command(sys.orig_argv)],
-        "cwd": _working_folder(),
+        "cwd": working_folder(),
         "variables": _variables(),
     }
 
@@ -199,37 +198,6 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # a container in which the user has no name
         return str(os.getuid()) if hasattr(os, "getuid") else ""
-
-
-def _working_folder() -> str | None:
-    try:
-        return str(Path.cwd())
-    except FileNotFoundError:  # removed under the process
-        return None
-
-
-def _code_folder() -> Path:
-    """Return where the code lies: the working directory if that is in a repository, else the script's folder."""
-    script = _script()
-    folders = [Path(folder) for folder in (_working_folder(), script and script.parent) if folder]
-    return next(filter(repository, folders), folders[0] if folders else Path(os.sep))
-
-
-def _script() -> Path | None:
-    """Return the file that Python was started with."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(script).absolute() if script and _working_folder() else None
-
-
-def _code_files() -> Iterator[str]:
-    """Yield the sources of the script and of the modules that are loaded, without those that were installed."""
-    script = str(_script() or "")
-    installed = str(Path(os.__file__).parent), *([sys.prefix] if sys.prefix != sys.base_prefix else [])
-    loaded = [getattr(module, "__dict__", {}).get("__file__") for module in list(sys.modules.values())]
-    sources = [file for file in loaded if isinstance(file, str) and file.endswith(".py")]
-    for file in dict.fromkeys((script, *sources)):
-        if not file.startswith(installed) and not _INSTALLED.search(file):
-            yield file
 
 
 def _shortened(argument: str) -> str:
