@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import skald
+
 pty = pytest.importorskip("pty", reason="there are pseudo-terminals on POSIX only")
 
 PROGRAM = """
@@ -20,6 +22,15 @@ logger = skald.Logger("long", dir=sys.argv[1])
 for step in range(5000):
     logger.log_metric("loss", 0.5, step=step)
 logger.close()
+"""
+CHECK = """
+import sys
+import skald.upkeep.latebar
+from skald.cli import main
+
+skald.upkeep.latebar.AFTER_SECS = skald.upkeep.latebar.DRAW_SECS = 0
+sys.argv[1:] = ["check", f"{sys.argv[1]}/runs"]
+main()
 """
 
 
@@ -68,3 +79,17 @@ def test_close_shows_no_bar_without_a_terminal(tmp_path: Path) -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
 
     assert [line for line in done.stderr.splitlines() if "SUCCESS" not in line] == []
+
+
+def test_check_shows_how_far_it_is_when_it_takes_a_while(tmp_path: Path) -> None:
+    """Of folders that are searched it is not known how many there are, of runs it is."""
+    for name in ("a", "b"):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_metric("loss", 1.0)
+
+    shown = on_a_terminal(CHECK, tmp_path)
+
+    assert "searching for runs" in shown
+    assert "3/?" in shown
+    assert "checking runs" in shown
+    assert "1/2" in shown

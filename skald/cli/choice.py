@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 import polars as pl
 
 from skald.engine.count import count_rows
 from skald.errors import InvalidInputError
-from skald.reading.selection import check_ids, close_matches, has_ids, id_kinds, metric_names
+from skald.reading.selection import check_ids, chosen, close_matches, has_ids, id_kinds, metric_names
 from skald.reading.summary import read_summary, summarize
 from skald.run import Run
 from skald.schema import METRIC, Id, Kind, series_ids
@@ -98,13 +97,8 @@ def matching_metrics(frame: pl.LazyFrame, globs: Sequence[str]) -> list[str]:
 
 
 def _matching(names: Sequence[str], globs: Sequence[str]) -> list[str]:
-    """Return the names that match; an exact name stands for itself, whatever else it matches as a glob."""
-    found: set[str] = set()
-    for glob in globs:
-        matches = {glob} if glob in names else {name for name in names if fnmatchcase(name, glob)}
-        if not matches:
-            raise InvalidInputError(f"there is no metric {glob!r}{close_matches(glob, names)}")
-        found |= matches
+    """Return the names that are asked for, in their own order."""
+    found = set(chosen(names, globs))
     return [name for name in names if name in found]
 
 

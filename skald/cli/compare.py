@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -14,18 +15,19 @@ from rich.text import Text
 from skald.amounts import plural
 from skald.cli import terminal
 from skald.cli.choice import chosen_rows
-from skald.cli.format import MISSING, ids_text, json_value, number_text, param_text
+from skald.cli.format import MISSING, given, ids_text, json_value, number_text, param_text
 from skald.cli.paths import resolve_all
 from skald.cli.report import readable_params
 from skald.cli.runchoice import names_where
 from skald.cli.shapes import to_csv, to_json
 from skald.errors import InvalidInputError
 from skald.many.finding import find_runs
-from skald.many.paramtable import chosen_names, dotted
+from skald.many.paramtable import chosen_names
 from skald.many.scanning import scan
 from skald.reading.comparison import PAIRS, PARTS_AT, find_partings
 from skald.reading.selection import id_kinds
 from skald.reading.summary import summarize
+from skald.record.params import dotted
 from skald.run import Run
 from skald.schema import METRIC, RUN, series_ids
 
@@ -125,23 +127,15 @@ def _series(rows: pl.LazyFrame, names: Sequence[str], metrics: Sequence[str], id
         numbers.setdefault(tuple(key), {})[run] = {what: row[what] for what in _SHOWN}
     nothing = {PARTS_AT: None, PAIRS: 0}
     series = [
-        Series(key[0], _given(zip(by, key[1:], strict=True)), found, _place(parting[PARTS_AT]), parting[PAIRS])
+        Series(key[0], given(dict(zip(by, key[1:], strict=True))), found, place and given(place), pairs)
         for key, found in numbers.items()
-        for parting in [partings.get(key, nothing)]
+        for place, pairs in [itemgetter(PARTS_AT, PAIRS)(partings.get(key, nothing))]
     ]
     return sorted(series, key=lambda one: (one.parts_at is None, len(one.numbers) < len(names)))
 
 
 def _key(row: Mapping[str, Any], by: Sequence[str]) -> tuple[Any, ...]:
     return (row[METRIC], *(row[name] for name in by))
-
-
-def _place(struct: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if struct is None else _given(struct.items())
-
-
-def _given(pairs: Any) -> dict[str, Any]:
-    return {name: value for name, value in pairs if value is not None}
 
 
 def _csv(names: Sequence[str], params: Params, series: Sequence[Series]) -> str:

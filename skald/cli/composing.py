@@ -15,13 +15,13 @@ from skald.cli.picture import Picture, color_lines, curve_label, heat_picture, n
 from skald.cli.runchoice import rows_where
 from skald.errors import InvalidInputError, SkaldError
 from skald.many.finding import find_runs
-from skald.many.paramtable import dotted, param_columns, param_names
+from skald.many.paramtable import param_columns, param_names
 from skald.many.scanning import scan_for_plots
 from skald.reading.axis import Span, axis_span, choose_axis, named_axis, series_columns, series_keys, survey
 from skald.reading.curves import HIGH, LOW, band, cut
 from skald.reading.heatmap import is_histogram
 from skald.reading.selection import close_matches, has_ids, id_kinds
-from skald.record.params import read_params
+from skald.record.params import dotted, read_params
 from skald.run import Run
 from skald.schema import METRIC, PARAMS_PREFIX, RUN
 

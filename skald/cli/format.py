@@ -26,6 +26,11 @@ def number_text(value: float | None) -> str:
     return f"{value:.{DIGITS}g}"
 
 
+def given(ids: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ids that a row has, without those that are None."""
+    return {name: value for name, value in ids.items() if value is not None}
+
+
 def ids_text(values: Mapping[str, Any], *, exact: bool = False) -> str:
     """Return ids as `epoch=3 step=120`, without those that are None."""
     return " ".join(f"{name}={_id(value, exact=exact)}" for name, value in values.items() if value is not None)

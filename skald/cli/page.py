@@ -19,8 +19,8 @@ from skald.cli.format import local_time, number_text, param_text, path_text, pri
 from skald.cli.sparkline import curves
 from skald.cli.summary_table import fit
 from skald.engine.claim import owners
-from skald.many.paramtable import dotted
 from skald.record.artifacts import Artifact, read_artifacts
+from skald.record.params import dotted
 from skald.run import Run
 from skald.schema import METRIC
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from skald.cli.format import given
 from skald.cli.paths import as_source, no_runs
 from skald.cli.runchoice import RunWish, choose_runs
 from skald.cli.runs_table import print_table
@@ -46,10 +47,6 @@ def show_runs(folders: Sequence[Path], wish: RunWish, *, form: str) -> None:
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its duration in seconds, and of places the ids that are there."""
-    return {name: _given(value) if isinstance(value, dict) else value for name, value in row.items()} | {
+    return {name: given(value) if isinstance(value, dict) else value for name, value in row.items()} | {
         "duration": row["duration"].total_seconds()
     }
-
-
-def _given(ids: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in ids.items() if value is not None}

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from skald.cli.format import ids_text, json_value
+from skald.cli.format import given, ids_text, json_value
 from skald.run import Run
 from skald.schema import METRIC
 
@@ -30,7 +30,10 @@ def run_json(run: Run, summary: pl.DataFrame, by: Sequence[str], rows: int, para
     return to_json(
         {
             "run": run.name,
-            **facts(run),
+            "path": str(run.path),
+            "status": run.status,
+            "started": run.started,
+            "duration": run.duration,
             "rows": rows,
             "tags": run.tags,
             "params": params,
@@ -43,16 +46,6 @@ def summary_csv(summary: pl.DataFrame, by: Sequence[str]) -> str:
     """Return the series as CSV: `metric`, the ids in `by`, the numbers; places as `epoch=3 step=120`."""
     rows = [[row[METRIC], *row["ids"].values(), *(row[name] for name in _ORDER)] for row in _rows(summary, by)]
     return to_csv([METRIC, *summary.columns[1 : len(by) + 1], *_ORDER], rows)
-
-
-def facts(run: Run) -> dict[str, Any]:
-    """Return what every shape of a run says of it: path, status, start (UTC), duration in seconds."""
-    return {
-        "path": str(run.path),
-        "status": run.status,
-        "started": run.started,
-        "duration": run.duration.total_seconds(),
-    }
 
 
 def to_json(value: Any) -> str:
@@ -77,14 +70,9 @@ def _rows(summary: pl.DataFrame, by: Sequence[str]) -> Iterable[dict[str, Any]]:
 
 
 def _series(row: Mapping[str, Any], by: Sequence[str]) -> dict[str, Any]:
-    return {METRIC: row[METRIC], "ids": _given({name: row["ids"][name] for name in by})} | {
-        name: _given(row[name]) if isinstance(row[name], dict) else row[name] for name in _ORDER
+    return {METRIC: row[METRIC], "ids": given({name: row["ids"][name] for name in by})} | {
+        name: given(row[name]) if isinstance(row[name], dict) else row[name] for name in _ORDER
     }
-
-
-def _given(ids: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ids that a row has."""
-    return {name: value for name, value in ids.items() if value is not None}
 
 
 def _csv_cell(value: Any) -> Any:

@@ -5,27 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import polars as pl
 
-from skald.errors import InvalidInputError
-from skald.reading.selection import close_matches
+from skald.reading.selection import chosen
+from skald.record.params import dotted
 from skald.schema import PARAMS_PREFIX
 
 _INT64: Final = range(-(2**63), 2**63)
-
-
-def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested params by their dotted names; an empty mapping is a value."""
-    flat: dict[str, Any] = {}
-    for name, value in params.items():
-        if isinstance(value, Mapping) and value:
-            flat |= dotted(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
 
 
 def flat(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,14 +41,9 @@ def chosen_names(existing: Sequence[str], globs: Sequence[str]) -> list[str]:
     Raises:
         InvalidInputError: none has such a name.
     """
-    chosen: set[str] = set()
-    for given in globs:
-        glob = given if given in existing else given.removeprefix(PARAMS_PREFIX)
-        found = {glob} if glob in existing else {name for name in existing if fnmatchcase(name, glob)}
-        if not found and glob != "*":
-            raise InvalidInputError(f"there is no param {glob!r}{close_matches(glob, existing, 'params')}")
-        chosen |= found
-    return [name for name in existing if name in chosen]
+    asked = [glob if glob in existing else glob.removeprefix(PARAMS_PREFIX) for glob in globs]
+    found = set(chosen(existing, [glob for glob in asked if existing or glob != "*"], "param"))
+    return [name for name in existing if name in found]
 
 
 def chosen_params(params: Mapping[str, Any], globs: Sequence[str]) -> dict[str, Any]:

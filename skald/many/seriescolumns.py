@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from itertools import compress
 from typing import Any, Final, NamedTuple
 
@@ -14,7 +13,7 @@ from skald.engine.columns import POLARS_TYPES
 from skald.engine.rows import as_text
 from skald.engine.series import Number
 from skald.errors import InvalidInputError
-from skald.reading.selection import close_matches
+from skald.reading.selection import chosen
 from skald.reading.summary import as_float
 from skald.schema import METRIC, Id, Kind, Kinds
 
@@ -105,13 +104,7 @@ def choose_metrics(existing: Iterable[str], globs: Sequence[str]) -> list[str]:
         InvalidInputError: there are metrics, and none of them is named so.
     """
     names = list(dict.fromkeys(existing))
-    chosen: dict[str, None] = {}
-    for glob in globs:
-        found = [glob] if glob in names else [name for name in names if fnmatchcase(name, glob)]
-        if names and not found:
-            raise InvalidInputError(f"there is no metric {glob!r}{close_matches(glob, names)}")
-        chosen |= dict.fromkeys(found)
-    return [*chosen]
+    return chosen(names, globs) if names else []
 
 
 def metric_columns(metric: str, runs: Sequence[Sequence[Series]], kinds: Kinds) -> list[pl.Series]:

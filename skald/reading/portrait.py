@@ -9,14 +9,14 @@ import datetime as dt
 import html
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from skald.engine.count import count_rows
 from skald.errors import RunNotFoundError, SkaldError
 from skald.record.info import read_info, read_status
-from skald.record.params import read_params
+from skald.record.params import dotted, read_params
 from skald.schema import METRIC, VALUE
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def page(facts: Facts, run: Run | None, *more: str) -> str:
 
 def _params(path: Path) -> Iterator[str]:
     try:
-        params = dict(_dotted(read_params(path)))
+        params = dotted(read_params(path))
     except SkaldError as error:
         yield f"params: {_text(error)}"
         return
@@ -235,14 +235,6 @@ def _svg(points: Sequence[float | None]) -> str:
         f"<svg width='{width}' height='{height}' viewBox='0 0 {width} {height}' fill='none' stroke='currentColor' "
         f"stroke-width='1.5' stroke-linecap='round' stroke-linejoin='round'>{drawn}</svg>"
     )
-
-
-def _dotted(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in params.items():
-        if isinstance(value, Mapping) and value:
-            yield from _dotted(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _short(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import Final
 
 import polars as pl
@@ -73,6 +74,21 @@ def check_metrics(names: Iterable[str], existing: Collection[str]) -> None:
             raise InvalidInputError(f"a metric's name must be a str, got {type(name).__name__}: {name!r:.80}")
         if name not in existing:
             raise InvalidInputError(f"there is no metric {name!r}{close_matches(name, existing)}")
+
+
+def chosen(existing: Collection[str], globs: Iterable[str], what: str = "metric") -> list[str]:
+    """Return the names that are asked for, in that order: a name that exists stands for itself, others are globs.
+
+    Raises:
+        InvalidInputError: nothing is named so.
+    """
+    found: dict[str, None] = {}
+    for glob in globs:
+        names = [glob] if glob in existing else [name for name in existing if fnmatchcase(name, glob)]
+        if not names:
+            raise InvalidInputError(f"there is no {what} {glob!r}{close_matches(glob, existing, f'{what}s')}")
+        found |= dict.fromkeys(names)
+    return [*found]
 
 
 def close_matches(name: str, names: Iterable[str], what: str = "metrics") -> str:

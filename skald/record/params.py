@@ -15,7 +15,7 @@ import re
 import shutil
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -205,6 +205,17 @@ def _for_json(value: Any) -> Any:
         case dt.date():
             return value.isoformat()
     return value
+
+
+def dotted(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested params by their dotted names; an empty mapping is a value."""
+    flat: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, Mapping) and value:
+            flat |= dotted(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
