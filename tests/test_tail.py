@@ -11,6 +11,7 @@ from logged import program
 from logged import start as start_program
 
 import skald
+from skald.record.consolefiles import read_end
 
 
 @pytest.fixture
@@ -30,6 +31,25 @@ def test_tail_shows_the_last_lines_of_the_console(runs: Path) -> None:
 
     assert len(shown) == 3
     assert "line 9" in shown[-2] or "line 9" in shown[-1]
+
+
+@pytest.mark.parametrize("follow", [[], ["-f"]])
+def test_tail_reads_no_more_of_a_long_console_than_its_end(tmp_path: Path, follow: list[str]) -> None:
+    """Of a run that has ended, and of one that is followed; of many short lines and of few long ones."""
+    with skald.Logger("run", tmp_path / "runs", capture=False) as logger:
+        logger.info("first")
+    console = tmp_path / "runs" / "run" / "console.log"
+    lines = [f"{number} {'long ' * (50_000 if number % 1000 == 7 else 1)}\n" for number in range(20_000)]
+    console.write_text("".join(lines))
+    with console.open("r+b") as file:
+        file.write(b"\xff" * 1000)  # what would be seen if it were read
+
+    for count in (0, 1, 20, 5_000, 30_000):
+        shown = output("tail", "run", "-n", str(count), *follow, folder=tmp_path).splitlines(keepends=True)
+
+        assert shown[-5_000:] == lines[max(0, len(lines) - count) :][-5_000:]
+    start, data = read_end(console, 20)
+    assert (start > 0, len(data) < 200_000, data.endswith(lines[-1].encode())) == (True, True, True)
 
 
 def test_tail_without_a_run_shows_the_newest(runs: Path) -> None:

@@ -19,7 +19,7 @@ from skald.cli.format import ids_text, json_value, local_time, number_text
 from skald.cli.paths import newest_run, resolve
 from skald.cli.shapes import to_csv
 from skald.errors import InvalidInputError, RunNotFoundError
-from skald.record.consolefiles import console_files
+from skald.record.consolefiles import console_files, read_console, read_end
 from skald.run import Run
 from skald.schema import METRIC, TIME, VALUE
 
@@ -35,7 +35,7 @@ def tail_console(path: str | None, *, lines: int, follow: bool) -> None:
     """Print the last lines of a run's console, and with `follow` those that come until the run ends."""
     run = _run(path)
     if not follow:
-        text = run.console.splitlines(keepends=True)
+        text = read_console(run.path, lines=lines).splitlines(keepends=True)
         sys.stdout.write("".join(text[max(0, len(text) - lines) :]))
         return
     consoles = _Consoles(run.path, lines)
@@ -116,9 +116,11 @@ class _Consoles:
         """Return the lines that have come; of a file that is read for the first time, only the last."""
         for path in console_files(self._run):
             is_new = path not in self._read
-            data = _read_from(path, self._read.get(path, 0))
+            start, data = (
+                read_end(path, self._lines) if is_new else (self._read[path], _read_from(path, self._read[path]))
+            )
             whole = data[: data.rfind(b"\n") + 1]
-            self._read[path] = self._read.get(path, 0) + len(whole)
+            self._read[path] = start + len(whole)
             found = whole.decode(errors="replace").splitlines(keepends=True)
             yield from found[max(0, len(found) - self._lines) :] if is_new else found
 

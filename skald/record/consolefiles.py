@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from skald.durable import unlink
 from skald.engine.claim import is_alive, run_lock
@@ -11,21 +12,41 @@ from skald.engine.snapshot import writer_folders
 from skald.layout import CONSOLE, is_console_name
 from skald.record.transcript import Unfinished
 
+_BLOCK_BYTES: Final = 1 << 16
 
-def read_console(run: Path) -> str:
+
+def read_console(run: Path, *, lines: int | None = None) -> str:
     """Return what a run's processes have logged and printed, also what is not finished yet.
 
     The first process's text comes first; that of each that joined stands below a line with its file's name.
+
+    Args:
+        run: the run's folder.
+        lines: read no more of each file than is needed for so many lines at its end; None: all.
     """
     unfinished = _unfinished(run)
     names = {path.name for path in run.glob("console*.log") if is_console_name(path.name)} | unfinished.keys()
     parts = []
     for name in sorted(names, key=lambda name: (name != CONSOLE, name)):
         ends = [_read(end) for end in unfinished.get(name, [])]  # NOTE: before the file that takes them up
-        console = _read(run / name).decode(errors="replace")
-        text = "".join([console, *_missing(ends, run / name)])
+        console = _read(run / name) if lines is None else read_end(run / name, lines)[1]
+        text = "".join([console.decode(errors="replace"), *_missing(ends, run / name)])
         parts.append(text if name == CONSOLE else f"==> {name} <==\n{text}")
     return "".join(part if part.endswith("\n") or part is parts[-1] else f"{part}\n" for part in parts)
+
+
+def read_end(path: Path, lines: int) -> tuple[int, bytes]:
+    """Return from where on a file was read, and what was: its last lines, at least so many; of none nothing."""
+    try:
+        with path.open("rb") as file:
+            start, size, data = file.seek(0, 2), _BLOCK_BYTES, b""
+            while start and data.count(b"\n") <= lines:
+                stop, start, size = start, max(0, start - size), 2 * size
+                file.seek(start)
+                data = file.read(stop - start) + data
+            return start, data
+    except FileNotFoundError:
+        return 0, b""
 
 
 def console_files(run: Path) -> list[Path]:
