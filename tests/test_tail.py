@@ -139,6 +139,48 @@ logger.close()
     assert (tail.returncode, steps) == (0, list("012345"))
 
 
+def test_tail_tells_each_row_once_whatever_comes_after_it(tmp_path: Path) -> None:
+    """NaN and infinities, rows that are the same, ids that are new, and one that widens: none is told twice."""
+    source = """
+import sys, skald
+logger = skald.Logger("run", "runs", capture=False)
+logger.log_batch({"loss": [float("nan"), 1.0, 1.0, float("inf")]}, time=1e9, step=1)
+for ids in ({}, {"split": "val"}, {"split": "val", "is_last": True}, {"step": 2.5}):
+    print("logged", flush=True)
+    sys.stdin.readline()
+    logger.log_metric("loss", float("nan"), **({"step": 2} | ids))
+print("logged", flush=True)
+sys.stdin.readline()
+logger.close()
+"""
+    seen = []
+    with start_program(source, folder=tmp_path) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        writer.stdout.readline()
+        args = ("tail", "run", "-f", "--metrics", "--format", "json")
+        with start_program("from skald.cli import run; run()", *args, folder=tmp_path) as tail:
+            assert tail.stdout
+            seen += [tail.stdout.readline() for _ in range(4)]
+            for _ in range(4):
+                writer.stdin.write("\n")
+                writer.stdin.flush()
+                writer.stdout.readline()
+                seen.append(tail.stdout.readline())
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+            seen += tail.stdout.readlines()
+
+    rows = [(row["ids"], row["value"]) for row in map(json.loads, seen)]
+    assert rows[:4] == [({"step": 1}, value) for value in ("NaN", 1.0, 1.0, "Infinity")]
+    assert [ids for ids, _ in rows[4:]] == [
+        {"step": 2},
+        {"step": 2, "split": "val"},
+        {"step": 2, "split": "val", "is_last": True},
+        {"step": 2.5},
+    ]
+
+
 def test_tail_follows_a_run_that_is_killed(tmp_path: Path) -> None:
     """A crash is an end."""
     program("import os, skald\nlog = skald.Logger('run', 'runs')\nlog.info('last')\nos._exit(1)\n", folder=tmp_path)

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import polars as pl
 
 from skald import layout
 from skald.cli.choice import chosen_rows
-from skald.cli.format import ids_text, json_value, local_time, number_text
+from skald.cli.format import given, ids_text, json_value, local_time, number_text
 from skald.cli.paths import newest_run, resolve
 from skald.cli.shapes import to_csv
 from skald.errors import InvalidInputError, RunNotFoundError
@@ -144,22 +144,29 @@ class _Follower:
     def __init__(self, seen: pl.DataFrame) -> None:
         self._newest: dt.datetime | None = seen[TIME].max() if len(seen) else None  # type: ignore[assignment]
         self._begun = self._newest
-        self._seen = Counter(seen.iter_rows())
+        self._seen = Counter(map(_content, seen.iter_rows(named=True)))
 
     def new_rows(self, frame: pl.LazyFrame) -> pl.DataFrame:
         """Return the rows that were not there before, oldest first."""
         since = None if self._newest is None else max(self._newest - LATE, self._begun or self._newest)
         recent = (frame if since is None else frame.filter(pl.col(TIME) >= since)).collect(engine="streaming")
         recent = recent.sort(TIME, maintain_order=True)
+        rows = [_content(row) for row in recent.iter_rows(named=True)]
         left = Counter(self._seen)
         is_new = []
-        for row in recent.iter_rows():
+        for row in rows:
             is_new.append(not left[row])
             left[row] -= 1 if left[row] else 0
-        self._seen = Counter(recent.iter_rows())
+        self._seen = Counter(rows)
         if len(recent):
             self._newest = recent[TIME].max()  # type: ignore[assignment]
         return recent.filter(pl.Series(is_new, dtype=pl.Boolean))
+
+
+def _content(row: Mapping[str, Any]) -> frozenset[tuple[str, str]]:
+    """Return what a row holds, by which it is known again: NaN equals itself, and other rows' ids change nothing."""
+    items = given(row).items()
+    return frozenset((name, str(float(item) if isinstance(item, (int, float)) else item)) for name, item in items)
 
 
 def _emit_text(rows: pl.DataFrame) -> None:
@@ -171,8 +178,7 @@ def _emit_text(rows: pl.DataFrame) -> None:
 def _emit_json(rows: pl.DataFrame) -> None:
     for row in rows.iter_rows(named=True):
         moment, metric, value = row.pop(TIME), row.pop(METRIC), row.pop(VALUE)
-        ids = {name: item for name, item in row.items() if item is not None}
-        line: dict[str, Any] = {METRIC: metric, "ids": ids, VALUE: value, TIME: moment}
+        line: dict[str, Any] = {METRIC: metric, "ids": given(row), VALUE: value, TIME: moment}
         sys.stdout.write(json.dumps(json_value(line)) + "\n")
 
 
