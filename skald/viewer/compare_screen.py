@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar, Final
@@ -22,11 +21,10 @@ from skald.many.overview import read_runs
 from skald.schema import RUN
 from skald.viewer.keys_bar import KeysBar
 from skald.viewer.metrics_pane import MetricsPane
-from skald.viewer.pane import LIVE_SECS, PATIENCE
 from skald.viewer.run_rows import Order, RunRows
 from skald.viewer.table import Table
 from skald.viewer.watch import FAULTS
-from skald.viewer.work import start
+from skald.viewer.work import LIVE_SECS, Pace, start
 
 MOST_LINES: Final = 7
 
@@ -53,8 +51,7 @@ class CompareScreen(Screen[None]):
         self._runs = dict(runs)
         self._known = _as_named(self._runs, table)
         self._rows = _rows(self._known)
-        self._looking = False
-        self._next_look = 0.0
+        self._pace = Pace()
 
     def compose(self) -> ComposeResult:
         """Lay out the title, the runs, their metrics and the keys."""
@@ -74,21 +71,15 @@ class CompareScreen(Screen[None]):
 
     def _refresh_live(self) -> None:
         self.query_one(MetricsPane).refresh_live()
-        if self.is_current and not self._looking and time.monotonic() >= self._next_look:
-            self._looking = True
+        if self.is_current and self._pace.begin():
             start(self, self._look)
 
     async def _look(self) -> None:
         """Look at the runs again."""
-        began = time.monotonic()
-        try:
-            with contextlib.suppress(*FAULTS):  # one went away meanwhile: the next look tells of it
-                self._known = await asyncio.to_thread(_looked_at, self._runs, self._known)
-                self._rows = await asyncio.to_thread(_rows, self._known)
-                self.query_one("#compare-runs", Table).show(self._rows)
-        finally:
-            self._looking = False
-            self._next_look = time.monotonic() + PATIENCE * (time.monotonic() - began)
+        with self._pace.look(), contextlib.suppress(*FAULTS):  # one went away meanwhile: the next look tells of it
+            self._known = await asyncio.to_thread(_looked_at, self._runs, self._known)
+            self._rows = await asyncio.to_thread(_rows, self._known)
+            self.query_one("#compare-runs", Table).show(self._rows)
 
     def action_toggle_table(self) -> None:
         """Show the runs and the params in which they differ, or hide them."""

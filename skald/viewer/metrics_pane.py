@@ -61,30 +61,16 @@ class MetricsPane(Widget):
     MetricsPane ContentSwitcher, MetricsPane PlotGrid, MetricsPane PlotView { height: 1fr; }
     """
 
-    class Looked(Message):
-        """The runs were looked at."""
+    class Told(Message):
+        """The painter tells of a look at the runs, of a plot, or of the error that has ended it."""
 
-        def __init__(self, report: Report) -> None:
+        def __init__(self, found: Report | Plot | Exception) -> None:
             super().__init__()
-            self.report = report
-
-    class Painted(Message):
-        """A plot was drawn."""
-
-        def __init__(self, plot: Plot) -> None:
-            super().__init__()
-            self.plot = plot
-
-    class Failed(Message):
-        """The painter has ended with an error."""
-
-        def __init__(self, error: Exception) -> None:
-            super().__init__()
-            self.error = error
+            self.found = found
 
     def __init__(self, runs: Mapping[str, Path], **options: Any) -> None:
         super().__init__(**options)
-        self._painter = Painter(runs, self._tell)
+        self._painter = Painter(runs, lambda found: self.post_message(self.Told(found)))
         self._view = View(ascii_only=is_ascii_only())
         self._report = Report([], [], {})
         self._shows_names: bool | None = None  # as the width has it
@@ -116,32 +102,22 @@ class MetricsPane(Widget):
         """Look for new rows, in the painter's thread."""
         self._painter.look()
 
-    def _tell(self, found: Plot | Report | Exception) -> None:
-        """Hand over, in the painter's thread, what it tells."""
-        if isinstance(found, Exception):
-            self.post_message(self.Failed(found))
-        else:
-            self.post_message(self.Looked(found) if isinstance(found, Report) else self.Painted(found))
-
-    def on_metrics_pane_failed(self, event: Failed) -> None:
-        """Fail as the painter did."""
-        raise event.error
-
     def on_resize(self, event: events.Resize) -> None:
         """Show the names where there is room."""
         self._names.display = event.size.width >= _WIDE if self._shows_names is None else self._shows_names
 
-    def on_metrics_pane_looked(self, event: Looked) -> None:
-        """Show metrics that are new."""
-        if event.report.metrics != self._report.metrics or not self._report.vitals:
-            self._report = event.report
-            self._names.show_tree(grouped(event.report.metrics))
-            self._show_found()
-        self._report = event.report
-
-    def on_metrics_pane_painted(self, event: Painted) -> None:
-        """Put a plot on the screen."""
-        self._shown(large=event.plot.order.is_large).show_plot(event.plot)
+    def on_metrics_pane_told(self, event: Told) -> None:
+        """Show metrics that are new, put a plot on the screen, or fail as the painter did."""
+        match event.found:
+            case Plot() as plot:
+                self._shown(large=plot.order.is_large).show_plot(plot)
+            case Report() as report:
+                before, self._report = self._report, report
+                if report.metrics != before.metrics or not before.vitals:
+                    self._names.show_tree(grouped(report.metrics))
+                    self._show_found()
+            case error:
+                raise error
 
     def _show_options(self) -> None:
         found, total = len(self.query_one(PlotGrid).metrics), len(self._report.metrics)

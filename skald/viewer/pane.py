@@ -6,9 +6,8 @@ Invariant: a run that is damaged or gone leaves on the screen what was seen of i
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from textual.containers import Vertical
 from textual.content import Content
@@ -17,14 +16,9 @@ from textual.widgets import Static
 from skald import layout
 from skald.errors import RunNotFoundError
 from skald.viewer.watch import FAULTS
-from skald.viewer.work import start
+from skald.viewer.work import Pace, start
 
 Found = TypeVar("Found")
-
-LIVE_SECS: Final = 0.5
-"""How often what is shown is looked at again."""
-PATIENCE: Final = 5
-"""After a look, so many times as long as it took until the next: at most a sixth of a core."""
 
 
 class Problem(Static):
@@ -63,8 +57,7 @@ class Pane(Vertical, Generic[Found]):
         super().__init__(**options)
         self.run = run
         self.problem = Problem()
-        self._looking = False
-        self._next_look = 0.0
+        self._pace = Pace()
 
     def on_mount(self) -> None:
         """Look, if it is in sight already."""
@@ -77,13 +70,11 @@ class Pane(Vertical, Generic[Found]):
 
     def refresh_live(self) -> None:
         """Look again, unless that is under way, or was just now."""
-        if time.monotonic() >= self._next_look:
-            self.look_now()
+        self.look_now(rested=True)
 
-    def look_now(self) -> None:
+    def look_now(self, *, rested: bool = False) -> None:
         """Look again, unless that is under way."""
-        if self.is_mounted and not self._looking:
-            self._looking = True
+        if self.is_mounted and self._pace.begin(rested=rested):
             start(self, self._refresh)
 
     def look(self) -> Found:
@@ -95,16 +86,13 @@ class Pane(Vertical, Generic[Found]):
         raise NotImplementedError
 
     async def _refresh(self) -> None:
-        began = time.monotonic()
-        try:
-            found = await asyncio.to_thread(self.look)
-            self.problem.tell("")
-            self.show(found)
-        except FAULTS as error:
-            self.problem.tell(problem_text(self.run, error))
-        finally:
-            self._looking = False
-            self._next_look = time.monotonic() + PATIENCE * (time.monotonic() - began)
+        with self._pace.look():
+            try:
+                found = await asyncio.to_thread(self.look)
+                self.problem.tell("")
+                self.show(found)
+            except FAULTS as error:
+                self.problem.tell(problem_text(self.run, error))
 
 
 def problem_text(run: Path, error: BaseException) -> str:

@@ -80,13 +80,12 @@ class PlotGrid(LineView):
         Binding("minus", "zoom(-1)", "Smaller plots", show=False),
     ]
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--title", "grid--selected", "grid--dim", "grid--frame"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"grid--title", "grid--selected", "grid--frame"}
     DEFAULT_CSS = """
     PlotGrid { overflow-x: hidden; }
     PlotGrid .grid--title { text-style: bold; }
     PlotGrid .grid--selected { background: $panel; text-style: bold; }
     PlotGrid:focus .grid--selected { background: $primary-muted; color: $text-primary; text-style: bold; }
-    PlotGrid .grid--dim { color: $text-muted; }
     PlotGrid .grid--frame { color: $foreground 40%; }
     """
 
@@ -245,7 +244,7 @@ class PlotGrid(LineView):
         """Return a line of the screen."""
         if not self._metrics:
             words = f" {self._empty}" if y == 1 else ""
-            return Strip([Segment(words, self.ink("grid--dim"))]).adjust_cell_length(self.size.width, self.base)
+            return Strip([Segment(words, self.tone("dim"))]).adjust_cell_length(self.size.width, self.base)
         row, inside = divmod(y + int(self.scroll_offset.y), self._tiling.height)
         first = row * self._tiling.across
         parts = [self._cell(name)[inside] for name in self._metrics[first : first + self._tiling.across]]
@@ -275,7 +274,7 @@ class PlotGrid(LineView):
             if not plot or not plot.drawing:
                 words = "reading" if plot is None else "nothing to draw"
                 lines += [Strip.blank(width)] * (self._tiling.height // 2 - len(lines))
-                lines.append(Strip([Segment(words.center(width), self.ink("grid--dim"))]))
+                lines.append(Strip([Segment(words.center(width), self.tone("dim"))]))
             lines += [Strip.blank(width)] * (self._tiling.height - len(lines))
             self._cells[name] = [line.adjust_cell_length(self._tiling.width) for line in lines]
         return self._cells[name]
@@ -295,7 +294,7 @@ class PlotGrid(LineView):
         if plot is None:
             return Strip.blank(width)
         text = Text(" ")
-        dim = self.ink("grid--dim")
+        dim = self.tone("dim")
         if len(plot.picture.lines) > 1:
             for line, last in zip(plot.picture.lines[:8], plot.lasts, strict=False):
                 short = line._replace(label=_short(line.label))

@@ -18,8 +18,9 @@ from skald.viewer.header import RunHeader
 from skald.viewer.info_pane import InfoPane
 from skald.viewer.keys_bar import KeysBar
 from skald.viewer.metrics_pane import MetricsPane
-from skald.viewer.pane import LIVE_SECS
+from skald.viewer.painter import Report
 from skald.viewer.params_pane import ParamsPane
+from skald.viewer.work import LIVE_SECS
 
 _LOW: Final = 14
 """A terminal of fewer lines has them for what is shown, not for what stands around it."""
@@ -108,9 +109,10 @@ class RunScreen(Screen[None]):
     def _metrics(self) -> MetricsPane:
         return self.query_one(MetricsPane)
 
-    def on_metrics_pane_looked(self, event: MetricsPane.Looked) -> None:
+    def on_metrics_pane_told(self, event: MetricsPane.Told) -> None:
         """Tell how the run is, which the metrics are always looked at for."""
-        self.query_one(RunHeader).show(event.report.vitals[self._run.name])
+        if isinstance(event.found, Report):
+            self.query_one(RunHeader).show(event.found.vitals[self._run.name])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """Offer the way back only where there is a screen to go back to."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter
 from pathlib import Path
 from typing import ClassVar, Final, NamedTuple
@@ -21,13 +20,13 @@ from skald.errors import InvalidInputError
 from skald.viewer.compare_screen import CompareScreen
 from skald.viewer.keys_bar import KeysBar
 from skald.viewer.lines import STATUS_TONES
-from skald.viewer.pane import LIVE_SECS, PATIENCE, Problem
+from skald.viewer.pane import Problem
 from skald.viewer.prompt import Prompt
 from skald.viewer.run_rows import Folder, Order, RunRows, choose, read_folder
 from skald.viewer.run_screen import RunScreen
 from skald.viewer.table import Table
 from skald.viewer.watch import FAULTS
-from skald.viewer.work import start
+from skald.viewer.work import LIVE_SECS, Pace, start
 
 MOST_COMPARED: Final = 20
 _COLORS: Final = {"cool": "$text-primary", "good": "$text-success", "warm": "$text-warning", "bad": "$text-error"}
@@ -87,8 +86,7 @@ class RunsScreen(Screen[None]):
         self._marked: set[str] = set()
         self._said = ""
         self._goes_to_top = False  # once the rows are arranged, which a look at the folder may have begun anew
-        self._looking = False
-        self._next_look = 0.0
+        self._pace = Pace()
 
     def compose(self) -> ComposeResult:
         """Lay out the title, the table, the lines to type into, and the keys."""
@@ -108,8 +106,7 @@ class RunsScreen(Screen[None]):
 
     def refresh_live(self) -> None:
         """Look at the folder again, unless that is under way, or was just now."""
-        if self.is_current and not self._looking and time.monotonic() >= self._next_look:
-            self._looking = True
+        if self.is_current and self._pace.begin():
             start(self, self._look, self._wish)
 
     def action_filter(self) -> None:
@@ -212,9 +209,9 @@ class RunsScreen(Screen[None]):
 
     async def _look(self, wish: Wish) -> None:
         """Look at the folder, and show it."""
-        began = time.monotonic()
         try:
-            folder = await asyncio.to_thread(read_folder, self._path, wish.metrics)
+            with self._pace.look():
+                folder = await asyncio.to_thread(read_folder, self._path, wish.metrics)
         except InvalidInputError as error:  # a metric that no run has
             self._wish = self._wish._replace(metrics=())
             self._say(str(error))
@@ -225,9 +222,6 @@ class RunsScreen(Screen[None]):
             if wish.metrics == self._wish.metrics:
                 self._folder = folder
                 self._arrange()
-        finally:
-            self._looking = False
-            self._next_look = time.monotonic() + PATIENCE * (time.monotonic() - began)
 
     def _wish_for(self, wish: Wish, *, to_top: bool = False) -> None:
         """Show the runs in another way, the cursor where it was or at the top."""
