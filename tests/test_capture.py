@@ -498,6 +498,28 @@ def test_fast_output_is_in_the_file_soon(tmp_path: Path) -> None:
 
 
 @on_plain_streams
+def test_output_that_cannot_be_written_as_fast_waits(tmp_path: Path) -> None:
+    """What a program prints faster than the log takes it does not fill the memory."""
+    program = """
+        import resource
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with skald.Logger("run", ".") as logger:
+            for number in range(3000):
+                print(number)
+            for number in range(300):
+                print(number, "x" * 1_000_000)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        sys.exit(f"{grown:,} kB more" if grown > 100_000 else 0)
+        """
+    command = [sys.executable, "-c", START + textwrap.dedent(program)]
+
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert ended.returncode == 0, ended.stderr
+    assert (tmp_path / "run" / "console.log").stat().st_size > 300_000_000
+
+
 def test_slow_output_needs_no_thread(tmp_path: Path) -> None:
     """A run has no thread for what a training loop prints."""
     before = threading.active_count()

@@ -35,6 +35,8 @@ LINE_END_SECS: Final = 0.2
 """How long a thread is given to end its line."""
 MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
+MOST_BYTES: Final = 1 << 22
+"""What a program that prints faster than it can be written is let ahead; then it waits."""
 BATCH: Final = 8192
 BATCH_CHARACTERS: Final = 1 << 16
 """So many texts, and about so many characters, are taken up at a time."""
@@ -64,6 +66,9 @@ class Tee:
         self.stream, self.name = stream, name
         self.transcripts: list[Transcript] = []
         self.pending: list[str] = []
+        self._bytes = 0
+        """How many have been written to the stream since nothing was pending."""
+        self._batch = BATCH
         self.hasty = False
         """Whether texts are only left in the list; never of a stream that may stand behind another."""
         self.is_behind = False
@@ -139,11 +144,23 @@ class Tee:
         def write(data: Any, /) -> Any:
             with self._way:
                 written = (self.diverted or original)(data)
+            self._bytes += len(data)
+            if self.hasty and self._bytes > MOST_BYTES:
+                self._wait_for_file()
             if sys._getframe(1).f_code not in _our_code:  # else the stream writes out texts, which are taken already
                 self._take(decoder.decode(bytes(data)))
             return written
 
         return write
+
+    def _wait_for_file(self) -> None:
+        """Write what is pending; NOTE: not for ever, as who holds the lock may wait for this stream."""
+        lock = _lock
+        if lock.acquire(timeout=LINE_END_SECS):
+            try:
+                _catch_up()
+            finally:
+                lock.release()
 
     def _take(self, text: str) -> None:
         if not self.transcripts or (self.is_behind and _is_behind_another()):
@@ -184,9 +201,9 @@ class Tee:
         """Give the transcripts what is pending, or so many texts of it; return how many that was."""
         texts = self.pending[:most]
         del self.pending[: len(texts)]
-        start, size = 0, BATCH
+        start = self._bytes = 0
         while start < len(texts):
-            batch = texts[start : start + size]
+            batch = texts[start : start + self._batch]
             start += len(batch)
             whole = joined(batch)
             if whole is None:
@@ -197,7 +214,7 @@ class Tee:
             if whole and start < len(texts):
                 # NOTE: all at once would be slower, by the page faults of copies; few at a time too, as each write
                 # gives the lock of Python away, which a program that prints gives back late
-                size = min(BATCH, max(1, size * BATCH_CHARACTERS // (len(whole) + 1)))
+                self._batch = min(BATCH, max(1, self._batch * BATCH_CHARACTERS // (len(whole) + 1)))
         return len(texts)
 
     def _feed(self, text: str, *, besides: str | None = None) -> None:
