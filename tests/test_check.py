@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import output, start
 from handmade import row, segment
-from logged import values
+from logged import crash, values
 
 import skald
 from skald.engine.checksum import is_as_written
@@ -156,6 +156,32 @@ def test_repair_keeps_the_segments_beside_a_damaged_one(tmp_path: Path) -> None:
     assert sorted(values(run)) == [float(k) for k in range(10)]
     assert (run / "damaged" / bad.relative_to(run)).stat().st_size == 100
     assert not (run / "segments").exists()
+
+
+def test_repair_keeps_the_rows_of_a_segment_that_was_cut_off(tmp_path: Path) -> None:
+    """Those that are whole, at whichever byte: a footer holds no row, and one that lacks an id is none."""
+    source = "for k in range(1000): logger.log_metric('ab'[k % 2], k / 7, step=k, split='xyz'[k % 3])"
+    crash(f"import os, skald\nlogger = skald.Logger('run', '.', capture=False)\n{source}", tmp_path)
+    logged = skald.Run(tmp_path / "run").metrics.sort("step").collect()
+    (file,) = (tmp_path / "run").glob("segments/*/*.arrow")
+    whole, kept = file.read_bytes(), []
+    for left in sorted([*range(0, len(whole), 1999), *range(len(whole) - 2000, len(whole), 499), len(whole) - 1]):
+        file.write_bytes(whole[:left])
+        run = tmp_path / f"cut/{left}"
+        shutil.copytree(tmp_path / "run", run)
+
+        (done,) = repair(run)
+
+        table = skald.Run(run).metrics.collect()
+        kept.append(len(table))
+        assert f"{len(table):,} row{'s' * (len(table) != 1)} kept" in done.done
+        assert len(table) == 0 or table.sort("step").select(logged.columns).equals(logged.head(len(table)))
+        assert (run / "damaged" / file.relative_to(tmp_path / "run")).read_bytes() == whole[:left]
+        assert list(find_faults(run)) == []
+
+    assert kept == sorted(kept)
+    assert (kept[0], kept[-1]) == (0, 1000)
+    assert len(set(kept)) > 3
 
 
 @pytest.mark.parametrize("metrics_format", ["parquet", "csv"])

@@ -15,6 +15,8 @@ Down, in the order in which a row meets them:
     tally, statistics        what is noted of them meanwhile: counts, times, the summary of each series
     coverage, series         what a metrics file says it holds,
     footer, stored           where it says so, and how it is opened
+    checksum                 by which any byte that changed is seen
+    salvage, mending         what is left of a metrics file, or a segment, that is damaged
 
 Up:
 

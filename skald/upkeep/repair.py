@@ -12,7 +12,10 @@ from typing import NamedTuple
 
 from skald import layout
 from skald.amounts import plural
+from skald.durable import write_atomic
 from skald.engine.claim import owners, run_lock
+from skald.engine.extraction import read_segment
+from skald.engine.mending import mend
 from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
 from skald.errors import CorruptRunError, RunExistsError
@@ -70,7 +73,7 @@ def _repair(run: Path, fault: Fault) -> str:
         return f"made up anew, moved to {aside.relative_to(run)}"
     fault.path.rename(aside)
     is_table = fault.path.name == layout.PARQUET or layout.is_rewound_name(fault.path.name)
-    kept = _salvage(fault.path, aside) if is_table else 0
+    kept = _salvage(fault.path, aside) if is_table else _mend(fault.path, aside)
     if fault.path.name in (layout.PARQUET, layout.CSV) and not kept:
         _put_aside_rewound(run)
         _forget_rows(run)
@@ -101,6 +104,15 @@ def _salvage(target: Path, aside: Path) -> int:
             return salvage(stored, target)
     except CorruptRunError:  # as its fault has told: nothing can be read without the footer
         return 0
+
+
+def _mend(target: Path, aside: Path) -> int:
+    """Write what is left of a segment that was cut off as a segment; return how many rows these are."""
+    mended = mend(aside.read_bytes()) if layout.segment_number(target.name) is not None else None
+    if mended is None:
+        return 0
+    write_atomic(target, mended)
+    return len(read_segment(target))
 
 
 def _made_up(run: Path) -> RunInfo:
