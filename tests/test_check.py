@@ -175,6 +175,7 @@ def test_repair_keeps_the_rows_of_a_segment_that_was_cut_off(tmp_path: Path) -> 
         table = skald.Run(run).metrics.collect()
         kept.append(len(table))
         assert f"{len(table):,} row{'s' * (len(table) != 1)} kept" in done.done
+        assert done.fault.rows == len(table)
         assert len(table) == 0 or table.sort("step").select(logged.columns).equals(logged.head(len(table)))
         assert (run / "damaged" / file.relative_to(tmp_path / "run")).read_bytes() == whole[:left]
         assert list(find_faults(run)) == []

@@ -6,8 +6,9 @@ Invariant: a row of which a part is missing does not exist.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
 from skald.engine.blueprint import METADATA_KEY, Capacity, Columns, Shape, arrow_schema, blueprint
@@ -19,14 +20,21 @@ _TIME: Final = 2
 """The place of the time among the columns."""
 
 
-def mend(data: bytes) -> bytes | None:
+class Mended(NamedTuple):
+    """A segment as a whole file, and how many rows it has."""
+
+    data: bytes
+    rows: int
+
+
+def mend(data: bytes) -> Mended | None:
     """Return a segment that was cut off as a whole file, without rows that are not wholly there.
 
     Args:
         data: what is left of its file.
 
     Returns:
-        The file; None where nothing is missing, its shape cannot be told any more, or its places are not Skald's.
+        The file; None where nothing is missing, its shape cannot be told any more, or another program made it.
     """
     shape = next(filter(None, (_shape(data, room) for room in _ROOMS)), None)
     plan = blueprint(shape) if shape else None
@@ -44,7 +52,7 @@ def mend(data: bytes) -> bytes | None:
     kept = min(max(kept, 0), shape.rows)
     time = plan.columns[_TIME]
     whole[time + 8 * kept : time + 8 * shape.rows] = bytes(8 * (shape.rows - kept))
-    return bytes(whole)
+    return Mended(bytes(whole), int(np.count_nonzero(np.frombuffer(whole, np.int64, kept, time))))
 
 
 def _shape(data: bytes, room: int) -> Shape | None:

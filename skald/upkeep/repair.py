@@ -14,7 +14,6 @@ from skald import layout
 from skald.amounts import plural
 from skald.durable import write_atomic
 from skald.engine.claim import owners, run_lock
-from skald.engine.extraction import read_segment
 from skald.engine.mending import mend
 from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
@@ -111,8 +110,8 @@ def _mend(target: Path, aside: Path) -> int:
     mended = mend(aside.read_bytes()) if layout.segment_number(target.name) is not None else None
     if mended is None:
         return 0
-    write_atomic(target, mended)
-    return len(read_segment(target))
+    write_atomic(target, mended.data)
+    return mended.rows
 
 
 def _made_up(run: Path) -> RunInfo:

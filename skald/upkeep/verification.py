@@ -14,6 +14,7 @@ from skald.amounts import plural
 from skald.engine.checksum import is_as_written
 from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS
+from skald.engine.mending import mend
 from skald.engine.registry import read_kinds
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, missing_rows, segment_files
@@ -86,7 +87,8 @@ def _segment(file: SegmentFile) -> Iterator[Fault]:
     except FileNotFoundError:
         return
     except CorruptRunError as error:
-        yield Fault(file.path, str(error), rows)
+        mended = mend(file.path.read_bytes())
+        yield Fault(file.path, str(error), mended.rows if mended else rows)
         return
     if damaged:
         yield Fault(file.path, f"{plural(damaged, 'row')} without a name", rows, is_whole=True)
