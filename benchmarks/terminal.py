@@ -18,6 +18,8 @@ from typing import Final, Self
 _CONTROL: Final = re.compile(
     r"\x1b\[[0-9;?<>=]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[P^_X].*?\x1b\\|\x1b[()][AB0]|\x1b.", re.DOTALL
 )
+_OVERLAP: Final = 4096
+"""Bytes of what was drawn before that are looked at with what is drawn next."""
 PLOT: Final = "[\u2801-\u28ff]"
 """What only a curve draws: dots of braille."""
 
@@ -46,8 +48,9 @@ class Terminal:
                 data = os.read(self._ours, 1 << 16)
             except OSError:  # the program has ended
                 data = b""
+            came = time.perf_counter()
             with self._came:
-                self._parts.append((time.perf_counter(), data))
+                self._parts.append((came, data))
                 self._came.notify_all()
             if not data:
                 return
@@ -61,8 +64,7 @@ class Terminal:
 
     def text(self, begin: int = 0) -> str:
         """Return what was drawn, without control codes."""
-        data = b"".join(data for _, data in self._parts[begin:])
-        return _CONTROL.sub("", data.decode(errors="replace"))
+        return _plain(b"".join(data for _, data in self._parts[begin:]))
 
     def wait_for(self, pattern: str, *, begin: int = 0, secs: float = 30.0) -> float:
         """Wait until something was drawn, and return when it came.
@@ -75,13 +77,17 @@ class Terminal:
         Raises:
             TimeoutError: it did not come.
         """
-        until = time.perf_counter() + secs
-        with self._came:
-            while True:
-                if len(self._parts) > begin and re.search(pattern, self.text(begin)):
-                    return self._parts[-1][0]
-                if not self._came.wait(max(until - time.perf_counter(), 0)):
-                    raise TimeoutError(f"{pattern!r} was not drawn in {secs} s; drawn was: {self.text(begin)[-2000:]}")
+        until, place, data = time.perf_counter() + secs, begin, b""
+        while True:
+            with self._came:
+                while len(self._parts) <= place:
+                    if not self._came.wait(max(until - time.perf_counter(), 0)):
+                        drawn = self.text(begin)[-2000:]
+                        raise TimeoutError(f"{pattern!r} was not drawn in {secs} s; drawn was: {drawn}")
+                came, part = self._parts[place]
+            data, place = data[-_OVERLAP:] + part, place + 1  # all of it again would take longer than it is drawn
+            if re.search(pattern, _plain(data)):
+                return came
 
     def close(self) -> int:
         """Wait for the program's end, and return its exit code."""
@@ -99,3 +105,8 @@ class Terminal:
         if self.process.poll() is None:
             self.process.kill()
             self.close()
+
+
+def _plain(data: bytes) -> str:
+    """Return what is drawn, without control codes."""
+    return _CONTROL.sub("", data.decode(errors="replace"))

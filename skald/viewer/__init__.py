@@ -20,8 +20,11 @@ def view(paths: Sequence[Path]) -> None:
     from skald.viewer.app import ViewerApp
 
     app = ViewerApp(paths)
-    gc.freeze()  # NOTE: a search for garbage among all that was imported keeps a key waiting for 35 ms
+    gc.freeze()  # NOTE: a search for garbage among all that was imported, and all that is drawn, keeps a key waiting
+    thresholds = gc.get_threshold()  # for 35 to 60 ms
+    gc.set_threshold(5_000, 10, 2_000)
     try:
         app.run()
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()

@@ -12,14 +12,13 @@ import polars as pl
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Static
 
 from skald import layout
 from skald.amounts import plural
 from skald.many.overview import read_runs
 from skald.schema import RUN
-from skald.viewer.keys_bar import KeysBar
+from skald.viewer.keys_bar import KeysBar, KeysScreen
 from skald.viewer.metrics_pane import MetricsPane
 from skald.viewer.run_rows import Order, RunRows
 from skald.viewer.table import Table
@@ -29,7 +28,7 @@ from skald.viewer.work import LIVE_SECS, Pace, start
 MOST_LINES: Final = 7
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(KeysScreen):
     """Some runs, live.
 
     Args:

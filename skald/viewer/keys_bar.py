@@ -13,9 +13,20 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.app import App
+from textual.reactive import Reactive
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
+
+
+class KeysScreen(Screen[None]):
+    """A screen with such a line.
+
+    NOTE: Textual paints all of a screen anew, 140 kB of a large terminal, with each key that moves the focus; what it
+    looks like lies with the widgets here.
+    """
+
+    focused: Reactive[Widget | None] = Reactive(None, repaint=False)
 
 
 class Hint(NamedTuple):

@@ -135,7 +135,8 @@ class MetricsPane(Widget):
 
     @on(PlotGrid.Wanted)
     def _want_after_answer(self) -> None:
-        """Have plots drawn once it is on the screen which ones: drawing them takes much of the time of this thread."""
+        """Have plots drawn once it is on the screen which ones; until then none, as that takes half of the time."""
+        self._painter.ask(self._view, (), self.query_one(PlotGrid).drawn)
         self.call_after_refresh(self.want)
 
     @on(PlotView.Wanted)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import Binding, BindingType
@@ -107,6 +108,7 @@ class PlotGrid(LineView):
         self._empty = ""
         self._plots: dict[str, Plot] = {}
         self._cells: dict[str, list[Strip]] = {}  # the lines of plots, as they are put on the screen
+        self._colors: list[Style] = []
         self._zoom = _ZOOMS.index(1.0)
         self._tiling = Tiling(1, *CELL)
         self._ascii_only = ascii_only
@@ -260,9 +262,18 @@ class PlotGrid(LineView):
             self.refresh(Region(left, top, self._tiling.width, self._tiling.height))
 
     def notify_style_update(self) -> None:
-        """Take the colours of another theme."""
+        """Show the selected plot as one that has the focus, or has it no more."""
         super().notify_style_update()
-        self._cells.clear()
+        if self.metric is not None:
+            self._cells.pop(self.metric, None)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return the lines of a part of it, in the colours of the theme."""
+        colors = [self.ink("grid--frame"), self.tone("dim")]
+        if colors != self._colors:
+            self._colors = colors
+            self._cells.clear()
+        return super().render_lines(crop)
 
     def _cell(self, name: str) -> list[Strip]:
         """Return the lines of a plot."""

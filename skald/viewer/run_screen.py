@@ -8,7 +8,6 @@ from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input, TabbedContent, TabPane, Tabs
 
@@ -16,7 +15,7 @@ from skald.viewer.artifacts_pane import ArtifactsPane
 from skald.viewer.console_pane import ConsolePane
 from skald.viewer.header import RunHeader
 from skald.viewer.info_pane import InfoPane
-from skald.viewer.keys_bar import KeysBar
+from skald.viewer.keys_bar import KeysBar, KeysScreen
 from skald.viewer.metrics_pane import MetricsPane
 from skald.viewer.painter import Report
 from skald.viewer.params_pane import ParamsPane
@@ -37,7 +36,7 @@ PANES: Final[dict[str, Callable[[Path], Widget]]] = {
 _FIRST: Final = "metrics"
 
 
-class RunScreen(Screen[None]):
+class RunScreen(KeysScreen):
     """One run, live.
 
     Args:

@@ -11,14 +11,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from skald.amounts import plural
 from skald.cli.format import path_text, printable
 from skald.errors import InvalidInputError
 from skald.viewer.compare_screen import CompareScreen
-from skald.viewer.keys_bar import KeysBar
+from skald.viewer.keys_bar import KeysBar, KeysScreen
 from skald.viewer.lines import STATUS_TONES
 from skald.viewer.pane import Problem
 from skald.viewer.prompt import Prompt
@@ -50,7 +49,7 @@ class RunsTable(Table):
     ]
 
 
-class RunsScreen(Screen[None]):
+class RunsScreen(KeysScreen):
     """A folder of runs, live.
 
     Args:
