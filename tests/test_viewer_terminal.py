@@ -193,6 +193,21 @@ def test_logger_refuses_a_tui_that_is_neither_yes_nor_no(tmp_path: Path) -> None
         skald.Logger("mine", tmp_path, tui="yes")  # type: ignore[arg-type]
 
 
+def test_escape_is_told_from_keys_that_begin_with_it(tmp_path: Path) -> None:
+    """Alone it goes back, also right behind another key; the same byte as the beginning of an arrow does not."""
+    run = ended(tmp_path)
+    with Terminal([*SKALD, str(run)]) as terminal:
+        terminal.wait_for(PLOT)
+        begin = terminal.press("\r")
+        terminal.wait_for("step 99", begin=begin)
+        begin = terminal.press("\x1b[D\x1b[D")
+        terminal.wait_for("step 9[0-8]", begin=begin)
+        begin = terminal.press("\x1b")
+        terminal.wait_for("Enlarge", begin=begin)
+        terminal.press("q")
+        assert terminal.close() == 0
+
+
 def test_viewer_draws_ascii_where_the_locale_has_no_more(tmp_path: Path) -> None:
     """Without UTF-8 nothing reaches the terminal that it cannot show, and the curves are still there."""
     run = ended(tmp_path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,9 @@ def view(paths: Sequence[Path]) -> None:
     Args:
         paths: a run, a folder of runs, or several of these.
     """
-    os.environ.setdefault("ESCDELAY", "25")  # ms in which Textual waits for more than the key itself
+    from skald.viewer.escape import answer_escape_soon
+
+    answer_escape_soon()
     sys.setswitchinterval(0.001)  # what is drawn in a thread must not keep a key waiting
     from skald.viewer.app import ViewerApp
 
