@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 
 import pytest
 from stage import Show, play
@@ -10,7 +12,7 @@ from textual.app import ComposeResult
 from textual.widget import Widget
 from textual.worker import WorkerFailed
 
-from skald.viewer.work import start
+from skald.viewer.work import Pace, start
 
 
 class Part(Widget):
@@ -71,3 +73,17 @@ def test_work_that_looks_for_what_is_not_there_is_a_fault() -> None:
 
     with pytest.raises(WorkerFailed, match="never"):
         play(lambda: Worker("#never"), scene, size=(40, 10))
+
+
+def test_pace_allows_one_look_at_a_time_and_a_rest_after_it() -> None:
+    """None begins while one is under way, also one that fails, nor before its rest is over, unless it is asked for."""
+    pace = Pace()
+
+    assert pace.begin()
+    assert not pace.begin()
+    assert not pace.begin(rested=False)
+    with suppress(OSError), pace.look():
+        time.sleep(0.2)
+        raise OSError("on purpose")
+    assert not pace.begin()
+    assert pace.begin(rested=False)
