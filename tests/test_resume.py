@@ -169,6 +169,17 @@ def test_readme_block_is_right_after_kills(tmp_path: Path, deaths: list[int]) ->
     assert not (tmp_path / "job" / "segments").exists()
 
 
+def test_readme_block_is_right_where_rows_are_written_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a network file system a kill loses what was logged after the checkpoint, and nothing before it."""
+    monkeypatch.setenv("SKALD_STORAGE", "staged")
+    for life, death in enumerate([12, 25, 33, -1]):
+        train(tmp_path, dies_at=death, life=life)
+
+    lives = [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
+    assert steps(tmp_path / "job") == [*range(40)]
+    assert values(tmp_path / "job") == [step + life / 10 for step, life in enumerate(lives)]
+
+
 def test_readme_block_is_right_with_four_ranks(tmp_path: Path) -> None:
     """Each rank rewinds as it starts, while others write already: each step of each rank counts once."""
     block = readme_block().replace('mode="auto"', 'mode="join", ids={"rank": int(sys.argv[1])}')

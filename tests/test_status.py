@@ -32,6 +32,20 @@ INTERRUPT = "os.kill(os.getpid(), signal.SIGINT); signal.pause()"
 TERM = "os.kill(os.getpid(), signal.SIGTERM)"
 
 
+FINALLY = """
+try:
+    {}
+finally:
+    logger.close()
+"""
+HANDLED = """
+try:
+    next(iter([]))
+except StopIteration:
+    logger.close()
+"""
+
+
 def handled(handler: str) -> str:
     """Return statements that install a handler of SIGTERM, and send the signal."""
     return f"signal.signal(signal.SIGTERM, {handler}); {TERM}; signal.pause()"
@@ -52,6 +66,9 @@ ENDS = {
     "SIGTERM, handled with another code": (BLOCK, handled("lambda number, _: sys.exit(1)"), "stopped", "SystemExit(1)"),
     "SIGTERM, handled with code 0": (BLOCK, handled("lambda number, _: sys.exit(0)"), "stopped", "SystemExit(0)"),
     "exception without a block": (NO_BLOCK, "raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
+    "close() in a finally": (NO_BLOCK, FINALLY.format("raise ValueError(3)"), "failed", "ValueError: 3"),
+    "Ctrl-C, close() in a finally": (NO_BLOCK, FINALLY.format(INTERRUPT), "stopped", "KeyboardInterrupt"),
+    "close() as an exception is handled": (NO_BLOCK, HANDLED, "finished", None),
     "Ctrl-C without a block": (NO_BLOCK, INTERRUPT, "stopped", "KeyboardInterrupt"),
     "sys.exit(3) without a block": (NO_BLOCK, "sys.exit(3)", "finished", None),
     "SIGTERM, handled, without a block": (NO_BLOCK, handled("lambda *_: sys.exit(143)"), "finished", None),

@@ -318,8 +318,7 @@ def _alive(run: Path, *, patient: bool) -> dict[str, Owner | None]:
 
 
 def _exists(run: Path) -> RunExistsError:
-    alive = owners(run)
-    if any(map(_is_here, alive.values())):
+    if alive := owners(run):
         return _written(run, alive)
     error = RunExistsError(f"run {run.name!r} is there already, in {run.parent}")
     error.add_note("hint: choose another name, or mode='resume' to continue it, or mode='overwrite' to delete it")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Final, Protocol
 
+from skald.errors import SkaldError
 from skald.writing.ending import Ending, Word, ending
 
 
@@ -22,6 +23,9 @@ class Session(Protocol):
     def close(self, status: Word, exception: str | None = None) -> None:
         """End it."""
 
+    def amend(self, ending: Ending) -> None:
+        """Say, after it was closed, that the process has ended badly after all."""
+
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
 
@@ -31,6 +35,10 @@ class Session(Protocol):
 
 _sessions: Final[dict[int, Session]] = {}
 """The open sessions; several of one run where a process joined its own."""
+
+
+_closed_amid: Final[dict[int, Session]] = {}
+"""Sessions that were closed well while an exception was passing, as in a `finally`, by the identity of that."""
 
 
 def enter(session: Session) -> None:
@@ -53,8 +61,11 @@ def enter(session: Session) -> None:
 
 
 def leave(session: Session) -> None:
-    """Forget a session that is closed."""
+    """Forget a session that is closed; unless an exception is passing, by which the process may still fail."""
     _sessions.pop(id(session), None)
+    passing = sys.exc_info()[1]
+    if passing is not None:
+        _closed_amid[id(passing)] = session  # NOTE: not the exception, which holds all that its frames hold
 
 
 def open_on(run: Path) -> list[Session]:
@@ -86,6 +97,10 @@ def _at_exit() -> None:
     _join_children()
     for session in list(_sessions.values()):
         _close(session, _ending())
+    amended = _closed_amid.get(id(getattr(sys, "last_value", None)))
+    if amended and _ending().exception:
+        with contextlib.suppress(OSError, SkaldError):  # the run may be gone by now
+            amended.amend(_ending())
     if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
         # NOTE: Python ends by SIGINT, as shells and launchers look for, unless a string is evaluated after the Ctrl-C,
         # as the import of a module with a named tuple does

@@ -299,6 +299,20 @@ class Session:
             self._ended = True
             process.leave(self)
 
+    def amend(self, ending: Ending) -> None:
+        """Say, after it was closed, that the process has ended badly after all."""
+        if self.run is None or self.forked or self._left.exception:
+            return
+        with run_lock(self.run):
+            info = read_info(self.run)
+            for session in info.sessions:
+                if session.writer == self._writer_name:
+                    session.status, session.exception = ending
+            settle(info, writing=writing(info, live_writers(self.run)))
+            write_info(self.run, info)
+        self._compact(self.run)  # the folder of the lock goes again
+        self.warn(f"run {self.name!r} {ending.status} after it was closed: {ending.exception}")
+
     def rest(self) -> None:
         """Close the writer of a logger that nobody holds any more, as at the end of the run; a call begins another."""
         with self._ending:
