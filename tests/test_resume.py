@@ -138,9 +138,10 @@ def train(step):
 """
 
 
-def train(folder: Path, *, dies_at: int, life: int, rank: str = "") -> None:
+def train(folder: Path, *, dies_at: int, life: int, rank: str = "", storage: str = "mapped") -> None:
     """Run the block until it dies, or to its end."""
-    result = program(JOB + readme_block(), rank, dies_at, life, folder=folder, SKALD_DIR=".")
+    source, variables = JOB + readme_block(), {"SKALD_DIR": ".", "SKALD_STORAGE": storage}
+    result = program(source, rank, dies_at, life, folder=folder, **variables)
     assert result.returncode == (-signal.SIGKILL if dies_at >= 0 else 0), result.stderr
 
 
@@ -169,11 +170,10 @@ def test_readme_block_is_right_after_kills(tmp_path: Path, deaths: list[int]) ->
     assert not (tmp_path / "job" / "segments").exists()
 
 
-def test_readme_block_is_right_where_rows_are_written_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme_block_is_right_where_rows_are_written_late(tmp_path: Path) -> None:
     """On a network file system a kill loses what was logged after the checkpoint, and nothing before it."""
-    monkeypatch.setenv("SKALD_STORAGE", "staged")
     for life, death in enumerate([12, 25, 33, -1]):
-        train(tmp_path, dies_at=death, life=life)
+        train(tmp_path, dies_at=death, life=life, storage="staged")
 
     lives = [0] * 10 + [1] * 10 + [2] * 10 + [3] * 10
     assert steps(tmp_path / "job") == [*range(40)]
