@@ -30,7 +30,7 @@ def as_value(name: str, value: Any) -> Value:
     try:
         return _from_number(_unpacked(value))
     except Exception as error:
-        raise _error(name, value) from error
+        raise _error(name, value, error) from error
 
 
 def from_torch(tensor: Any) -> Any:
@@ -58,9 +58,10 @@ def _from_number(value: Any) -> Value:
     return Value(number, rounded=isinstance(value, int) and number != int(value))
 
 
-def _error(name: str, value: Any) -> ValueTypeError:
+def _error(name: str, value: Any, cause: Exception) -> ValueTypeError:
     shape = getattr(value, "shape", ())
     what = f" of shape {tuple(shape)}" if shape else f": {reprlib.repr(value)}"
-    error = ValueTypeError(f"metric {str(name)!r} needs one number, got {type(value).__name__}{what}")
+    why = "" if isinstance(cause, TypeError) else f"; asked for its number it raised {cause!r:.200}"
+    error = ValueTypeError(f"metric {str(name)!r} needs one number, got {type(value).__name__}{what}{why}")
     error.add_note("hint: reduce it first, as in value.mean(); log text with info() or log_text()")
     return error

@@ -114,13 +114,13 @@ def test_value_that_is_no_number_is_refused(logger: skald.Logger, given: Any) ->
 
 
 def test_value_error_of_a_number_is_told_with_its_reason(logger: skald.Logger) -> None:
-    """What the number itself raises stands as the cause."""
+    """What the number itself raises is named, and stands as the cause."""
 
     class Broken:
         def __float__(self) -> float:
             raise RuntimeError("no device")
 
-    with pytest.raises(ValueTypeError) as caught:
+    with pytest.raises(ValueTypeError, match=r"got Broken: .*RuntimeError\('no device'\)") as caught:
         logger.log_metric("loss", Broken())
 
     assert isinstance(caught.value.__cause__, RuntimeError)
