@@ -48,7 +48,7 @@ def check_metric_name(name: object) -> str:
         raise InvalidInputError("a metric's name must not be empty")
     if has_control_characters(plain):
         raise InvalidInputError(f"a metric's name must not hold control characters, got {plain!r}")
-    if len(_encoded(plain, "a metric's name")) > MAX_METRIC_BYTES:
+    if len(encoded(plain, "a metric's name")) > MAX_METRIC_BYTES:
         raise InvalidInputError(
             f"a metric's name must be at most {MAX_METRIC_BYTES} bytes of UTF-8, got {plain[:40]!r}…"
         )
@@ -66,7 +66,7 @@ def check_id_name(name: str) -> None:
         )
     if has_control_characters(name):
         raise InvalidInputError(f"an id's name must not hold control characters, got {name!r}")
-    _encoded(name, "an id's name")
+    encoded(name, "an id's name")
 
 
 def plain_id(name: str, value: Any) -> Id:
@@ -87,7 +87,7 @@ def plain_id(name: str, value: Any) -> Id:
         raise error
     if type(found) is int and not -(2**63) <= found < 2**63:
         raise InvalidInputError(f"id {name!r} must fit into 64 bits, got {found}")
-    if type(found) is str and len(_encoded(found, f"id {name!r}")) > MAX_ID_BYTES:
+    if type(found) is str and len(encoded(found, f"id {name!r}")) > MAX_ID_BYTES:
         raise InvalidInputError(f"id {name!r} must be at most {MAX_ID_BYTES} bytes of UTF-8, got {found[:40]!r}…")
     return found
 
@@ -144,7 +144,8 @@ def fit_id(name: str, value: Id, kind: Kind) -> Id:
     return value
 
 
-def _encoded(text: str, what: str) -> bytes:
+def encoded(text: str, what: str) -> bytes:
+    """Return a text as UTF-8, or raise InvalidInputError that says what must be valid Unicode."""
     try:
         return text.encode()
     except UnicodeEncodeError:

@@ -19,7 +19,7 @@ from typing import Any
 
 import psutil
 import pytest
-from logged import program, start
+from logged import program, start, values
 
 import skald
 from skald.layout import ARTIFACTS, RUN_JSON
@@ -89,6 +89,47 @@ def test_environment_says_who_ran_what_and_where(tmp_path: Path) -> None:
     assert found["cpu"]
     assert found["cores"] == os.cpu_count()
     assert isinstance(found["gpus"], list)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no names that are no UTF-8")
+def test_environment_is_recorded_where_it_is_no_utf8(tmp_path: Path) -> None:
+    """Bytes of arguments, variables, folder and user that are none are escaped, and the run goes on."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    log = "import skald\nwith skald.Logger('run', 'runs') as logger: logger.log_metric('loss', 0.5)"
+    variables = {b"SLURM_JOB_NAME": b"job\xe9", b"LOGNAME": b"me\xe9"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", log, b"given\xe9"],
+        cwd=folder,
+        env=os.environb | variables,
+        capture_output=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    run = skald.Run(folder / "runs" / "run")
+    found = run.info["environment"]
+    assert (run.status, values(run.path)) == ("finished", [0.5])
+    assert found["command"][-1] == r"given\udce9"
+    assert found["variables"]["SLURM_JOB_NAME"] == r"job\udce9"
+    assert found["user"] == r"me\udce9"
+    assert found["cwd"] == str(tmp_path / r"caf\udce9")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no names that are no UTF-8")
+def test_environment_is_recorded_on_a_host_whose_name_is_no_utf8(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are escaped, and the run knows the processes of its own host."""
+    monkeypatch.setattr(platform, "node", lambda: "caf\udce9")
+
+    with skald.Logger("run", tmp_path) as logger:
+        assert logger.run.status == "running"
+        with pytest.raises(skald.RunExistsError, match=r"caf\\udce9"):
+            skald.Logger("run", tmp_path, mode="resume")
+
+    assert environment_of(tmp_path / "run")["host"] == r"caf\udce9"
 
 
 def test_environment_has_the_installed_packages_with_their_versions(tmp_path: Path) -> None:

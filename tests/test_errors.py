@@ -157,9 +157,10 @@ def test_errors_warn_still_raises_after_close(logger: skald.Logger) -> None:
     "option",
     [
         *[{"errors": "ignore"}, {"metrics_format": "json"}, {"mode": "append"}, {"tags": 3}, {"tags": ["a", 3]}],
+        *[{"tags": "\ud800"}, {"tags": ["a", "\ud800"]}, {"notes": "\ud800"}],
         *[{"notes": 3}, {"ids": [("a", 1)]}, {"ids": {"a": b""}}, {"dir": 3}, {"run_name": 3}],
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_logger_refuses_bad_options(tmp_path: Path, option: dict[str, Any]) -> None:
     """An option that is none raises before anything is on the disk, and says what it got."""

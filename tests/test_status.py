@@ -14,7 +14,7 @@ import pytest
 from logged import program, start, values
 
 import skald
-from skald.layout import SEGMENTS
+from skald.layout import PARQUET, SEGMENTS
 
 BLOCK = """
 import os, signal, sys, skald
@@ -201,6 +201,17 @@ from skald.writing import lastword, session
     assert "KeyboardInterrupt" in ended.stderr
     assert (run.status, run.info["exception"]) == (status, exception), ended.stderr
     assert values(tmp_path / "run") == [0.5]
+
+
+@pytest.mark.parametrize("source", [BLOCK, NO_BLOCK])
+def test_exception_that_names_a_file_that_is_no_utf8_is_told(source: str, tmp_path: Path) -> None:
+    """Its half characters, as Python has them of such names, are escaped; the run has failed and is compacted."""
+    ended = program(source.format("raise ValueError('caf\\udce9')"), folder=tmp_path)
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.status, run.info["exception"]) == ("failed", "ValueError: caf\\udce9"), ended.stderr
+    assert values(tmp_path / "run") == [0.5]
+    assert (tmp_path / "run" / PARQUET).is_file()
 
 
 def test_exception_is_told_with_its_type_whatever_its_text(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked, knows_locks
-from skald.engine.mark import is_young, pid_exists
+from skald.engine.mark import host_name, is_young, pid_exists
 from skald.engine.storage import choose_mode, locks_reach
 from skald.layout import COMPACTION_LOCK, RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
 
@@ -48,7 +47,7 @@ class Claim:
                 continue  # a compaction took the folder for a dead writer's
         self.is_seen = knows_locks(self.folder / WRITER_LOCK) and locks_reach(self.folder)
         """Whether its lock says to everybody that the process lives; else its files do, which must be touched."""
-        owner = Owner(host=platform.node(), pid=os.getpid(), forked=forked, storage=choose_mode(self.folder))
+        owner = Owner(host=host_name(), pid=os.getpid(), forked=forked, storage=choose_mode(self.folder))
         self._lock.write(msgspec.json.encode(owner))
 
     def release(self) -> None:
@@ -131,7 +130,7 @@ def gives_sign(folder: Path) -> bool:
     if owner is None:
         return False
     is_known = knows_locks(folder / WRITER_LOCK)
-    if owner.host == platform.node():
+    if owner.host == host_name():
         is_possible = not is_known and pid_exists(owner.pid)
     else:
         is_possible = not (is_known and locks_reach(folder))

@@ -58,7 +58,7 @@ class Mark:
         _held.add(self._path)
         self._taken = True
         try:
-            os.write(descriptor, msgspec.json.encode(_Holder(platform.node(), os.getpid())))
+            os.write(descriptor, msgspec.json.encode(_Holder(host_name(), os.getpid())))
         finally:
             os.close(descriptor)
         return True
@@ -80,13 +80,18 @@ class Mark:
         """Tell whether who made it is gone."""
         try:
             holder = msgspec.json.decode(self._path.read_bytes(), type=_Holder)
-            if holder.host == platform.node():
+            if holder.host == host_name():
                 return self._path not in _held if holder.pid == os.getpid() else not pid_exists(holder.pid)
         except FileNotFoundError:
             return False
         except (OSError, msgspec.DecodeError):  # it was made just now, or its maker died before it said so
             pass
         return not is_young(self._path)
+
+
+def host_name() -> str:
+    """Return the name of this host, in which bytes that are no UTF-8 are escaped."""
+    return platform.node().encode(errors="backslashreplace").decode()
 
 
 def pid_exists(pid: int) -> bool:

@@ -7,6 +7,8 @@ so while it does not hold its writer's lock has crashed. Forked children are not
 from __future__ import annotations
 
 import datetime as dt
+import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -21,6 +23,7 @@ from skald.errors import CorruptRunError, RunExistsError, RunNotFoundError, Stor
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
 MetricsFormat = Literal["parquet", "csv"]
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _WORST_FIRST: Final = ("crashed", "failed", "stopped", "finished")
 
 
@@ -103,7 +106,7 @@ def write_info(run: Path, info: RunInfo, *, new: bool = False) -> None:
     """
     path = run / layout.RUN_JSON
     fields = (_read(path) or {}) | msgspec.to_builtins(info)
-    data = msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
+    data = msgspec.json.format(_encoded(fields), indent=2) + b"\n"
     try:
         write_atomic(path, data, sync=True, new=new)
     except FileExistsError as error:
@@ -163,6 +166,15 @@ def total_span(spans: Iterable[tuple[dt.datetime, dt.datetime]]) -> dt.timedelta
 def live_writers(run: Path) -> list[str]:
     """Return the names of the writers whose processes are alive, oldest first."""
     return list(owners(run))
+
+
+def _encoded(fields: dict[str, Any]) -> bytes:
+    """Return the fields as JSON; bytes that are no UTF-8, for which Python has half characters, are escaped."""
+    try:
+        return msgspec.json.encode(fields)
+    except UnicodeEncodeError:  # an argument, a variable, a folder, the text of an exception
+        text = json.dumps(fields, ensure_ascii=False)
+        return _SURROGATE.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text).encode()
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -158,7 +158,7 @@ def _mapping(fields: Mapping[Any, Any], path: _Path) -> dict[str, Any]:
 
 def _key(key: Any, path: _Path) -> str:
     """Return a key as a str: a number, an enum, a path turns into one."""
-    name = _plain(key, path)
+    name = _plain(key, (*path, key) if type(key) is str else path)
     if isinstance(name, (list, dict)):
         where = f"param {_dotted(path)!r}" if path else "params"
         raise InvalidInputError(f"keys of {where} must be str, got {type_name(key)}")
