@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from skald.errors import InvalidInputError
-from skald.reading.axis import Axis, Span, axis_span, choose_axis, named_axis, series_keys, survey
+from skald.reading.axis import Axis, Span, axis_span, choose_axis, named_axis, seconds, series_keys, survey
 from skald.reading.curves import COLUMN, COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, band, cut, split
 from skald.reading.selection import id_kinds
 
@@ -225,6 +225,15 @@ def test_curve_over_relative_time_begins_with_its_run() -> None:
     found = curves_of(rows_of(rows), 4, Axis("relative", ""))
 
     assert found[X_MEAN].to_list() == [0, 1, 2, 3] * 2
+
+
+def test_moment_is_the_same_alone_as_among_others() -> None:
+    """Where all rows are of one moment it is the first and the last, and they are drawn there."""
+    times = pl.Series("time", [START + dt.timedelta(microseconds=7919 * number) for number in range(500)])
+
+    together = times.to_frame().select(seconds(pl.col("time"))).to_series().to_list()
+
+    assert together == [times[k : k + 1].to_frame().select(seconds(pl.col("time"))).item() for k in range(500)]
 
 
 def test_curve_over_time_is_in_seconds_since_1970() -> None:

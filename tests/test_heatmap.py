@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from skald.reading.axis import Axis, Span, survey
-from skald.reading.heatmap import heat_map, is_histogram
+from skald.reading.heatmap import count_unbounded, heat_map, is_histogram
 
 
 def bins(*found: tuple[int, float, float, float]) -> pl.LazyFrame:
@@ -53,6 +53,16 @@ def test_heat_map_of_no_counts_is_none() -> None:
     rows = bins((0, 0, 1, 0))
 
     assert heat_map(rows, survey(rows, []), Axis("id", "epoch"), Span(0, 1), (2, 2)) is None
+
+
+def test_heat_map_leaves_out_bins_that_reach_too_far() -> None:
+    """Infinite edges, those that are NaN, and bins wider than a float: the others are drawn, and these counted."""
+    nan, inf = float("nan"), float("inf")
+    too_far = [(0, 2, inf, 1), (1, -inf, 0, 1), (1, nan, 1, 1), (1, 0, nan, 1), (1, -1.7e308, 1.7e308, 1)]
+    rows = bins((0, 0, 1, 30), (0, 1, 2, 10), (1, 0, 2, 1), *too_far, (1, -inf, inf, 0))
+
+    assert shares(rows, 2, 2) == [[0.75, 0.5], [0.25, 0.5]]
+    assert count_unbounded(rows) == len(too_far)
 
 
 def test_histograms_are_known_by_their_bins() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,15 @@ def test_histogram_takes_tensors(logger: skald.Logger, kind: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [[1, np.nextafter(1, 2)], [1e300, 1e300], [-1.79e308, 1.79e308], [0, 5e-324], [7.0], [2**63 - 1, -(2**63)]],
+    [
+        [1, np.nextafter(1, 2)],
+        [1e300, 1e300],
+        [-1.79e308, 1.79e308],
+        [-sys.float_info.max, sys.float_info.max],
+        [0, 5e-324],
+        [7.0],
+        [2**63 - 1, -(2**63)],
+    ],
     ids=repr,
 )
 def test_histogram_counts_values_however_near_or_far(logger: skald.Logger, given: list[float]) -> None:
@@ -130,12 +139,30 @@ def test_histogram_counts_values_however_near_or_far(logger: skald.Logger, given
 
     counts, edges = bins_of(logger)
     assert (len(counts), sum(counts)) == (64, len(given))
+    assert np.isfinite(edges).all()
     assert edges[0] <= min(given)
     assert edges[-1] >= max(given)
 
 
 @pytest.mark.parametrize(
-    "bins", [0, -1, True, [1], [], [2, 1], [1, 1], [1, math.nan], 10_000_001, "no such rule", None, 1.5, ["a"]]
+    "bins",
+    [
+        0,
+        -1,
+        True,
+        [1],
+        [],
+        [2, 1],
+        [1, 1],
+        [1, math.nan],
+        [0, math.inf],
+        [-math.inf, 0],
+        10_000_001,
+        "no such rule",
+        None,
+        1.5,
+        ["a"],
+    ],
 )
 def test_histogram_refuses_what_is_no_bins(logger: skald.Logger, bins: Any) -> None:
     """The error says what bins can be, and nothing is logged."""

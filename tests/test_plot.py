@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import output, start
+from PIL import Image
 
 import skald
 from skald.cli.ticks import clock_ticks, duration_unit, log_ticks, number_ticks
@@ -209,6 +210,45 @@ def test_plot_draws_histograms_as_a_heat_map(folder: Path) -> None:
     assert [row[0] for row in canvas] == ["█"] * 8 + ["░"] * 8
     assert {row[:half] for row in canvas} == {"█" * half, "░" * half}
     assert {row[half + 1 :] for row in canvas} == {"▓" * (len(canvas[0]) - half - 1)}
+
+
+@pytest.mark.parametrize("ids", [{"epoch": 1}, {}, {"split": "val"}])
+def test_plot_draws_one_histogram_as_one_column(tmp_path: Path, ids: dict[str, Any]) -> None:
+    """At one id, or at none and so at one moment: it fills the canvas, as each of several fills its part."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_histogram("weights", np.arange(100.0), bins=4, **ids)
+
+    lines = output("plot", "run", "-m", "weights", folder=tmp_path).splitlines()
+    output("plot", "run", "-m", "weights", "-o", "weights.png", folder=tmp_path)
+
+    canvas = [re.split("[│┤]", line)[1] for line in lines if line.endswith("│")]
+    assert canvas
+    assert {*"".join(canvas)} == {"█"}
+    assert lines[-1].strip() == ("epoch" if "epoch" in ids else "time")
+    assert colored_part(tmp_path / "weights.png") > 0.5
+
+
+def colored_part(path: Path) -> float:
+    """Return which part of a picture is neither white, black nor grey."""
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    return float((np.ptp(pixels, axis=2) > 30).mean())
+
+
+@pytest.mark.parametrize("edges", [(2.0, math.inf), (-math.inf, 0.0), (-1.7e308, 1.7e308), (NAN, NAN)])
+def test_plot_leaves_out_bins_that_reach_too_far_with_a_word(tmp_path: Path, edges: tuple[float, float]) -> None:
+    """As bins that were logged by hand may: the others are drawn, in the terminal and in a file."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for epoch in range(2):
+            for low, high in ((0.0, 2.0), edges):
+                logger.log_metric("weights", 3, epoch=epoch, bin_low=low, bin_high=high)
+
+    lines = output("plot", "run", "-m", "weights", folder=tmp_path).splitlines()
+    output("plot", "run", "-m", "weights", "-o", "weights.png", folder=tmp_path)
+
+    assert "█" * 50 in lines[5]
+    assert lines[-1] == "2 bins beyond ±1e+300 left out"
+    assert colored_part(tmp_path / "weights.png") > 0.5
 
 
 def test_plot_draws_a_picture_for_each_metric(folder: Path) -> None:

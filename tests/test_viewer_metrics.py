@@ -390,6 +390,21 @@ def test_histograms_are_a_heat_map_of_one_series_at_a_time(tmp_path: Path) -> No
     watch(tmp_path / "run", scene)
 
 
+def test_histograms_that_reach_too_far_are_told(tmp_path: Path) -> None:
+    """Bins with infinite edges are left out of the picture with a word; the others are drawn."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for epoch in range(3):
+            for low, high in ((0.0, 2.0), (2.0, float("inf"))):
+                logger.log_metric("weights", 3, epoch=epoch, bin_low=low, bin_high=high)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("weights", "█")
+        await show.press("enter")
+        await show.until_shown("3 bins beyond", "█")
+
+    watch(tmp_path / "run", scene)
+
+
 def test_metrics_of_a_run_that_is_deleted_stay(run: Path) -> None:
     """What was read can be looked at further."""
 

@@ -12,7 +12,7 @@ from skald.amounts import plural
 from skald.cli.format import ids_text
 from skald.reading.axis import Axis, Span, axis_span
 from skald.reading.curves import COUNT, LOW, NAN, split
-from skald.reading.heatmap import HeatMap, heat_map
+from skald.reading.heatmap import FARTHEST, HeatMap, count_unbounded, heat_map
 from skald.schema import PARAMS_PREFIX, RUN, VALUE
 
 _MOST_COLORS: Final = 8
@@ -127,13 +127,17 @@ def heat_picture(
     if span:
         span, columns = _heat_columns(surveyed, axis, span, part, cells[0], log)
         heat = heat_map(rows, surveyed, axis, span, (columns, cells[1]), is_log=is_log)
-    return Picture(title, axis, span, log, [], [], None, has_range=False, heat=heat, notes=[])
+    unbounded = count_unbounded(rows)
+    notes = [f"{plural(unbounded, 'bin')} beyond ±{FARTHEST:g} left out"] if unbounded else []
+    return Picture(title, axis, span, log, [], [], None, has_range=False, heat=heat, notes=notes)
 
 
 def _heat_columns(
     surveyed: pl.DataFrame, axis: Axis, whole: Span, part: Span | None, columns: int, log: str
 ) -> tuple[Span, int]:
     """Return a column for each histogram where they are few, with its x in the middle."""
+    if whole.low == whole.high:
+        return (Span(whole.low / 2, whole.low * 2) if "x" in log else Span(whole.low - 0.5, whole.low + 0.5)), 1
     span, steps = part or whole, surveyed[axis.label].struct.field("values").item() if axis.kind == "id" else 0
     step = (whole.high - whole.low) / (steps - 1) if steps > 1 else 1.0
     first, last = (math.floor((end - whole.low) / step + 0.5) if step else 0 for end in span)

@@ -104,14 +104,15 @@ def choose_axis(surveyed: pl.DataFrame) -> Axis:
 
     Of the ids that all rows of all series have, it is the one that never decreases and takes most values, of several
     the first. Where each of them restarts, it is the position in the series; where there are none, or they never
-    change, it is the time. Where no id is in all rows, those count that all but a few have.
+    change while the time does, it is the time. Where no id is in all rows, those count that all but a few have.
 
     Args:
         surveyed: what `survey` says of the series, of one metric or several.
     """
     facts = {name: surveyed[name].struct.unnest() for name, dtype in surveyed.schema.items() if _is_number(name, dtype)}
     rows = surveyed[VALUE].struct.field("count")
-    several = (rows > 1).any()
+    times = surveyed[TIME].struct.unnest()
+    several = ((rows > 1) & (times["low"] < times["high"])).any()
     few = 0.0 if any(not fact["missing"].sum() for fact in facts.values()) else _FEW * float(rows.sum())
     shared = {
         name: fact
@@ -187,8 +188,11 @@ def with_x(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, before: pl.Da
 
 
 def seconds(time: pl.Expr) -> pl.Expr:
-    """Return times as seconds since 1970."""
-    return time.dt.epoch("us") / 1e6
+    """Return times as seconds since 1970.
+
+    NOTE: polars divides one number otherwise than many, by a last digit, so a moment would not be itself.
+    """
+    return time.dt.epoch("us") * 1e-6
 
 
 def _outermost(surveyed: pl.DataFrame, axis: Axis) -> tuple[float | None, float | None]:

@@ -18,6 +18,9 @@ _LEVELS: Final = 64
 _THIN_LEVELS: Final = 1024
 """So finely they are in all where they are thinned out: of millions of bins few are left that differ."""
 
+FARTHEST: Final = 1e300
+"""Bins that reach further are not drawn: infinite ones cannot be, and the width of others is beyond a float."""
+
 
 class HeatMap(NamedTuple):
     """A picture of histograms.
@@ -39,6 +42,11 @@ def is_histogram(rows: pl.LazyFrame) -> bool:
         return False
     first = rows.select(BIN_LOW, BIN_HIGH).head(1).collect(engine="streaming")
     return not first.is_empty() and None not in first.row(0)
+
+
+def count_unbounded(rows: pl.LazyFrame) -> int:
+    """Return how many bins count something and are not drawn, as they reach too far."""
+    return int(_counting(rows).filter(~_is_bounded()).select(pl.len()).collect(engine="streaming").item())
 
 
 def heat_map(  # the histograms are those of one series
@@ -99,8 +107,16 @@ def thin_out(
 
 
 def _counted(placed: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the bins that count something."""
-    return placed.filter((pl.col(VALUE) > 0) & pl.col(VALUE).is_finite())
+    """Return the bins that count something and lie somewhere."""
+    return _counting(placed).filter(_is_bounded())
+
+
+def _counting(rows: pl.LazyFrame) -> pl.LazyFrame:
+    return rows.filter((pl.col(VALUE) > 0) & pl.col(VALUE).is_finite())
+
+
+def _is_bounded() -> pl.Expr:
+    return pl.all_horizontal(pl.col(BIN_LOW, BIN_HIGH).is_between(-FARTHEST, FARTHEST))
 
 
 def _values(placed: pl.LazyFrame) -> Span | None:

@@ -224,7 +224,9 @@ def _heat_map(sketch: Sketch, order: Order, view: View) -> Picture:
     if len(sketch.surveyed) == 1:
         return picture
     named = " ".join(f"{key}={part.item(0, key)}" for key in sketch.by if part.item(0, key) is not None)
-    return picture._replace(title=f"{order.metric} {named}", notes=[f"series {number + 1} of {len(sketch.surveyed)}"])
+    return picture._replace(
+        title=f"{order.metric} {named}", notes=[*picture.notes, f"series {number + 1} of {len(sketch.surveyed)}"]
+    )
 
 
 def _course(line: Line) -> Course:

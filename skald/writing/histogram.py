@@ -19,6 +19,8 @@ MOST_BINS: Final = 10_000_000
 _WIDENING: Final = 1e-3
 """How much of their magnitude values get as the room around them that are too near for bins of their own."""
 
+_TOP: Final = float(np.finfo(np.float64).max)
+
 Floats = npt.NDArray[Any]
 
 
@@ -107,8 +109,8 @@ def _checked(bins: Any) -> Any:
         edges = np.asarray(bins, np.float64)
     except (TypeError, ValueError):
         edges = np.zeros(0)
-    if edges.ndim != 1 or len(edges) <= 1 or not (edges[:-1] < edges[1:]).all():
-        error = InvalidInputError(f"bins must be an int, ascending edges, or a rule's name, got {bins!r:.80}")
+    if edges.ndim != 1 or len(edges) <= 1 or not (edges[:-1] < edges[1:]).all() or np.isinf(edges).any():
+        error = InvalidInputError(f"bins must be an int, ascending finite edges, or a rule's name, got {bins!r:.80}")
         error.add_note("hint: two edges make one bin; the rules are those of numpy.histogram_bin_edges, as 'auto'")
         raise error
     return edges
@@ -126,9 +128,9 @@ def _count(values: Floats, bins: Any) -> tuple[npt.NDArray[np.int64], Floats]:
     # halves of them are never too far apart
     low, high = float(values.min()) / 2, float(values.max()) / 2
     room = max(0.25, _WIDENING * max(-low, high))
-    counts, edges = _numpy_histogram(values.astype(np.float64) / 2, bins, (low - room, high + room))
-    with np.errstate(over="ignore"):
-        return counts, edges * 2
+    span = max(low - room, -_TOP / 2), min(high + room, _TOP / 2)
+    counts, edges = _numpy_histogram(values.astype(np.float64) / 2, bins, span)
+    return counts, edges * 2
 
 
 def _numpy_histogram(
