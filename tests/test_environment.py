@@ -28,6 +28,7 @@ from skald.record.git import MOST_DIFF_BYTES
 from skald.record.masking import MASK, is_secret, masked, masked_command
 
 OPEN = "import skald; skald.Logger('run', 'runs').close()"
+HEX = "0123456789abcdef" * 2 + "01234567"
 needs_scripts = pytest.mark.skipif(os.name == "nt", reason="a script is no program there")
 
 
@@ -245,6 +246,8 @@ def test_environment_holds_no_secret(tmp_path: Path) -> None:
         "wandb_key",
         "--ssh-key",
         "sig",
+        *("--pass", "--db-pass", "--mysql_pass", "pw", "db_pwd", "--passwd", "--cred", "creds", "credential"),
+        *("--aws-credentials", "--pat", "github_pat"),
     ],
 )
 def test_masking_knows_secrets_by_their_names(name: str) -> None:
@@ -252,7 +255,13 @@ def test_masking_knows_secrets_by_their_names(name: str) -> None:
     assert is_secret(name)
 
 
-@pytest.mark.parametrize("name", ["--max-tokens", "--tokenizer", "--key", "--key-dim", "--num-keys", "", "-", "author"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("--max-tokens", "--tokenizer", "--key", "--key-dim", "--num-keys", "", "-", "author", "--path", "bypass"),
+        *("--eos_token", "--bos_token", "--pad-token", "unk_token", "sepToken", "cls_token", "tokenizer.mask_token"),
+    ],
+)
 def test_masking_leaves_what_only_sounds_like_a_secret(name: str) -> None:
     """A command line is there to be run again."""
     assert not is_secret(name)
@@ -262,6 +271,26 @@ def test_masking_leaves_the_option_after_a_switch() -> None:
     """`--auth` may be a switch: what begins with a dash is no value of it."""
     assert masked_command(["--auth", "--lr", "1"]) == ["--auth", "--lr", "1"]
     assert masked_command(["--auth", "x", "--lr", "1"]) == ["--auth", MASK, "--lr", "1"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["--wandb", HEX], ["--wandb", MASK]),
+        (["--key", HEX], ["--key", MASK]),
+        ([f"--wandb_login={HEX}"], [f"--wandb_login={MASK}"]),
+        (["--commit", HEX, "--key", "loss"], ["--commit", HEX, "--key", "loss"]),
+        (["curl", "-u", "me:word", "url"], ["curl", "-u", f"me:{MASK}", "url"]),
+        (["python", "-u", "train.py"], ["python", "-u", "train.py"]),
+        (["python", "-u", "C:\\train.py"], ["python", "-u", "C:\\train.py"]),
+        (["get", "-u", "https://host:80/x"], ["get", "-u", "https://host:80/x"]),
+        (["--db-pass", "word", "--pw=word"], ["--db-pass", MASK, f"--pw={MASK}"]),
+        (["--pad_token", "<pad>", "--eos-token=</s>"], ["--pad_token", "<pad>", "--eos-token=</s>"]),
+    ],
+)
+def test_masking_tells_values_by_the_option_before_them(given: list[str], expected: list[str]) -> None:
+    """A name that is not always a secret's hides what has the form of one; `-u` has a user's name before it."""
+    assert masked_command(given) == expected
 
 
 def test_masking_leaves_the_working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,6 +307,7 @@ def test_masking_finds_tokens_inside_a_text() -> None:
     assert masked("postgres://me:word@host/db") == f"postgres://{MASK}@host/db"
     assert masked("postgres://me:w@rd@host/db") == f"postgres://{MASK}@host/db"
     assert masked("https://host/?mail=me@host") == "https://host/?mail=me@host"
+    assert masked("AKIA0123456789ABCDEF") == MASK
     assert masked("task-force-with-a-long-name") == "task-force-with-a-long-name"
 
 
@@ -292,6 +322,14 @@ def test_masking_finds_tokens_inside_a_text() -> None:
         ("connect(password='a word')", f"connect(password='{MASK}')"),
         ('{"max_tokens": 5, "key": "loss"}', '{"max_tokens": 5, "key": "loss"}'),
         ("registry/auth:latest", "registry/auth:latest"),
+        ("the password hunter2, and more", f"the password {MASK}, and more"),
+        ("Password is 'a word'", f"Password is '{MASK}'"),
+        ("ssh host train --api-key word --lr 1", f"ssh host train --api-key {MASK} --lr 1"),
+        ("train --auth --lr 1", "train --auth --lr 1"),
+        ("change my password", "change my password"),
+        ('{"eos_token": "</s>", "token": "word"}', f'{{"eos_token": "</s>", "token": "{MASK}"}}'),
+        (f"key={HEX}", f"key={MASK}"),
+        (f"commit={HEX}", f"commit={HEX}"),
     ],
 )
 def test_masking_finds_values_that_are_named_inside_a_text(text: str, expected: str) -> None:
@@ -326,15 +364,61 @@ def test_git_is_found_from_a_folder_inside_the_repository(repository: Path) -> N
     assert b"+lr = 2" in (repository / "deep" / "runs" / "run" / found["diff"]).read_bytes()
 
 
-def test_git_is_that_of_the_script_when_the_working_directory_is_in_none(repository: Path, tmp_path: Path) -> None:
-    """`cd /data; python ~/project/train.py` records the project."""
+@pytest.mark.parametrize("other", [None, "other"])
+def test_git_is_that_of_the_script_wherever_the_working_directory_is(
+    repository: Path, tmp_path: Path, other: str | None
+) -> None:
+    """`cd /data; python ../project/train.py` records the project, also where the data is in a repository."""
     (repository / "train.py").write_text(OPEN, encoding="utf-8")
     place = tmp_path / "elsewhere"
     place.mkdir()
+    if other:
+        git(place, "init", "--quiet", f"--initial-branch={other}")
 
-    subprocess.run([sys.executable, repository / "train.py"], cwd=place, check=True)
+    subprocess.run([sys.executable, "../repository/train.py"], cwd=place, check=True)
 
-    assert environment_of(place / "runs" / "run")["git"]["branch"] == "trunk"
+    found = environment_of(place / "runs" / "run")
+    assert (found["git"]["branch"], found["git"]["dirty"]) == ("trunk", True)
+    assert b"+import skald" in (place / "runs" / "run" / found["git"]["diff"]).read_bytes()
+    assert "missing" not in found
+
+
+@pytest.mark.parametrize("program", ["../repository/bin/tool", "../lib/site-packages/tool.py", "../alone.py"])
+def test_git_is_that_of_the_working_directory_where_the_script_is_in_none(
+    repository: Path, tmp_path: Path, program: str
+) -> None:
+    """As a program that was installed is, wherever that was; what lies outside does not spoil the diff."""
+    script = tmp_path / "project" / program
+    script.parent.resolve().mkdir(parents=True, exist_ok=True)
+    place = tmp_path / "project"
+    place.mkdir(exist_ok=True)
+    git(place, "init", "--quiet", "--initial-branch=own")
+    (place / "model.py").write_text("depth = 1\n", encoding="utf-8")
+    git(place, "add", "model.py")
+    executable = str(repository / "bin" / "python")
+    script.write_text(f"import sys\nsys.executable = {executable!r}\n{OPEN}\n", encoding="utf-8")
+
+    subprocess.run([sys.executable, program], cwd=place, check=True)
+
+    found = environment_of(place / "runs" / "run")
+    assert found["git"]["branch"] == "own"
+    assert "missing" not in found
+    assert b"alone" not in (place / "runs" / "run" / found["git"]["diff"]).read_bytes()
+
+
+def test_git_diff_restores_a_script_in_a_repository_without_commits(repository: Path, tmp_path: Path) -> None:
+    """That lies in another one, which does not look into it: the script is in no commit, and in the diff."""
+    nested = repository / "nested"
+    nested.mkdir()
+    git(nested, "init", "--quiet")
+    (nested / "new.py").write_text(OPEN, encoding="utf-8")
+
+    subprocess.run([sys.executable, "nested/new.py"], cwd=repository, check=True)
+
+    found = environment_of(repository / "runs" / "run")["git"]
+    assert found["dirty"]
+    git(tmp_path, "apply", str(repository / "runs" / "run" / found["diff"]))
+    assert (tmp_path / "new.py").read_text(encoding="utf-8") == OPEN
 
 
 def test_git_diff_restores_the_changes(repository: Path, tmp_path: Path) -> None:
@@ -357,7 +441,7 @@ def test_git_diff_restores_the_changes(repository: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_git_diff_restores_a_script_that_is_not_tracked(repository: Path, tmp_path: Path, changed: bool) -> None:  # noqa: FBT001
-    """A run of a script that no commit has is dirty, and the diff holds the script; ignored ones are no change."""
+    """A run of a script that no commit has is dirty, and the diff holds it, also where git is told to ignore it."""
     folder = repository / "a b"
     folder.mkdir()
     for name in ("new [1].py", "ignored.py"):
@@ -374,12 +458,14 @@ def test_git_diff_restores_a_script_that_is_not_tracked(repository: Path, tmp_pa
 
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "--quiet", str(repository), str(clone))
-    git(clone, "apply", str(repository / "runs" / "new [1].py" / found["new [1].py"]["diff"]))
-
-    assert found["new [1].py"]["dirty"]
-    assert found["ignored.py"]["dirty"] is changed
-    assert (clone / "a b" / "new [1].py").read_text(encoding="utf-8") == f"{OPEN}\n"
-    assert (clone / "train.py").read_text(encoding="utf-8") == ("lr = 2\n" if changed else "lr = 1\n")
+    for name, state in found.items():
+        assert state["dirty"]
+        git(clone, "apply", str(repository / "runs" / name / state["diff"]))
+        assert [path.name for path in (clone / "a b").iterdir()] == [name]
+        assert (clone / "a b" / name).read_text(encoding="utf-8") == f"{OPEN}\n"
+        assert (clone / "train.py").read_text(encoding="utf-8") == ("lr = 2\n" if changed else "lr = 1\n")
+        git(clone, "checkout", "--quiet", ".")
+        (clone / "a b" / name).unlink()
 
 
 def test_git_diff_restores_the_modules_that_are_not_tracked(repository: Path, tmp_path: Path) -> None:

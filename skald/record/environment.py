@@ -25,7 +25,7 @@ from skald.engine.claim import run_lock
 from skald.errors import SkaldError
 from skald.layout import ARTIFACTS, git_diff_name
 from skald.notice import tell
-from skald.record.code import code_files, code_folder, working_folder
+from skald.record.code import code_files, code_folder, script_file, working_folder
 from skald.record.git import Question
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.masking import is_secret, masked, masked_command
@@ -132,7 +132,7 @@ class Gathering:
         return True
 
     def _gather(self) -> Iterator[None]:
-        question = self._question = Question(code_folder(), code_files())
+        question = self._question = Question(code_folder(), code_files(), script_file())
         asking = question.steps()
         next(asking, None)  # git works while all else is looked at, and while what each run needs is loaded
         for module in ("asyncio", "loguru"):  # the first for the second; 10 ms each

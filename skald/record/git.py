@@ -7,6 +7,7 @@ network and asks no question.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -34,7 +35,8 @@ _DIFF: Final = (
     "diff", "--binary", "--no-color", "--no-ext-diff", "--no-textconv", "--no-relative", "--src-prefix=a/",
     "--dst-prefix=b/",
 )  # fmt: skip
-_UNTRACKED: Final = ("--literal-pathspecs", "ls-files", "--others", "--exclude-standard", "-z", "--")
+_UNTRACKED: Final = ("--literal-pathspecs", "ls-files", "--others", "-z")
+_NOT_IGNORED: Final = ("--exclude-standard",)
 _PATHS_A_QUESTION: Final = 200
 """Windows takes no longer command lines."""
 _PATIENCE_SECS: Final = 0.02
@@ -60,11 +62,17 @@ def repository(folder: Path) -> Path | None:
 class Question:
     """Asks git in steps, between which others may work; nothing is asked where there is no repository, or no git."""
 
-    def __init__(self, folder: Path, code: Iterable[str] = ()) -> None:
-        """Ask of the repository around a folder, in which some of the files may lie whose code runs."""
-        self.root = repository(folder)
-        inside = f"{self.root}{os.sep}"
-        self._code = [Path(path) for path in code if path.startswith(inside)] if self.root else []
+    def __init__(self, folder: Path, code: Iterable[str] = (), script: str | None = None) -> None:
+        """Ask of the repository around a folder.
+
+        Args:
+            folder: anywhere in it.
+            code: the files whose code runs, of which some may lie in it.
+            script: that of them which counts also where git is told to ignore it.
+        """
+        self.root = root = repository(folder)
+        self._code = _inside(root, code) if root else []
+        self._script = _inside(root, [script]) if root and script else []
         self.state: State | None = None
         self.diff: bytes | None = None
         self.problems: dict[str, str] = {}
@@ -114,11 +122,12 @@ class Question:
                 yield from self._add("new files", Path(folder), *_DIFF, "--no-prefix", "--no-index", "--", "a", "b")
 
     def _untracked_code(self, root: Path) -> Generator[None, None, list[str]]:
-        """Return the paths in the repository of the code that git neither tracks nor ignores."""
-        paths, found = [path.relative_to(root).as_posix() for path in self._code], b""
-        for start in range(0, len(paths), _PATHS_A_QUESTION):
-            some = paths[start : start + _PATHS_A_QUESTION]
-            found += (yield from self._ask(root, *_UNTRACKED, *some)) or b""
+        """Return the paths in the repository of the code that git neither tracks nor ignores, and of the script."""
+        script, others = self._script, [path for path in self._code if path not in self._script]
+        found = ((yield from self._ask(root, *_UNTRACKED, "--", *_named(root, script))) or b"") if script else b""
+        for start in range(0, len(others), _PATHS_A_QUESTION):
+            some = _named(root, others[start : start + _PATHS_A_QUESTION])
+            found += (yield from self._ask(root, *_UNTRACKED, *_NOT_IGNORED, "--", *some)) or b""
         return [os.fsdecode(path) for path in found.split(b"\0") if path]
 
     def _add(self, what: str, folder: Path, *arguments: str) -> Generator[None, None, None]:
@@ -223,6 +232,18 @@ class _Command:
 
 _latest: Final[dict[tuple[object, ...], tuple[State, bytes | None]]] = {}
 """The last answer, by what it was made of: a sweep in one process asks for it many times, which takes 4 ms."""
+
+
+def _inside(root: Path, files: Iterable[str]) -> list[Path]:
+    """Return the files that lie in a folder: git fails over one that lies there only by a link or by `..`."""
+    real = functools.cache(os.path.realpath)  # there are many files to a folder
+    top = Path(real(root))
+    places = (Path(real(path.parent), path.name) for path in map(Path, files))
+    return [root / place.relative_to(top) for place in places if place.is_relative_to(top)]
+
+
+def _named(root: Path, files: Iterable[Path]) -> list[str]:
+    return [file.relative_to(root).as_posix() for file in files]
 
 
 def _copy_if_there(source: Path, target: Path) -> None:
