@@ -15,22 +15,31 @@ from typing import Final
 MASK: Final = "***"
 
 _WORDS: Final = frozenset((
-    "apikey", "auth", "authorization", "bearer", "cookie", "credential", "credentials", "jwt",
-    "passphrase", "passwd", "password", "pwd", "secret", "sig", "signature", "token",
+    "apikey", "auth", "authorization", "bearer", "cookie", "cred", "credential", "credentials", "creds", "jwt", "pass",
+    "passphrase", "passwd", "password", "pat", "pw", "pwd", "secret", "sig", "signature", "token",
 ))  # fmt: skip
+_TOKENIZERS: Final = frozenset(("bos", "cls", "eos", "mask", "pad", "sep", "unk"))
+"""Before the word `token` they make it one of a text."""
 _KEYS: Final = frozenset((
     "access", "anthropic", "api", "auth", "aws", "azure", "comet", "encryption", "google", "hf", "openai", "private",
     "secret", "session", "signing", "ssh", "wandb",
 ))  # fmt: skip
 """Before the word `key`."""
 _FORM: Final = re.compile(
-    r"(?:\b(?:sk|pk|rk)[-_]|\bhf_|\bgh[opsu]_|\bgithub_pat_|\bglpat-|\bxox[abeprs]-|\bAKIA|\bASIA|\bAIza|\bnpm_|\bpypi-|\br8_)"
-    r"[A-Za-z0-9_-]{20,}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"
+    r"(?:\b(?:sk|pk|rk)[-_]|\bhf_|\bgh[opsu]_|\bgithub_pat_|\bglpat-|\bxox[abeprs]-|\bAIza|\bnpm_|\bpypi-|\br8_)"
+    r"[A-Za-z0-9_-]{20,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]+"
 )
 _IN_URL: Final = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
-_NAME: Final = re.compile(r"""(?<![\w./-])([\w.-]+)["']?\s*[=:]\s*""")
+_NAME: Final = re.compile(
+    r"""(?<![\w./-])(?:([\w.-]+)["']?\s*[=:]\s*|(-[\w.-]+|(?i:password|passwd|passphrase))\s+(?:is\s+)?(?!-))"""
+)
 _VALUE: Final = re.compile(r""""[^"]*"|'[^']*'|(?:(?:Bearer|Basic|Token)\s+)?[^\s"',;&)}\]]+""")
 """After a name inside a text: of JSON, of the query of a URL, of a header, of a program."""
+_HEX: Final = re.compile(r"[0-9a-fA-F]{40}")
+"""The form of a commit too, so what it is must be told by a name."""
+_MAY_BE_KEY: Final = re.compile(r"(?i)wandb|key")
+_USER: Final = re.compile(r"(?s)([^:/\\\s]+:)[^/\\].*")
+"""After `-u`, as curl has it; no address and no path."""
 _ASSIGNMENT: Final = re.compile(r"(?s)([-+~]*[\w.@/-]+)=(.*)")
 _LEAST_CHARACTERS: Final = 8
 """A shorter value of the environment is most likely a common word."""
@@ -40,6 +49,8 @@ def is_secret(name: str) -> bool:
     """Tell whether what has this name is a secret, by its last words: `--hf-token` is one, `--max-tokens` is none."""
     words = re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+", name)[-2:]
     *before, last = [word.lower() for word in words] or [""]
+    if last == "token" and _TOKENIZERS.intersection(before):
+        return False
     return last in _WORDS or (last == "key" and bool(_KEYS.intersection(before)))
 
 
@@ -55,7 +66,7 @@ def _without_values(text: str) -> str:
     parts, end = [], 0
     for name in _NAME.finditer(text):
         value = _VALUE.match(text, name.end())
-        if value and name.start() >= end and is_secret(name[1]):
+        if value and name.start() >= end and _hides(name[1] or name[2], value[0].strip("\"'")):
             quote = value[0][0] if value[0][0] in "\"'" else ""
             parts += [text[end : name.end()], f"{quote}{MASK}{quote}"]
             end = value.end()
@@ -70,18 +81,22 @@ def masked_command(arguments: Sequence[str]) -> list[str]:
 
 def _without_named(arguments: Sequence[str]) -> Iterator[str]:
     """Yield the arguments without the values of options that are named like secrets."""
-    is_value = False
+    option = ""
     for argument in arguments:
         assignment = _ASSIGNMENT.fullmatch(argument)
-        if is_value and not argument.startswith("-"):
+        user = _USER.fullmatch(argument) if option == "-u" else None
+        if option and not argument.startswith("-") and _hides(option, argument):
             yield MASK
-            is_value = False
-        elif assignment and is_secret(assignment[1]):
+        elif assignment and _hides(*assignment.groups()):
             yield f"{assignment[1]}={MASK}"
-            is_value = False
         else:
-            yield argument
-            is_value = argument.startswith("-") and is_secret(argument)
+            yield f"{user[1]}{MASK}" if user else argument
+        option = argument if argument.startswith("-") else ""
+
+
+def _hides(name: str, value: str) -> bool:
+    """Tell whether what is named so is a secret."""
+    return is_secret(name) or bool(_HEX.fullmatch(value) and _MAY_BE_KEY.search(name))
 
 
 def _in_environment() -> set[str]:
