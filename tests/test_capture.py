@@ -44,6 +44,7 @@ class Found:
         return [re.sub(rf"^{STAMP} \| ", "", line) for line in text.splitlines()]
 
 
+posix = pytest.mark.skipif(os.name != "posix", reason="descriptors are captured there")
 START = """
 import contextlib, io, logging, os, signal, subprocess, sys, threading, time
 import loguru
@@ -871,6 +872,44 @@ def test_threads_print_all_their_lines(tmp_path: Path) -> None:
 
     lines = [line for line in found.lines if line.startswith("t")]
     assert sorted(lines) == sorted(f"t{thread} {number}" for thread in range(4) for number in range(3000))
+
+
+@pytest.mark.parametrize("capture", ["True", pytest.param("'fd'", marks=posix)])
+@pytest.mark.parametrize("before", [0, 600])
+def test_lines_that_threads_print_at_once_are_whole(capture: str, before: int, tmp_path: Path) -> None:
+    """The second ends its line while that of the first has no end yet, also where both print thousands a second."""
+    found = run_program(
+        tmp_path,
+        f"""
+        def turn(mine, other):
+            mine.wait()
+            mine.clear()
+            other.set()
+        def talk(name, mine, other):
+            for number in range({before}):
+                print("many", flush=True)
+            for number in range(100):
+                sys.stdout.write(f"{{name}} is")
+                turn(mine, other)
+                sys.stdout.write(f" at\\n{{name}} {{number}}")
+                turn(mine, other)
+                sys.stdout.write("\\n")
+        first, second = threading.Event(), threading.Event()
+        with skald.Logger("run", capture={capture}):
+            print("begin")
+            given = ("a", first, second), ("b", second, first)
+            threads = [threading.Thread(target=talk, args=each) for each in given]
+            for thread in threads: thread.start()
+            first.set()
+            for thread in threads: thread.join()
+        """,
+        PYTHONUNBUFFERED="1",
+    )
+
+    lines = [line for line in found.lines if line not in ("many", "begin") and "skald:" not in line]
+    assert sorted(lines) == sorted(
+        line for name in "ab" for n in range(100) for line in (f"{name} is at", f"{name} {n}")
+    )
 
 
 def test_line_that_a_thread_has_begun_as_the_block_ends_is_whole(tmp_path: Path) -> None:

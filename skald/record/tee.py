@@ -3,7 +3,8 @@
 The stream stays where it is, and its `write` is replaced in the object itself, so whoever got hold of it before
 (loguru's default handler, `logging.basicConfig`, tqdm) is heard. A line is in the transcript when `print` returns.
 A program that prints faster than a thousand lines a second only leaves its texts in a list, which a thread takes up
-20 times a second; the thread ends when the program has calmed down.
+20 times a second; the thread ends when the program has calmed down. Threads that print at once have whole lines each,
+also where Python mixes them up in the terminal, unless another begins while one already prints that fast.
 
 Invariant: a stream is left as it was found.
 """
@@ -19,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from threading import get_ident
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -66,11 +68,17 @@ class Tee:
         self.stream, self.name = stream, name
         self.transcripts: list[Transcript] = []
         self.pending: list[str] = []
+        self.begun: dict[int, list[str]] = {}
+        """What threads have written of a line, without its end: those that print at once have whole lines each."""
         self._bytes = 0
         """How many have been written to the stream since nothing was pending."""
         self._batch = BATCH
         self.hasty = False
         """Whether texts are only left in the list; never of a stream that may stand behind another."""
+        self.is_alone = False
+        """Whether they are, and of one thread, so that they may stand there as they come: the rest would be slower."""
+        self._threads: set[int] = set()
+        """Those that have written since it was hasty."""
         self.is_behind = False
         """Whether it is not the one in `sys`: what is written there may come here too."""
         self.diverted: Callable[[Any], int] | None = None
@@ -102,13 +110,23 @@ class Tee:
     def after_fork(self) -> None:
         """Leave to the parent, in a forked child, what it will finish, and forget who held the lock."""
         self.pending.clear()
+        self.begun.clear()
         self._way = threading.RLock()
 
     def restore(self) -> None:
         """Leave the stream as it was found; what others have put over it since passes everything on."""
-        self.hasty = False
+        self.hurry(hasty=False)
         for restore in self._restorers:
             restore()
+
+    def hurry(self, *, hasty: bool) -> None:
+        """Leave texts in the list, or no more."""
+        self.hasty = hasty and not self.is_behind and self.echo is None
+        self.is_alone = self.hasty and len(self._threads) <= 1
+        if self.is_alone:
+            self.let_go()
+        if not hasty:
+            self._threads.clear()
 
     def _writer(self, original: Callable[[str], Any]) -> Callable[[str], Any]:
         take, keep = self._take, self.pending.append
@@ -119,7 +137,7 @@ class Tee:
             except KeyboardInterrupt:  # the stream has it, and shows it later
                 take(text)
                 raise
-            if self.hasty:
+            if self.is_alone:
                 keep(text)
             else:
                 take(text)
@@ -131,8 +149,10 @@ class Tee:
     def _flusher(self, original: Callable[[], Any]) -> Callable[[], Any]:
         def flush() -> Any:
             flushed = original()
-            if self.pending and not self.hasty:
-                _catch_up()
+            if not self.is_alone:
+                self.let_go(get_ident())
+                if self.pending and not self.hasty:
+                    _catch_up()
             return flushed
 
         _our_code.add(flush.__code__)
@@ -169,6 +189,7 @@ class Tee:
             return
         file = speaker()
         if file is not None:
+            self.let_go(get_ident())
             _catch_up()
             with _lock:
                 self._feed(str(text), besides=file)
@@ -185,17 +206,27 @@ class Tee:
 
     def _keep(self, text: str) -> None:
         """Write the lines that a text ends; what is beyond waits for its end, which `print` writes by itself."""
+        thread = get_ident()
+        self._threads.add(thread)
         end = text.rfind("\n") + 1
-        if end:
+        if end and not self.hasty:
             _settle(line=True)
-            rest = text[end:] if type(text) is str else ""  # NOTE: loguru's know their origin, which parts would not
-            self.pending.append(text[:end] if rest else text)
+        rest = text[end:] if end and type(text) is str else ""  # NOTE: loguru's know their origin, parts would not
+        begun = self.begun.pop(thread, [])  # NOTE: none is lost where a signal handler prints a line just now
+        begun.append(text[:end] if rest else text)
+        is_whole = end or len(text) == LONGEST_LINE or len(begun) > MOST_PENDING
+        if is_whole:
+            self.pending.extend(begun)
+            begun = [rest] if rest else []
+        if begun:
+            self.begun[thread] = begun
+        if is_whole and not self.hasty:
             _catch_up()
-            text = rest
-        if text:
-            self.pending.append(text)
-            if len(text) == LONGEST_LINE or len(self.pending) > MOST_PENDING:
-                _catch_up()
+
+    def let_go(self, *threads: int) -> None:
+        """Have written what these threads, or all, have begun, as it is."""
+        for thread in threads or list(self.begun):
+            self.pending.extend(self.begun.pop(thread, ()))
 
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return how many that was."""
@@ -239,6 +270,7 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
         if not _tees:
             _pace = Pace(_lock, _drain, _set_hasty)
             forget()
+        _let_go()
         _drain()
         _set_hasty(hasty=False)
         heard = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
@@ -287,7 +319,10 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
             _drain()
             while transcript.is_amid_line and _drain(1):
                 pass
-            if not transcript.is_amid_line or threading.active_count() == 1 or time.monotonic() > deadline:
+            is_amid_line = transcript.is_amid_line or any(each.begun for each in _tees)
+            if not is_amid_line or threading.active_count() == 1 or time.monotonic() > deadline:
+                _let_go()
+                _drain()
                 yield
                 return
         time.sleep(LINE_END_SECS / 200)
@@ -296,6 +331,7 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
 def catch_up() -> None:
     """Write what has been printed so far, all lines that are finished."""
     _settle(line=True)
+    _let_go(get_ident())
     with _lock:
         if not _draining:
             _drain()
@@ -314,6 +350,12 @@ def _catch_up() -> None:
     """Drain for a thread that prints, and show what is unfinished."""
     with _lock:
         _pace.spend(_drain())
+
+
+def _let_go(*threads: int) -> None:
+    """Have written what these threads, or all, have begun."""
+    for each in _tees:
+        each.let_go(*threads)
 
 
 def _drain(most: int | None = None) -> int:
@@ -383,7 +425,7 @@ def _end_descriptors() -> None:
 
 def _set_hasty(*, hasty: bool) -> None:
     for each in _tees:
-        each.hasty = hasty and not each.is_behind and each.echo is None
+        each.hurry(hasty=hasty)
 
 
 def _tee_of(stream: Any, name: str) -> Tee:
