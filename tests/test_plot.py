@@ -148,6 +148,32 @@ def test_plot_takes_a_condition_over_the_runs(folder: Path) -> None:
     assert "lr0.5" not in chosen
 
 
+@pytest.mark.parametrize("params", [{"seed"}, set()])
+def test_plot_draws_a_band_over_an_id_that_tells_runs_apart(tmp_path: Path, params: set[str]) -> None:
+    """As over a param: with or without a param of that name, a curve for each learning rate is left."""
+    for lr in (0.1, 0.5):
+        for seed in range(2):
+            with skald.Logger(f"lr{lr}-s{seed}", tmp_path / "runs", ids={"seed": seed}, capture=False) as logger:
+                logger.log_params({"lr": lr, **dict.fromkeys(params, seed)})
+                logger.log_batch({"loss": [lr + seed + step for step in range(4)]}, step=range(4))
+
+    printed = output("plot", "runs", "-m", "loss", "--band", "seed", folder=tmp_path)
+
+    assert printed.splitlines()[:2] == ["loss, mean ± std over seed", "* lr=0.1   + lr=0.5"]
+    assert "░" in printed
+
+
+def test_plot_draws_a_band_over_an_id_inside_of_runs_for_each_run(tmp_path: Path) -> None:
+    """An id of which a run has several values is averaged in each run."""
+    for name in ("a", "b"):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_batch({"loss": range(8)}, step=[0, 1, 2, 3] * 2, seed=[0] * 4 + [1] * 4)
+
+    printed = output("plot", "runs", "-m", "loss", "--band", "seed", folder=tmp_path)
+
+    assert printed.splitlines()[:2] == ["loss, mean ± std over seed", "* a   + b"]
+
+
 def test_plot_draws_a_band_over_runs_and_over_an_id(folder: Path) -> None:
     """Over all runs there is one curve of each series, over an id one of each run."""
     runs = output("plot", "runs", "-m", "accuracy", "--band", "run", folder=folder)
@@ -270,6 +296,13 @@ def test_plot_draws_a_picture_for_each_metric(folder: Path) -> None:
             1,
             "there is no id and no param 'sede' of several runs; did you mean",
         ),
+        (("plot", "-m", "loss", "--band", "lr", "--color", "lr"), 1, "--band lr averages over 'lr'"),
+        (("plot", "-m", "loss", "--band", "run", "--color", "run"), 1, "--band run averages over 'run'"),
+        (("plot", "-m", "accuracy", "--band", "split", "--color", "split"), 1, "averages over 'split'"),
+        (("plot", "-m", "loss", "--band", "seed", "--color", "run"), 1, "--band seed averages over 'run'"),
+        (("plot", "-m", "loss", "--band", "step", "-x", "step"), 1, "-x must be another id than that of --band"),
+        (("plot", "-m", "weights", "-x", "bin_low"), 1, "'bin_low' is an edge of bins here"),
+        (("plot", "-m", "loss", "--id", "step=1", "--id", "step=2"), 2, "got 'step' 2 times"),
         (("plot", "-m", "loss", "--smooth", "1"), 2, "--smooth"),
         (("plot", "-m", "loss", "--smooth", "-1"), 2, "--smooth"),
         (("plot", "-m", "loss", "--id", "split"), 2, "NAME=VALUE"),

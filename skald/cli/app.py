@@ -67,6 +67,10 @@ def _check_pairs(given: list[str] | None) -> list[str] | None:
     for pair in given or ():
         if not pair.partition("=")[1] or pair.startswith("="):
             raise typer.BadParameter(f"expected NAME=VALUE, got {pair!r}")
+    names = [pair.partition("=")[0] for pair in given or ()]
+    for name in names:
+        if names.count(name) > 1:
+            raise typer.BadParameter(f"expected one value of an id, got {name!r} {names.count(name)} times")
     return given
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -141,17 +141,23 @@ def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_b
     if not band_by:
         _check_count(name, surveyed, keys)
     axis = named_axis(wish.x, kinds) if wish.x else choose_axis(surveyed)
+    if axis.kind == "id" and axis.label in keys:
+        raise InvalidInputError(f"-x must be another id than that of --band and --color, got {axis.label!r}")
+    averaged = _averaged(band_by, surveyed) if band_by else set()
+    if color_by in averaged:
+        error = InvalidInputError(f"--band {wish.band} averages over {wish.color!r}, so no curve has one to colour")
+        error.add_note("hint: give --color what is left apart, or leave it out")
+        raise error
     is_log = "x" in wish.log
     span = axis_span(source.rows, surveyed, axis, is_log=is_log)
     columns = min(columns, max(_MOST_CELLS // max(surveyed.height, 1), _LEAST_COLUMNS))
     found = cut(source.rows, surveyed, axis, span or Span(0, 0), columns, is_log=is_log, smoothing=wish.smoothing)
     notes = notes_on(found, surveyed, wish.log)
     by = series_columns(surveyed)
-    params = _params(source.params, surveyed, band_by, color_by)
+    params = _params(source.params, surveyed, averaged, [name for name in (band_by, color_by) if name])
     if params:
         found = found.join(source.params.select(RUN, *params), on=RUN, how="left", maintain_order="left")
     if band_by:
-        averaged = {band_by, RUN} if band_by.startswith(PARAMS_PREFIX) else {band_by}
         by = [key for key in (*by, *params) if key not in averaged]
         found = band(found, by)
         _check_count(name, found.select(by).unique() if by else found.head(1), by)
@@ -171,14 +177,27 @@ def _check_count(name: str, curves: pl.DataFrame, by: Sequence[str]) -> None:
         raise error
 
 
-def _params(params: pl.DataFrame, surveyed: pl.DataFrame, band_by: str | None, color_by: str | None) -> list[str]:
-    """Return the params that are looked at: those asked for, and those that tell groups of runs apart."""
-    asked = [name for name in (band_by, color_by) if name and name.startswith(PARAMS_PREFIX)]
-    if not band_by or not band_by.startswith(PARAMS_PREFIX) or color_by:
-        return list(dict.fromkeys(asked))
+def _averaged(band_by: str, surveyed: pl.DataFrame) -> set[str]:
+    """Return the columns that a band averages over: the runs too, where each has one value of its param or id."""
+    name = band_by.removeprefix(PARAMS_PREFIX)
+    is_of_runs = name != band_by or (RUN in surveyed.columns and band_by != RUN and _tells_runs(band_by, surveyed))
+    return {RUN, name, f"{PARAMS_PREFIX}{name}"} if is_of_runs else {band_by}
+
+
+def _tells_runs(name: str, surveyed: pl.DataFrame) -> bool:
+    """Tell whether an id has one value in each run, and not the same in all."""
+    values = surveyed.select(RUN, name).unique()
+    return values[name].n_unique() > 1 and values[RUN].n_unique() == len(values)
+
+
+def _params(params: pl.DataFrame, surveyed: pl.DataFrame, averaged: Collection[str], asked: Sequence[str]) -> list[str]:
+    """Return the params that are looked at: those asked for, else those that tell averages of runs apart."""
+    names = [name for name in asked if name.startswith(PARAMS_PREFIX)]
+    if RUN not in averaged or len(averaged) == 1 or len(asked) > 1:
+        return list(dict.fromkeys(names))
     own = params.join(surveyed.select(RUN).unique(), on=RUN, how="semi")
     differing = [name for name in own.columns if name != RUN and own[name].n_unique() > 1]
-    return list(dict.fromkeys([*asked, *differing]))
+    return list(dict.fromkeys([*names, *differing]))
 
 
 def _heat_maps(name: str, source: _Source, wish: Wish, cells: tuple[int, int]) -> list[Picture]:

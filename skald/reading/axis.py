@@ -136,8 +136,9 @@ def named_axis(name: str, kinds: Mapping[str, Kind]) -> Axis:
     if name == "time" or (name == "relative" and name not in kinds):
         return Axis("time", "time") if name == "time" else Axis("relative", "time since the start")
     check_ids([name], kinds)
-    if kinds[name] not in {"int", "float"}:
-        raise InvalidInputError(f"x must be an id that is a number, time or relative; {name!r} is {kinds[name]} here")
+    if name not in position_ids(kinds):
+        found = "an edge of bins" if name in {BIN_LOW, BIN_HIGH} else kinds[name]
+        raise InvalidInputError(f"x must be an id that is a number, time or relative; {name!r} is {found} here")
     return Axis("id", name)
 
 
