@@ -157,6 +157,35 @@ def test_query_prints_what_show_prints_of_runs(tmp_path: Path) -> None:
     assert cells["started"] == shown["started"]
 
 
+def test_query_prints_decimals_as_numbers(runs: Path) -> None:
+    """A number with a point is a decimal in SQL, and a number everywhere else."""
+    assert json.loads(output("query", "runs", "select 1.5 as x", "--format", "json", folder=runs)) == [{"x": 1.5}]
+    assert output("query", "runs", "select 1.5 as x", "--format", "csv", folder=runs) == "x\n1.5\n"
+    assert output("query", "runs", "select 1.5 as x", folder=runs).split() == ["x", "1.5"]
+
+
+def test_query_says_how_nan_is_asked_for(runs: Path) -> None:
+    """There is no isnan in the SQL of polars; what the hint says to write works."""
+    done = start("query", "runs", "select count(*) from metrics where isnan(value)", folder=runs)
+    hint = done.stderr.partition("hint: write ")[2].splitlines()[0].removesuffix(" for the others")
+
+    sql = "select count(*) as n from metrics where "
+    counts = [output("query", "runs", sql + condition, folder=runs).split()[1] for condition in hint.split(", or ")]
+
+    assert counts == ["2", "4"]
+
+
+@pytest.mark.parametrize(
+    "args", [("query", "runs", "select '\udcff' from metrics"), ("show", "--where", "lr = '\udcff'")]
+)
+def test_query_of_bytes_that_are_no_text_says_so(args: tuple[str, ...], runs: Path) -> None:
+    """As Python hands them over: a word on stderr, and no traceback."""
+    done = start(*args, folder=runs)
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith("skald: the SQL must be UTF-8, got ")
+
+
 @pytest.mark.parametrize("sql", ["delete from metrics", "/* all */ drop table runs", "(Create table x as select 1)"])
 def test_query_refuses_sql_that_would_change_a_table(sql: str, runs: Path) -> None:
     """With one clear line, as nothing is changed that an answer could tell of."""

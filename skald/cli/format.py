@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import math
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ def printable(text: str) -> str:
 
 def json_value(value: Any) -> Any:
     """Return what JSON can hold: NaN and infinities as strings, times ISO 8601 in UTC, durations in seconds."""
+    value = float(value) if isinstance(value, Decimal) else value
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):

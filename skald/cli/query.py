@@ -7,6 +7,7 @@ import datetime as dt
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
@@ -105,4 +106,4 @@ def _cell_text(value: Any) -> str:
         return duration_text(value)
     if isinstance(value, Mapping):
         return ids_text(value)
-    return number_text(value) if isinstance(value, (int, float)) else param_text(value)
+    return number_text(float(value)) if isinstance(value, (int, float, Decimal)) else param_text(value)

@@ -59,6 +59,8 @@ def answered(ask: Callable[[], T], sql: str, columns: Sequence[str], *, line: in
     """
     try:
         return ask()
+    except UnicodeEncodeError:
+        raise InvalidInputError(f"the SQL must be UTF-8, got {sql!a}") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise _explained(error, sql, columns, line) from None
 
@@ -82,6 +84,10 @@ def _explained(error: BaseException, sql: str, columns: Sequence[str], line: int
     if is_bare:
         explained.add_note(
             "hint: write time > '2026-01-31 12:00', or cast(time as timestamp) > now() - interval '1 hour'"
+        )
+    if "'isnan'" in said:
+        explained.add_note(
+            "hint: write value = cast('nan' as double), or value <> cast('nan' as double) for the others"
         )
     return explained
 
