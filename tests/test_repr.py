@@ -127,6 +127,22 @@ def test_looking_at_a_run_never_fails(tmp_path: Path) -> None:
     assert "30 rows" in repr(torn)
 
 
+@pytest.mark.parametrize("place", [slice(0, 70), slice(-20, None), slice(40, 60)])
+def test_looking_at_a_run_with_damaged_metrics_shows_the_rest(tmp_path: Path, place: slice) -> None:
+    """In a notebook its params, and a line that says what is wrong; whatever part of the file is damaged."""
+    run = log_some(tmp_path)
+    data = bytearray((run.path / PARQUET).read_bytes())
+    data[place] = b"x" * len(data[place])
+    (run.path / PARQUET).write_bytes(data)
+
+    text = Page(run._repr_html_()).text
+
+    assert "model.depth= 12" in text
+    assert re.search("metrics: .*skald check", text)
+    assert "run" in shown(run)
+    assert repr(run).startswith("Run('run', ")
+
+
 def test_looking_at_a_logger_never_fails(tmp_path: Path) -> None:
     """Whose run is gone says so in every form, as one that is disabled does."""
     logger = skald.Logger("run", tmp_path, ids={"rank": 3}, capture=False)

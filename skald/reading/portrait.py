@@ -135,7 +135,7 @@ def page(facts: Facts, run: Run | None, *more: str) -> str:
     parts = [" &nbsp; ".join(head)]
     if facts.notes:
         parts.append(f"<i>{_text(facts.notes)}</i>")
-    if run is not None and facts.rows is not None:
+    if run is not None and run.path.exists():
         parts += [*_params(run.path), *_series(run, facts)]
     lines = "".join(f"<div style='margin-bottom:.4em'>{part}</div>" for part in parts)
     return f"<div class='skald-run' style='font-size:90%;line-height:1.5'>{lines}</div>"
@@ -156,15 +156,20 @@ def _params(path: Path) -> Iterator[str]:
 
 
 def _series(run: Run, facts: Facts) -> Iterator[str]:
-    """Yield a table of the series, of a large run that is not yet compacted only the names of its metrics."""
+    """Yield a table of the series, of a large run that is not yet compacted only the names of its metrics.
+
+    What a damaged file makes polars raise stands in its place.
+    """
+    import polars as pl
+
     try:
         if facts.uncompacted > MOST_UNCOMPACTED_ROWS:
             names = ", ".join(map(_text, run.metric_names[:MOST_SERIES]))
             yield f"{names} (not summed up here while so many rows are not compacted: run.summary())"
-        elif facts.rows:
+        elif facts.rows != 0:
             yield _table(run, run.summary())
-    except (OSError, SkaldError) as error:
-        yield f"metrics: {_text(error)}"
+    except (OSError, SkaldError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        yield f"metrics: {_text(' '.join(str(error).split()))} (skald check says what is damaged)"
 
 
 def _table(run: Run, summary: pl.DataFrame) -> str:
