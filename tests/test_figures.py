@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import shutil
 import subprocess
@@ -257,6 +258,19 @@ def test_figure_of_altair_is_a_page_without_network_and_an_image(logger: skald.L
     assert list(found) == ["a/epoch=1.html", "a/epoch=1.png"]
     assert is_offline(found["a/epoch=1.html"])
     assert found["a/epoch=1.png"].startswith(b"\x89PNG")
+
+
+def test_figure_of_altair_is_a_page_that_its_data_cannot_break(logger: skald.Logger) -> None:
+    """A text that ends a script, or begins a comment in it, stays a text."""
+    bad = "</script><b>out</b><!--<script>"
+    chart = alt.Chart(pd.DataFrame({"a": [bad]}), title=bad).mark_point().encode(x="a:N")
+
+    logger.log_figure("a.html", chart)
+
+    page = kept(logger)["a.html"].decode()
+    assert page.count("<b>out") == 0
+    assert page.count(json.dumps(bad).replace("<", "\\u003c")) >= 2
+    assert page.rstrip().endswith("</html>")
 
 
 def test_figure_of_altair_has_the_format_of_its_name(logger: skald.Logger) -> None:

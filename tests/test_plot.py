@@ -394,6 +394,19 @@ def test_plot_writes_svg_with_the_words_of_the_picture(folder: Path, tmp_path: P
     } <= texts
 
 
+def test_plot_writes_html_that_names_cannot_break(tmp_path: Path) -> None:
+    """A metric and an id that look like the end of a script stay texts."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for split in ("</script><b>1", "</script><b>2"):
+            logger.log_metric("</script><b>0", 1.0, split=split)
+
+    output("plot", "run", "-m", "</script><b>0", "-o", "a.html", folder=tmp_path)
+
+    html = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "</script><b>" not in html
+    assert html.count("\\u003c/script>\\u003cb>") >= 3
+
+
 def test_plot_writes_html_that_needs_no_network(folder: Path, tmp_path: Path) -> None:
     """It loads nothing from elsewhere: its scripts are inside."""
     target = tmp_path / "loss.html"

@@ -15,6 +15,7 @@ from skald.cli.picture import Line, Picture
 from skald.cli.ticks import duration_unit
 from skald.reading.axis import Span
 from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN
+from skald.record.figures import ScriptJson
 
 Form = Literal["png", "svg", "html"]
 
@@ -46,7 +47,8 @@ def render(pictures: Sequence[Picture], form: Form, width: int, height: int) -> 
     together = charts[0] if len(charts) == 1 else alt.vconcat(*charts).resolve_scale(color="independent")
     if form == "html":
         text = io.StringIO()
-        _styled(together).save(text, format="html", inline=True, embed_options={"actions": False})
+        json = {"cls": ScriptJson}
+        _styled(together).save(text, format="html", inline=True, embed_options={"actions": False}, json_kwds=json)
         return text.getvalue().encode()
     data = io.BytesIO() if form == "png" else io.StringIO()
     _styled(together).save(data, format=form, scale_factor=_SHARPNESS if form == "png" else 1)

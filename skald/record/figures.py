@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import json
 import sys
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
@@ -55,6 +56,14 @@ def figure_files(figure: Any, suffix: str) -> Files:
         return Files({_PAGE: page}, f"{error}; figures of {library.name} are kept as {_PAGE} only")
 
 
+class ScriptJson(json.JSONEncoder):
+    """JSON for a script of a page: nothing in it ends the script, as `</script>` in a text would."""
+
+    def encode(self, o: Any) -> str:
+        """Return a value as JSON; `<` stands in texts only, where it may be written so."""
+        return super().encode(o).replace("<", "\\u003c")
+
+
 class _Library(NamedTuple):
     """A library of figures, and what it needs to write them."""
 
@@ -101,7 +110,9 @@ def _altair_contents(figure: Any, suffix: str) -> bytes:
     form = suffix[1:]
     if suffix in (_PAGE, ".svg"):
         text = io.StringIO()
-        figure.save(text, format=form, **({"inline": True} if suffix == _PAGE else {}))
+        figure.save(
+            text, format=form, **({"inline": True, "json_kwds": {"cls": ScriptJson}} if suffix == _PAGE else {})
+        )
         return text.getvalue().encode()
     data = io.BytesIO()
     figure.save(data, format=form)
