@@ -113,6 +113,27 @@ def test_track_begins_where_it_is_resumed(tmp_path: Path) -> None:
     assert " 10/10 " in screen(shown)[0]
 
 
+def test_track_leaves_each_of_several_loops_however_short(tmp_path: Path) -> None:
+    """Those that end before the next drawing, also by an exception, once on the screen and once in the log."""
+    source = """
+with logger:
+    for name in ("quick1", "quick2", "quick3"):
+        for i in logger.track(range(5), name): logger.log_metric("loss", i)
+    try:
+        for i in logger.track(range(5), "broken"): assert i < 3
+    except AssertionError: pass
+"""
+    shown = [line for line in screen(shown_on_terminal(source, tmp_path)) if "SUCCESS" not in line]
+
+    log = skald.Run(tmp_path / "run").console
+    assert [line.split()[0] for line in shown] == ["quick1", "quick2", "quick3", "broken"]
+    for number, name in enumerate(("quick1", "quick2", "quick3", "broken")):
+        count = "3/5" if name == "broken" else "5/5"
+        assert count in shown[number]
+        assert re.findall(rf"{name} .*{count}", log) != []
+        assert log.count(name) == 1
+
+
 @pytest.mark.parametrize(
     "way",
     [
@@ -256,6 +277,18 @@ for step in logger.track(range(3), "step"): pass
     shown = shown_on_terminal(SIZE + source, tmp_path)
 
     assert shown.startswith("training: " + " " * 80 + "\r" + "step ")
+
+
+def test_track_that_ends_before_it_is_drawn_leaves_its_state_below_a_line_that_has_no_end(tmp_path: Path) -> None:
+    """As one that is drawn does."""
+    source = """
+for step in logger.track(range(3), "first"): pass
+print("training: ", end="", flush=True)
+for step in logger.track(range(3), "step"): pass
+"""
+    shown = shown_on_terminal(SIZE + source, tmp_path)
+
+    assert "training: " + " " * 80 + "\r" + "step " in shown
 
 
 def test_track_comes_back_when_the_bar_of_another_library_is_gone(tmp_path: Path) -> None:

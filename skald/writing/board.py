@@ -107,6 +107,8 @@ class Terminal(Board):
     def finish(self, loop: Loop, values: Mapping[str, float]) -> None:
         """Take the bars away, and print the last state as a line that stays."""
         self._clear()
+        if self._others is None:  # nothing was drawn yet
+            self._send(self._line_start())
         start = "" if self._is_free() else "\n"
         self._image, self._others = "", None
         for restore in self._restorers:

@@ -70,12 +70,13 @@ class Stage:
     def leave(self, loop: Loop, calls: Calls) -> None:
         """Show the last state of a loop that has ended, unless another one goes on around it."""
         with self._lock:
-            with contextlib.suppress(ValueError):  # in a forked child
-                self._loops.remove((loop, calls))
+            if (loop, calls) not in self._loops:  # in a forked child
+                return
+            self._loops.remove((loop, calls))
             if self._loops:
                 if loop in self._shown and self._board and self._board.shows_first:
                     self.draw()
-            elif loop in self._shown or (self._board and not self._board.shows_first):
+            else:
                 with self._at_work() as board:
                     if board:
                         board.finish(loop, self._newest(calls))
