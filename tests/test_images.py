@@ -105,6 +105,34 @@ def test_images_of_a_grey_batch_are_a_grey_grid(logger: skald.Logger) -> None:
     assert (image_of(logger).mode, image_of(logger).size) == ("L", (8, 8))
 
 
+@pytest.mark.parametrize("count", [3, 5])
+@pytest.mark.parametrize("kind", ["array", "list"])
+def test_images_of_a_batch_without_channels_are_a_grey_grid(logger: skald.Logger, kind: str, count: int) -> None:
+    """NxHxW, where it can be no image in colours, and any list of HxW."""
+    images = RNG.integers(1, 256, (count, 8, 6), np.uint8)
+    if kind == "array" and count == 3:
+        with pytest.raises(InvalidInputError, match="HxWxC"):  # most likely one with its channels first
+            logger.log_image("a", images)
+        return
+
+    logger.log_image("a", images if kind == "array" else list(images))
+
+    found = np.asarray(image_of(logger))
+    columns, rows = (2, 2) if count == 3 else (3, 2)
+    assert found.shape == (rows * 10 - 2, columns * 8 - 2)
+    assert (found[:8, 8:14] == images[1]).all()
+    assert (found[10:18, :6] == images[columns]).all()
+
+
+def test_images_of_a_batch_of_tensors_without_channels_are_a_grey_grid(logger: skald.Logger) -> None:
+    """NxHxW of Torch, where it can be no image in colours."""
+    torch = pytest.importorskip("torch")
+
+    logger.log_image("a", torch.ones(5, 8, 6))
+
+    assert (image_of(logger).mode, image_of(logger).size) == ("L", (22, 18))
+
+
 def test_image_of_pil_is_kept_as_it_is(logger: skald.Logger) -> None:
     """Palettes and transparency stay."""
     for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
@@ -148,10 +176,13 @@ BAD: dict[str, tuple[Any, str]] = {
     "no images": (np.zeros((0, 8, 9, 3)), "must have pixels"),
     "floats to 255": (np.full((8, 9), 255.0), "from 0 to 1, got 255 to 255"),
     "negative": (np.full((8, 9), -0.5), "from 0 to 1"),
-    "NaN": (np.full((8, 9), np.nan), "from 0 to 1, got nan"),
+    "NaN": (np.array([[0, np.nan, 1, np.nan]]), "from 0 to 1, got nan in 2 values"),
     "ints": (np.full((8, 9), 7), "must be uint8, got int64 from 7 to 7"),
     "complex": (np.zeros((8, 9), complex), "complex128"),
     "text": ("a.png", "got builtins.str"),
+    "masked": (np.ma.masked_array([[0.0, 1.0]], [[True, False]]), "masked pixels"),
+    "sizes": ([np.zeros((8, 9)), np.zeros((8, 7))], "one shape, got .8, 9. and .8, 7."),
+    "sizes of PIL": ([Image.new("RGB", (9, 8)), Image.new("RGB", (7, 8))], "one shape, got .8, 9, 3. and .8, 7, 3."),
     "ragged": ([[1], [2, 3]], "an array"),
 }
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from skald.amounts import plural
 from skald.errors import InvalidInputError, MissingLibraryError
 from skald.values import from_torch
 
@@ -34,7 +35,8 @@ def image_bytes(image: Any, suffix: str) -> bytes:
 
     Args:
         image: of PIL, or an array HxW, HxWx1, HxWx3 or HxWx4, or a tensor HxW, 1xHxW, 3xHxW or 4xHxW; with one
-            dimension more, before the others, they are laid out as a grid.
+            dimension more, before the others, they are laid out as a grid. Of grey images NxHxW this holds where they
+            are a list, or can be no image in colours.
         suffix: one of FORMATS.
 
     Raises:
@@ -63,12 +65,23 @@ def pixels(image: Any) -> Pixels:
         InvalidInputError: its shape or its values are not those of an image.
     """
     is_tensor = hasattr(image, "detach")
+    if np.ma.is_masked(image):
+        raise InvalidInputError("an image has masked pixels; fill them, as in image.filled(0)")
+    shapes = _shapes_in(image)
+    if len(set(shapes)) > 1:
+        raise InvalidInputError(
+            f"images of one grid must be of one shape, got {shapes[0]} and {min({*shapes} - {shapes[0]})}"
+        )
     try:
         array = np.asarray(from_torch(image) if is_tensor else image)
     except Exception as error:  # an array of a library that Skald does not know may raise anything
         raise InvalidInputError(f"an image must be of PIL or an array, got {_name(image)}: {error}") from error
     if array.dtype.kind not in "biuf" or array.ndim < _MATRIX:
         raise _wrong(image, array)
+    if array.ndim == _IMAGE and (
+        _is_grey_batch(array, is_tensor=is_tensor) or len(shapes[0] if shapes else ()) == _MATRIX
+    ):
+        array = array[:, None] if is_tensor else array[..., None]
     _check_shape(array, is_tensor=is_tensor)
     found = _bytes(array)
     if is_tensor and found.ndim > _MATRIX:
@@ -76,6 +89,20 @@ def pixels(image: Any) -> Pixels:
     if found.ndim == _BATCH:
         found = _grid(found)
     return np.ascontiguousarray(found[..., 0] if found.shape[2:] == (1,) else found)
+
+
+def _shapes_in(image: Any) -> list[tuple[int, ...]]:
+    """Return the shapes of the images in a list, none of what is no list of images."""
+    if not isinstance(image, (list, tuple)):
+        return []
+    known = [hasattr(item, "__array__") or hasattr(item, "__array_interface__") for item in image]
+    return [np.shape(item) for item in image] if all(known) else []
+
+
+def _is_grey_batch(array: npt.NDArray[Any], *, is_tensor: bool) -> bool:
+    """Tell whether a shape of three axes has channels nowhere: not where they belong, nor where others put them."""
+    channels, other = (array.shape[axis] for axis in ((-3, -1) if is_tensor else (-1, -3)))
+    return channels > max(_CHANNELS) and other not in _CHANNELS
 
 
 def _check_shape(array: npt.NDArray[Any], *, is_tensor: bool) -> None:
@@ -103,7 +130,11 @@ def _bytes(array: npt.NDArray[Any]) -> Pixels:
         error = InvalidInputError(f"an image of ints must be uint8, got {array.dtype} from {low} to {high}")
         error.add_note("hint: convert it, as in image.astype(np.uint8), or image.to(torch.uint8)")
         raise error
-    if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):  # NaN is neither
+    if nan := int(np.isnan(array).sum()):
+        error = InvalidInputError(f"an image of floats must be from 0 to 1, got nan in {plural(nan, 'value')}")
+        error.add_note("hint: replace them, as in np.nan_to_num(image)")
+        raise error
+    if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
         error = InvalidInputError(f"an image of floats must be from 0 to 1, got {low:g} to {high:g}")
         error.add_note("hint: scale or clip it, as in image / 255, or image.clip(0, 1)")
         raise error
