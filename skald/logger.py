@@ -231,7 +231,11 @@ class Logger(Copyable, Messages, ArtifactCalls):
         return bound
 
     def set_ids(self, /, **ids: Any) -> None:
-        """Set ids that stay until they are changed; None removes one."""
+        """Set ids that stay until they are changed; None removes one.
+
+        They hold for the whole logger, in all threads and tasks: where several work side by side, give each its own
+        (`bind`), or use `contextualize`.
+        """
         self._calls.set_ids(**ids)
 
     def contextualize(self, /, **ids: Any) -> AbstractContextManager[None]:
@@ -244,7 +248,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
         """Iterate with a progress bar, and the id set to each item for every call inside.
 
         Items that are no int, float, str or bool count by their position. When the loop ends, also by `break`
-        or an exception, the id is again what it was.
+        or an exception, the id is again what it was. It holds for the whole logger, in all threads and tasks: loops
+        side by side each go through a logger of their own, `logger.bind().track(...)`.
 
         Args:
             iterable: what to go through.

@@ -39,7 +39,7 @@ class ArtifactCalls:
     def log_artifact(
         self, path: str | os.PathLike[str], name: str | None = None, /, *, link: bool = False, **ids: Any
     ) -> None:
-        """Keep a copy of a file, or of a folder with all that is in it.
+        """Keep a copy of a file, or of a folder with all that is in it; links are followed to the files they lead to.
 
         Args:
             path: the file or folder.
@@ -86,6 +86,7 @@ class ArtifactCalls:
     def log_figure(self, name: str, figure: Any = None, /, **ids: Any) -> None:
         """Keep a figure: of matplotlib as PNG, of plotly and altair as a page (HTML) that needs no network.
 
+        Only maps of plotly's (geo, tiles) still fetch their coasts and tiles when the page is opened.
         A suffix in the name chooses another format, as in `"confusion.svg"`. Where none does, and the exporter of
         plotly (kaleido) or altair (vl-convert-python) is installed, there is a PNG beside the page.
 
