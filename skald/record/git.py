@@ -237,9 +237,9 @@ _latest: Final[dict[tuple[object, ...], tuple[State, bytes | None]]] = {}
 def _inside(root: Path, files: Iterable[str]) -> list[Path]:
     """Return the files that lie in a folder: git fails over one that lies there only by a link or by `..`."""
     real = functools.cache(os.path.realpath)  # there are many files to a folder
-    top = Path(real(root))
-    places = (Path(real(path.parent), path.name) for path in map(Path, files))
-    return [root / place.relative_to(top) for place in places if place.is_relative_to(top)]
+    top = f"{real(root).rstrip(os.sep)}{os.sep}"
+    places = (f"{real(folder)}{os.sep}{name}" for folder, _, name in (file.rpartition(os.sep) for file in files))
+    return [root / place.removeprefix(top) for place in places if place.startswith(top)]
 
 
 def _named(root: Path, files: Iterable[Path]) -> list[str]:
