@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from commands import output, start
@@ -18,7 +21,7 @@ import skald
 from skald.engine.checksum import is_as_written
 from skald.engine.footer import Footer
 from skald.engine.stored import open_stored
-from skald.layout import PARAMS, PARQUET, RUN_JSON
+from skald.layout import CSV_DESCRIPTION, PARAMS, PARQUET, RUN_JSON
 from skald.upkeep.repair import repair
 from skald.upkeep.verification import find_faults
 
@@ -273,6 +276,74 @@ def test_check_finds_a_csv_that_was_changed(tmp_path: Path) -> None:
 
     assert done.code == 1
     assert "other content" in done.stdout
+
+
+def _cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-30])
+
+
+def _edit(file: Path) -> None:
+    file.write_text(file.read_text(encoding="utf-8").replace("0.25", "0.125"), encoding="utf-8")
+
+
+def _spoil(file: Path) -> None:
+    file.write_text(file.read_text(encoding="utf-8").replace("0.25", "zero"), encoding="utf-8")
+
+
+def _lose_description(file: Path) -> None:
+    (file.parent / CSV_DESCRIPTION).unlink()
+
+
+def _spoil_description(file: Path) -> None:
+    (file.parent / CSV_DESCRIPTION).write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("damages", "left"),
+    [
+        ([_cut], [1.0, 0.25, math.nan, math.inf]),
+        ([_edit], [1.0, 0.125, math.nan, math.inf, 5.0]),
+        ([_spoil], [1.0, math.nan, math.inf, 5.0]),
+        ([_lose_description], [1.0, 0.25, math.nan, math.inf, 5.0]),
+        ([_spoil_description], [1.0, 0.25, math.nan, math.inf, 5.0]),
+        ([_cut, _lose_description], [1.0, 0.25, math.nan, math.inf]),
+    ],
+)
+def test_repair_keeps_the_rows_of_a_csv_that_can_be_read(
+    tmp_path: Path, damages: list[Callable[[Path], None]], left: list[float]
+) -> None:
+    """With their ids and times, in order; the damaged file stands aside, and the run is whole again."""
+    with skald.Logger("run", tmp_path, metrics_format="csv", capture=False) as logger:
+        for step, value in enumerate((1, 0.25, math.nan, math.inf, 5)):
+            logger.log_metric("loss", value, step=step, part=step / 2, split='a "b",\nc', note="", best=step > 1)
+    file, before = tmp_path / "run" / "metrics.csv", skald.Run(tmp_path / "run").metrics.collect()
+    for damaging in damages:
+        damaging(file)
+    damaged = file.read_bytes()
+
+    told = start("check", "run", "--format", "json", folder=tmp_path)
+    done = output("check", "run", "--repair", folder=tmp_path)
+    found = skald.Run(tmp_path / "run").metrics.collect()
+
+    assert json.loads(told.stdout)[0]["rows"] == len(left)
+    assert f"{len(left)} rows kept, moved to damaged/metrics.csv" in done
+    assert (tmp_path / "run" / "damaged" / "metrics.csv").read_bytes() == damaged
+    assert str(found["value"].to_list()) == str(left)
+    kept = before.filter(pl.col("step").is_in(found["step"].to_list()))
+    assert found.drop("value").equals(kept.drop("value").select(found.drop("value").columns))
+    assert output("check", "run", folder=tmp_path) == "1 run checked, none damaged\n"
+    assert file.exists()
+
+
+def test_check_says_that_the_description_of_a_csv_is_missing(tmp_path: Path) -> None:
+    """It is not taken for another file."""
+    with skald.Logger("run", tmp_path, metrics_format="csv", capture=False) as logger:
+        logger.log_metric("loss", 0.25)
+    _lose_description(tmp_path / "run" / "metrics.csv")
+
+    done = start("check", "run", folder=tmp_path)
+
+    assert "metrics.csv: expected metrics.csv.json beside it" in done.stdout
 
 
 def test_check_does_not_repair_a_run_that_is_being_written(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ import pyarrow.parquet as pq
 
 from skald.durable import replace, sync_folder
 from skald.engine.checksum import Summed, said_of
+from skald.engine.looserows import loose_rows
 from skald.engine.stored import METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, Stored
 from skald.errors import CorruptRunError
-from skald.layout import temporary
+from skald.layout import CSV, temporary
 from skald.schema import METRIC, TIME, VALUE
 
 _FAULTS: Final = (pa.ArrowException, OSError, ValueError)
@@ -27,10 +28,10 @@ _compute: Any = pc
 
 
 def salvage(stored: Stored, target: Path) -> int:
-    """Write the row groups of a parquet file that can be read into a new one; return how many rows that are.
+    """Write what can be read of a metrics file into a new one of parquet; return how many rows that are.
 
     Args:
-        stored: the opened file.
+        stored: the opened file: of parquet its row groups, of csv its rows.
         target: where the new one comes to stand; it is replaced whole.
     """
     beside = temporary(target)
@@ -79,13 +80,21 @@ def _write(stored: Stored, file: Summed) -> int:
     return rows
 
 
+def count_readable(stored: Stored) -> int:
+    """Return how many rows of a metrics file `salvage` can keep."""
+    return sum(map(len, _readable(stored)))
+
+
 def _readable(stored: Stored) -> Iterator[pa.Table]:
+    types = {METRIC: pa.utf8(), **{name: TYPES[kind] for name, kind in stored.kinds.items()}}
+    schema = pa.schema([*types.items(), (VALUE, pa.float64()), (TIME, TIME_TYPE)])
+    if stored.path.suffix == Path(CSV).suffix:
+        yield from loose_rows(stored, schema)
+        return
     try:
         file = pq.ParquetFile(stored.file, pre_buffer=False, page_checksum_verification=True)
     except _FAULTS as error:
         raise CorruptRunError(f"the footer cannot be read: {error}, in {stored.path}") from error
-    types = {METRIC: pa.utf8(), **{name: TYPES[kind] for name, kind in stored.kinds.items()}}
-    schema = pa.schema([*types.items(), (VALUE, pa.float64()), (TIME, TIME_TYPE)])
     for group in range(file.num_row_groups):
         try:
             table = file.read_row_group(group, use_threads=False).rename_columns(schema.names).cast(schema)

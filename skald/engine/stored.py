@@ -352,6 +352,8 @@ def _is_current(file: BinaryIO, path: Path) -> bool:
 
 
 def _unknown_csv(path: Path) -> CorruptRunError:
+    if not path.with_name(CSV_DESCRIPTION).exists():
+        return CorruptRunError(f"expected {CSV_DESCRIPTION} beside it, which says what its columns are, in {path}")
     error = CorruptRunError(
         f"expected a csv as {CSV_DESCRIPTION} describes it, found another size or content, in {path}"
     )

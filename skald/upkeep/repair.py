@@ -14,6 +14,7 @@ from skald import layout
 from skald.amounts import plural
 from skald.durable import write_atomic
 from skald.engine.claim import owners, run_lock
+from skald.engine.looserows import open_loosely
 from skald.engine.mending import mend
 from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
@@ -71,9 +72,12 @@ def _repair(run: Path, fault: Fault) -> str:
         write_info(run, info)
         return f"made up anew, moved to {aside.relative_to(run)}"
     fault.path.rename(aside)
-    is_table = fault.path.name == layout.PARQUET or layout.is_rewound_name(fault.path.name)
-    kept = _salvage(fault.path, aside) if is_table else _mend(fault.path, aside)
-    if fault.path.name in (layout.PARQUET, layout.CSV) and not kept:
+    if fault.path.name == layout.CSV:
+        kept = _salvage_csv(run, aside)
+    else:
+        is_table = fault.path.name == layout.PARQUET or layout.is_rewound_name(fault.path.name)
+        kept = _salvage(fault.path, aside) if is_table else _mend(fault.path, aside)
+    if fault.path.name in (layout.PARQUET, layout.CSV) and not (run / layout.PARQUET).exists():
         _put_aside_rewound(run)
         _forget_rows(run)
     if fault.path.is_relative_to(run / layout.ARTIFACTS):
@@ -103,6 +107,20 @@ def _salvage(target: Path, aside: Path) -> int:
             return salvage(stored, target)
     except CorruptRunError:  # as its fault has told: nothing can be read without the footer
         return 0
+
+
+def _salvage_csv(run: Path, aside: Path) -> int:
+    """Write what can be read of a csv as parquet, of which compaction makes a csv with its description."""
+    description = run / layout.CSV_DESCRIPTION
+    if description.exists():
+        description = description.rename(layout.aside(run, description))
+    if (run / layout.PARQUET).exists():  # a change of format was cut off
+        return 0
+    stored = open_loosely(run, aside, description)
+    if stored is None:
+        return 0
+    with stored:
+        return salvage(stored, run / layout.PARQUET)
 
 
 def _mend(target: Path, aside: Path) -> int:

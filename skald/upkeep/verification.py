@@ -14,8 +14,10 @@ from skald.amounts import plural
 from skald.engine.checksum import is_as_written
 from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS
+from skald.engine.looserows import open_loosely
 from skald.engine.mending import mend
 from skald.engine.registry import read_kinds
+from skald.engine.salvage import count_readable
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, missing_rows, segment_files
 from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
@@ -100,7 +102,7 @@ def _metrics(run: Path) -> Iterator[Fault]:
         stored = open_stored(run)
     except CorruptRunError as error:
         paths = (run / name for name in FILES.values())
-        yield from (Fault(path, str(error)) for path in paths if path.exists())
+        yield from (Fault(path, str(error), _readable_rows(path)) for path in paths if path.exists())
         return
     if stored is None:
         missing = missing_rows(run)
@@ -114,7 +116,7 @@ def _metrics(run: Path) -> Iterator[Fault]:
             for table in read_tables(stored):
                 rows += len(table)
         except CorruptRunError as error:
-            yield Fault(stored.path, str(error), rows)
+            yield Fault(stored.path, str(error), _readable_rows(stored.path) or rows)
             return
         if not is_as_written(stored):
             yield Fault(stored.path, _OTHER, rows)
@@ -122,6 +124,16 @@ def _metrics(run: Path) -> Iterator[Fault]:
             yield Fault(stored.path, f"expected {plural(stored.coverage.rows, 'row')}, found {rows:,}", rows)
     for name in stored.coverage.rewound:
         yield from _rewound(run / name)
+
+
+def _readable_rows(path: Path) -> int:
+    """Return how many rows of a metrics file that cannot be opened can be read all the same."""
+    run = path.parent
+    stored = open_loosely(run, path, run / layout.CSV_DESCRIPTION) if path.name == layout.CSV else None
+    if stored is None:
+        return 0
+    with stored:
+        return count_readable(stored)
 
 
 def _rewound(path: Path) -> Iterator[Fault]:
