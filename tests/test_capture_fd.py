@@ -487,6 +487,36 @@ def test_bars_of_track_are_in_the_log_at_their_end_alone(tmp_path: Path) -> None
     assert "1/3" in shown
 
 
+def test_program_sees_a_new_size_of_its_terminal(tmp_path: Path) -> None:
+    """Also one that prints nothing by a descriptor; the terminal that it sees is not the one that changed."""
+    program = """
+    os.open(os.ttyname(0), os.O_RDWR)  # it is the terminal of this session now
+    with skald.Logger("run", capture="fd"):
+        print("began with", os.get_terminal_size(1).columns, flush=True)
+        deadline = time.monotonic() + 10
+        while os.get_terminal_size(1).columns == 33 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        print("is now", os.get_terminal_size(1).columns)
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 11, 33, 0, 0))
+    process = subprocess.Popen(
+        command_of(program), cwd=tmp_path, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+    )
+    os.close(theirs)
+    shown = b""
+    while b"\n" not in shown:
+        shown += _read(ours)
+
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 133, 0, 0))
+
+    while data := _read(ours):
+        shown += data
+    os.close(ours)
+    assert process.wait(60) == 0, shown
+    assert lines_of(tmp_path) == ["began with 33", "is now 133"]
+
+
 def test_thread_that_prints_on_keeps_its_order_as_the_block_ends(tmp_path: Path) -> None:
     """Nothing overtakes, is torn or doubled where the descriptors are led away and back."""
     program = """

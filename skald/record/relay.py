@@ -76,8 +76,7 @@ class Channel:
 
     def show(self, data: bytes) -> bool:
         """Pass something on; return whether anybody is there."""
-        if self._is_terminal:
-            self._take_size()
+        self.take_size()
         try:
             while data:
                 data = data[os.write(self.target, data) :]
@@ -88,8 +87,10 @@ class Channel:
             return False
         return True
 
-    def _take_size(self) -> None:
+    def take_size(self) -> None:
         """Give a terminal the size of the one behind it."""
+        if not self._is_terminal:
+            return
         size = bytes(8)
         try:
             size = fcntl.ioctl(self.target, termios.TIOCGWINSZ, size)
@@ -181,6 +182,12 @@ def main() -> None:
         signal.signal(getattr(signal, name), signal.SIG_IGN)
     back, state, *pairs = sys.argv[1:]
     channels = [Channel(number, *map(int, pair.split(","))) for number, pair in enumerate(pairs)]
+
+    def take_sizes(*_: object) -> None:
+        for channel in channels:
+            channel.take_size()
+
+    signal.signal(signal.SIGWINCH, take_sizes)
     relay(Copies(int(back)), channels, mmap.mmap(int(state), STATE_BYTES))
 
 
