@@ -321,8 +321,9 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
                 pass
             is_amid_line = transcript.is_amid_line or any(each.begun for each in _tees)
             if not is_amid_line or threading.active_count() == 1 or time.monotonic() > deadline:
-                _let_go()
-                _drain()
+                if is_amid_line:  # NOTE: else what has been begun since is for later
+                    _let_go()
+                    _drain()
                 yield
                 return
         time.sleep(LINE_END_SECS / 200)
