@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import functools
 import importlib.util
 import json
 import math
@@ -200,6 +201,7 @@ def same(left: Any, right: Any) -> bool:
         (np.datetime64("2026-11-23T08:15:00.5", "ns"), dt.datetime(2026, 11, 23, 8, 15, 0, 500_000)),  # noqa: DTZ001
         (int, "int"),
         (Optimizer, f"{__name__}.Optimizer"),
+        (functools.partial(Optimizer, lr=0.1), f"{__name__}.Optimizer"),
         (json.dumps, "json.dumps"),
         (math.sqrt, "math.sqrt"),
         (np.exp, "numpy.exp"),

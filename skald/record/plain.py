@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import enum
+import functools
 import numbers
 import sys
 from collections.abc import Iterable, Mapping
@@ -98,9 +99,9 @@ def _circle(value: Any, path: _Path, above: tuple[tuple[Any, _Path], ...]) -> tu
 
 
 def _unwrapped(value: Any, path: _Path) -> Any:
-    """Return what an enum, a NumPy value or a container of OmegaConf stands for, others as they are."""
-    while isinstance(value, enum.Enum):
-        value = value.value
+    """Return what an enum, a partial, a NumPy value or a container of OmegaConf stands for, others as they are."""
+    while isinstance(value, (enum.Enum, functools.partial)):
+        value = value.value if isinstance(value, enum.Enum) else value.func
     if _is_of(value, "numpy", "generic", "ndarray"):
         return _from_numpy(value)
     return _resolved(value, path) if _is_of(value, "omegaconf", "Container") else value
