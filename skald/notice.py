@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import warnings
+from pathlib import Path
+from typing import Final
+
+_PACKAGE: Final = str(Path(__file__).parent)
 
 
 def tell(text: str) -> None:
@@ -11,3 +16,15 @@ def tell(text: str) -> None:
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(f"skald: {text}\n")
+
+
+def warn(text: str) -> None:
+    """Warn at the line of the program that called Skald, be it by way of polars."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and _is_inner(frame.f_code.co_filename):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
+
+
+def _is_inner(file: str) -> bool:
+    return file.startswith(_PACKAGE) or "/polars/" in file.replace("\\", "/")

@@ -206,3 +206,16 @@ def test_export_of_no_rows_is_a_header(rows: str, runs: Path) -> None:
     assert done.stdout.startswith("run,")
     assert done.stdout.count("\n") == 1
     assert done.stderr.startswith("skald: no row has ")
+
+
+def test_export_says_which_rows_a_wide_table_leaves_out(tmp_path: Path) -> None:
+    """One line on stderr, and the table all the same."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_metric("loss", 1.0, epoch=0, batch=1, split="train")
+        logger.log_metric("loss", 2.0, epoch=0, split="val")
+
+    done = start("export", "runs", "-o", "-", "--wide", folder=tmp_path)
+
+    assert (done.code, done.stdout) == (0, "run,epoch,batch,split,loss\na,0,1,train,1.0\n")
+    assert done.stderr.startswith("skald: a wide table leaves out 1 row of 'loss' without id 'batch'; hint: ")
+    assert done.stderr.count("\n") == 1

@@ -166,6 +166,7 @@ def beside(tmp_path: Path) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:a wide table leaves out")  # one run has what all the rows of the table log
 def test_what_to_write_instead_works(beside: dict[str, Any], tmp_path: Path) -> None:
     """Every piece of code in the right column runs, in order."""
     codes = replacements()

@@ -111,6 +111,20 @@ def test_wide_leaves_out_rows_without_an_index_id() -> None:
     assert content(found) == [{"epoch": 1, "step": 1, "loss": 3.0}]
 
 
+def test_wide_says_which_rows_lack_an_id_of_the_default_index() -> None:
+    """How many of which metric, and what to do; whoever names the index, or chooses rows that have it, knows."""
+    train = [row("loss", step, epoch=0, step=step, split="train") for step in range(2)]
+    frame = table([*train, *(row("loss", epoch, epoch=epoch, split="val") for epoch in range(3))])
+
+    with pytest.warns(UserWarning, match="leaves out 3 rows of 'loss' without id 'step'; hint: .*--index") as told:
+        found = widen(frame, ["loss"])
+    widen(frame, ["loss"], index="epoch", columns="split")
+    widen(frame, ["loss"], where={"split": "val"})
+
+    assert [one["step"] for one in content(found)] == [0, 1]
+    assert [warning.filename for warning in told] == [__file__]
+
+
 def test_wide_index_may_be_time() -> None:
     """Metrics without ids can be put side by side by their times."""
     frame = table([row("loss", 1.0), row("loss", 2.0)], ids={})

@@ -76,6 +76,24 @@ def check_metrics(names: Iterable[str], existing: Collection[str]) -> None:
             raise InvalidInputError(f"there is no metric {name!r}{close_matches(name, existing)}")
 
 
+def as_names(given: object, what: str) -> list[str]:
+    """Return names or globs that were given as one string or as several.
+
+    Args:
+        given: what was given.
+        what: the name of the argument.
+
+    Raises:
+        InvalidInputError: it is anything else.
+    """
+    names: list[str] = []
+    for name in given if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else [given]:
+        if not isinstance(name, str):
+            raise InvalidInputError(f"{what}= must be names or globs, got {type(name).__name__}: {name!r:.80}")
+        names.append(name)
+    return names
+
+
 def chosen(existing: Collection[str], globs: Iterable[str], what: str = "metric") -> list[str]:
     """Return the names that are asked for, in that order: a name that exists stands for itself, others are globs.
 

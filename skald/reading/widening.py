@@ -13,12 +13,17 @@ from typing import Any, Final
 
 import polars as pl
 
+from skald.amounts import plural
 from skald.errors import InvalidInputError
+from skald.notice import warn
 from skald.reading.selection import check_ids, check_metrics, has_ids, id_kinds, in_series, metric_names
 from skald.schema import METRIC, PARAMS_PREFIX, RUN, TIME, VALUE, Id, Kind, series_ids
 
 MAX_COLUMNS: Final = 10_000
 """So many values of an id become columns, and not more: an id with more of them is a position."""
+
+_NAMED: Final = 3
+"""So many metrics and ids a warning names."""
 
 _OWN: Final = "\x01"  # no metric and no id can be named so
 
@@ -80,7 +85,7 @@ def widen(
         frame: rows as `Run.metrics` has them.
         metrics: names of metrics; none: all but histograms, in order of first appearance.
         index: ids, or `time`; None: each id that all these metrics were logged with, but `columns`.
-            Rows without an index id are left out.
+            Rows without an index id are left out; where no index is given a warning says which.
         columns: an id, each of whose values gets a column: named by the value where there is one metric
             (`3`), else by both (`accuracy/3`). Rows without this id are left out.
         where: only rows that have these ids.
@@ -106,7 +111,10 @@ def widen(
     rows = frame.filter(pl.col(METRIC).is_in(metrics), has_ids(where or {}, kinds))
 
     facts = _facts(rows, kinds)
-    index = _common_ids(facts, [name for name in kinds if name != columns]) if index is None else list(index)
+    if index is None:
+        index = _common_ids(facts, [name for name in kinds if name != columns])
+        _warn_of_lacking(facts, index)
+    index = list(index)
     index = [RUN, *index] if run_in_index else index
     needed = [*index, *([columns] if columns else ())]
     chosen = _Selection(rows.filter(pl.col(name).is_not_null() for name in needed), index, columns)
@@ -116,10 +124,14 @@ def widen(
 
 
 def _facts(rows: pl.LazyFrame, kinds: Mapping[str, Kind]) -> pl.DataFrame:
-    """Return, for each metric and id, how many rows have it, and for strings and bools whether it differs."""
+    """Return of each metric how many rows it has and how many have each id, and whether strings and bools differ."""
     return (
         rows.group_by(METRIC)
-        .agg(*(pl.col(name).count() for name in kinds), *(_differs(name) for name in series_ids(kinds)))
+        .agg(
+            pl.len().alias(_OWN),
+            *(pl.col(name).count() for name in kinds),
+            *(_differs(name) for name in series_ids(kinds)),
+        )
         .collect(engine="streaming")
     )
 
@@ -139,6 +151,20 @@ def _common_ids(facts: pl.DataFrame, ids: Sequence[str]) -> list[str]:
         error.add_note('hint: name the ids of a row as index= (--index), or index="time" for metrics without ids')
         raise error
     return common
+
+
+def _warn_of_lacking(facts: pl.DataFrame, index: Sequence[str]) -> None:
+    """Say which rows have no place, as they lack an id that others of their metric have."""
+    lacking = [
+        f"{plural(row[_OWN] - row[name], 'row')} of {row[METRIC]!r} without id {name!r}"
+        for row in facts.sort(METRIC).iter_rows(named=True)
+        for name in index
+        if row[name] < row[_OWN]
+    ]
+    if lacking:
+        more = f" and {len(lacking) - _NAMED:,} more" if len(lacking) > _NAMED else ""
+        hint = "name the ids of a row as index= (--index), or choose rows by an id they have, as split='val' (--id)"
+        warn(f"a wide table leaves out {', '.join(lacking[:_NAMED])}{more}; hint: {hint}")
 
 
 def _varying_ids(facts: pl.DataFrame, ids: Sequence[str]) -> list[str]:
