@@ -561,3 +561,16 @@ def test_id_that_no_row_has_is_told(command: str, ids: str, note: str, tmp_path:
     done = start(*command.split(), *options, folder=tmp_path)
 
     assert (done.code, done.stderr) == (0, f"skald: {note}\n")
+
+
+def test_show_of_ids_that_no_row_has_does_not_speak_of_histograms(tmp_path: Path) -> None:
+    """Only where there are some."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_metric("loss", 1.0, note="x")
+        logger.log_histogram("weights", [0.0, 1.0], bins=2, epoch=0)
+
+    none = start("show", "a", "--id", "note=y", folder=tmp_path)
+    bins = start("show", "a", "-m", "weights", folder=tmp_path)
+
+    assert none.stdout.splitlines()[-1] == "no rows"
+    assert "histograms are drawn by skald plot" in bins.stdout

@@ -476,3 +476,46 @@ def test_runs_of_closed_runs_loads_nothing_that_reads_rows_of_open_ones(sweep: P
     done = subprocess.run([sys.executable, "-c", code, sweep], capture_output=True, text=True, check=True)
 
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("metrics", [3, [3], b"loss", None])
+def test_runs_refuses_metrics_that_are_no_names(tmp_path: Path, metrics: Any) -> None:
+    """What was expected is said, and what came."""
+    train(tmp_path, "a", [1.0])
+
+    with pytest.raises(skald.InvalidInputError, match="metrics= must be names or globs, got "):
+        skald.runs(tmp_path, metrics=metrics)
+    with pytest.raises(skald.InvalidInputError, match="params= must be names or globs, got "):
+        skald.scan(tmp_path, params=metrics)
+
+
+def test_runs_refuses_bytes_as_a_source() -> None:
+    """They are no list of numbers."""
+    with pytest.raises(skald.InvalidInputError, match=r"expected a folder of runs, .* got bytes: b'sweep'"):
+        skald.runs(b"sweep")  # type: ignore[arg-type]
+
+
+def test_runs_says_that_a_histogram_has_no_numbers(tmp_path: Path) -> None:
+    """It is there, and it is drawn elsewhere."""
+    with skald.Logger("a", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 1.0, epoch=0)
+        logger.log_histogram("weights", [0.0, 1.0], bins=2, epoch=0)
+
+    with pytest.raises(skald.InvalidInputError, match="'weights' is a histogram, which has no last, min or max"):
+        skald.runs(tmp_path, metrics="weights")
+    with pytest.raises(skald.InvalidInputError, match="there is no metric 'weight'"):
+        skald.runs(tmp_path, metrics="weight")
+
+
+def test_runs_warns_of_ids_that_disagree_at_the_line_of_the_caller(tmp_path: Path) -> None:
+    """As of runs that are broken, which are to be checked."""
+    for name, split in (("a", "val"), ("b", 1)):
+        with skald.Logger(name, tmp_path, capture=False) as logger:
+            logger.log_metric("loss", 1.0, split=split)
+    with pytest.warns(UserWarning, match="id 'split' is str in 'a', int in 'b'") as told:
+        skald.runs(tmp_path, metrics="loss")
+    (tmp_path / "a" / PARQUET).write_bytes(b"junk")
+    with pytest.warns(UserWarning, match="cannot be read and are left out: 'a' .*; hint: skald check tells") as broken:
+        skald.scan(tmp_path).collect()
+
+    assert {warning.filename for warning in (*told, *broken)} == {__file__}

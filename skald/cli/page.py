@@ -125,7 +125,8 @@ def _flow(items: list[Text], width: int) -> Text:
 
 def _series(run: Run, selection: Selection, console: Console) -> RenderableType:
     if selection.summary.is_empty():
-        others = "no rows that are told so: histograms are drawn by skald plot" if selection.total_rows else "no rows"
+        are_bins = selection.rows.head(1).collect(engine="streaming").height > 0
+        others = "no rows that are told so: histograms are drawn by skald plot" if are_bins else "no rows"
         return Text("no rows yet" if run.status == "running" else others, style="dim")
     summary = selection.summary.head(MAX_SERIES)
     lines = fit(

@@ -85,7 +85,7 @@ def as_list(source: Source) -> list[str]:
     Raises:
         InvalidInputError: it is neither a path nor several.
     """
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, bytes, os.PathLike)):
         return [_text(source)]
     if not isinstance(source, Iterable):
         raise _wrong(source)

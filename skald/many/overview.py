@@ -35,7 +35,7 @@ from skald.many.seriescolumns import (
     series_in_summary,
 )  # fmt: skip
 from skald.many.union import Member, describe_broken, union_kinds
-from skald.reading.selection import has_ids, id_kinds
+from skald.reading.selection import as_names, has_ids, id_kinds
 from skald.reading.summary import read_summary, summarize
 from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
 
@@ -105,7 +105,7 @@ def read_runs(
     source: Source, metrics: Sequence[str] | str, ids: Mapping[str, Id]
 ) -> tuple[pl.DataFrame, dict[str, BaseException]]:
     """Return the table that `runs` returns, and of each run that cannot be read, by its name, what is wrong with it."""
-    globs = [metrics] if isinstance(metrics, str) else list(metrics)
+    globs = as_names(metrics, "metrics")
     if ids and not globs:
         raise InvalidInputError(f"ids choose series of the metrics in metrics=, which names none; got {', '.join(ids)}")
     paths = as_list(source)  # once: it may be an iterator
@@ -147,9 +147,8 @@ def _metric_columns(
     if not looks:
         return []
     condition = has_ids(ids, kinds)
-    names = (
-        _names(looks, globs, cards, broken) if any(_GLOB & set(glob) for glob in globs) else list(dict.fromkeys(globs))
-    )
+    has_globs = any(_GLOB & set(glob) for glob in globs)
+    names = _names(source, looks, globs, cards, broken) if has_globs else list(dict.fromkeys(globs))
     if not disagreed and all(kinds[name] in {"str", "bool"} for name in ids):
         plain = {name: plain_id(name, value) for name, value in ids.items()}
         chosen = frozenset(names)
@@ -158,7 +157,7 @@ def _metric_columns(
         rows = scan_told(source, broken).filter(pl.col(METRIC).is_in(names), condition)
         series = _by_run(summarize(rows, runs=True), series_ids(kinds))
     if not {one.metric for of_run in series.values() for one in of_run} >= set(names):
-        names = _names(looks, globs, cards, broken)  # raises unless it is the ids that nothing has
+        names = _names(source, looks, globs, cards, broken)  # raises unless it is the ids that nothing has
     of_runs = [series.get(run.name, []) for run in found if run.name in cards]
     return [column for name in names for column in metric_columns(name, of_runs, kinds)]
 
@@ -186,10 +185,23 @@ def _look(run: Found, card: Card) -> _Look:
 
 
 def _names(
-    looks: Sequence[_Look], globs: Sequence[str], cards: dict[str, Card], broken: dict[str, BaseException]
+    source: Source,
+    looks: Sequence[_Look],
+    globs: Sequence[str],
+    cards: dict[str, Card],
+    broken: dict[str, BaseException],
 ) -> list[str]:
     found = _sound(looks, lambda look: look.metrics, cards, broken)
-    return choose_metrics((metric for metrics in found.values() for metric in metrics), globs)
+    try:
+        return choose_metrics((metric for metrics in found.values() for metric in metrics), globs)
+    except InvalidInputError:
+        rows = scan_told(source, broken).filter(pl.col(METRIC).is_in(globs)).select(METRIC).unique()
+        have_rows = set(rows.collect(engine="streaming")[METRIC])
+        for name in have_rows.difference(*(found.values())):
+            raise InvalidInputError(
+                f"{name!r} is a histogram, which has no last, min or max; skald plot draws it"
+            ) from None
+        raise
 
 
 def _sound(

@@ -6,7 +6,6 @@ Invariant: a run that cannot be read costs its own rows and one warning, never t
 from __future__ import annotations
 
 import os
-import warnings
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,6 +34,8 @@ from skald.many.union import (
     scan_folder,
     union_kinds,
 )  # fmt: skip
+from skald.notice import warn
+from skald.reading.selection import as_names
 from skald.record.params import read_params
 from skald.schema import RUN, Kind, Kinds
 
@@ -68,7 +69,7 @@ def scan(source: Source, *, params: Sequence[str] | str = (), storage_options: S
         RunNotFoundError: a path does not exist, nothing matches a glob, or a cloud store has no closed runs there.
         InvalidInputError: the source is nothing of that kind, or no run has such a param.
     """
-    runs = _Runs(source, [params] if isinstance(params, str) else list(params), storage_options)
+    runs = _Runs(source, as_names(params, "params"), storage_options)
     runs.schema()  # polars would wrap its errors
     return register_io_source(runs.read, schema=runs.schema)
 
@@ -136,7 +137,7 @@ class _Runs:
         for outcome, ids in ((_AS_TEXT, new.keys() - numbers), (_AS_NUMBER, numbers)):
             if ids:
                 chosen = {name: new[name] for name in new if name in ids}
-                warnings.warn(describe_disagreed(chosen, outcome), stacklevel=3)
+                warn(describe_disagreed(chosen, outcome))
         names = pl.Series(RUN, [one.name for one in self._members], pl.String)
         self._facts = pl.DataFrame([names, *param_columns(params, param_names(params, self._params))])
         return pl.Schema({RUN: pl.String(), **table_schema(self._kinds), **self._facts.drop(RUN).schema})
@@ -178,7 +179,7 @@ class _Runs:
         """Name runs that are left out, once."""
         new = {name: error for name, error in broken.items() if name not in self.told_runs}
         if new:
-            warnings.warn(describe_broken(new), stacklevel=3)
+            warn(describe_broken(new))
             self.told_runs.update(new)
 
     def read(

@@ -137,7 +137,8 @@ def name_some(runs: Sequence[str]) -> str:
 def describe_broken(broken: Mapping[str, BaseException]) -> str:
     """Say which runs are left out, and what is wrong with the first."""
     first = next(iter(broken.values()))
-    return f"{len(broken):,} of the runs cannot be read and are left out: {name_some([*broken])} ({first})"
+    told = f"{len(broken):,} of the runs cannot be read and are left out: {name_some([*broken])} ({first})"
+    return f"{told}; hint: skald check tells what is damaged"
 
 
 def groups(members: Sequence[Member], kinds: Kinds) -> Iterator[tuple[Kinds, list[Member]]]:
