@@ -12,7 +12,7 @@ import pytest
 from rich.segment import Segment
 from stage import Show
 from textual.color import Color
-from textual.widgets import TabbedContent
+from textual.widgets import TabbedContent, Tabs
 
 import skald
 from skald.viewer.app import DARK, LIGHT, ViewerApp
@@ -20,6 +20,7 @@ from skald.viewer.capability import AsciiFilter, is_ascii_only, to_ascii
 from skald.viewer.compare_screen import CompareScreen
 from skald.viewer.header import RunHeader, header_text
 from skald.viewer.plot_grid import PlotGrid
+from skald.viewer.prompt import Prompt
 from skald.viewer.run_screen import PANES
 from skald.viewer.runs_screen import RunsScreen
 from skald.viewer.watch import Vitals, Watch
@@ -84,6 +85,55 @@ def test_tabs_are_reached_while_a_search_is_in_sight(run: Path) -> None:
         await show.until_shown("y Copy path")
         await show.press("2", "3")
         await show.until_shown("n Next match")
+
+    view(run, scene=scene)
+
+
+def test_search_takes_the_keys_when_the_tabs_have_the_focus(run: Path) -> None:
+    """What is typed is no command: behind the tab key, behind a click on a tab, and where runs are compared."""
+
+    async def typed(show: Show) -> None:
+        await show.press("slash")
+        await show.type("sq")
+        await show.until(lambda: isinstance(show.app.focused, Prompt) and show.app.focused.value == "sq")
+
+    async def tabbed(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.press("2")
+        await show.until_shown("0.1")
+        await show.press("1")  # which gives it to the plots for the last time
+        await show.until(lambda: show.app.screen.query_one(PlotGrid).has_focus)
+        await show.press("shift+tab")
+        await show.until(lambda: isinstance(show.app.focused, Tabs))
+        await show.until_shown("/ Search")
+        await typed(show)
+
+    async def clicked(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.pilot.click("#--content-tab-tab-console")
+        await show.until_shown("at the end")
+        await typed(show)
+
+    async def compared(show: Show) -> None:
+        await show.until_shown("loss")
+        show.app.screen.query_one("#compare-runs").focus()
+        await show.until(lambda: show.app.focused is not None and show.app.focused.id == "compare-runs")
+        await typed(show)
+
+    view(run, scene=tabbed)
+    view(run, scene=clicked)
+    view(run, log(run.parent / "more", "other"), scene=compared)
+
+
+def test_tab_without_a_search_offers_none(run: Path) -> None:
+    """The key does nothing where nothing is searched."""
+
+    async def scene(show: Show) -> None:
+        await show.press("5")
+        await show.until(lambda: show.app.screen.query_one(TabbedContent).active == "tab-info")
+        await show.until_gone("/ Search")
+        await show.press("slash")
+        assert not isinstance(show.app.focused, Prompt)
 
     view(run, scene=scene)
 

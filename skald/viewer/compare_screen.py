@@ -42,6 +42,7 @@ class CompareScreen(KeysScreen):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "app.pop_screen", "Back"),
+        Binding("slash", "search", "Search", key_display="/"),
         Binding("d", "toggle_table", "Params that differ"),
     ]
 
@@ -79,6 +80,10 @@ class CompareScreen(KeysScreen):
             self._known = await asyncio.to_thread(_looked_at, self._runs, self._known)
             self._rows = await asyncio.to_thread(_rows, self._known)
             self.query_one("#compare-runs", Table).show(self._rows)
+
+    def action_search(self) -> None:
+        """Search the metrics while the table of runs has the focus."""
+        self.query_one(MetricsPane).action_search()
 
     def action_toggle_table(self) -> None:
         """Show the runs and the params in which they differ, or hide them."""

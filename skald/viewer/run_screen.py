@@ -53,6 +53,7 @@ class RunScreen(KeysScreen):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (_LOW, "-high")]  # noqa: RUF012  as the base class has it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
+        Binding("slash", "search", "Search", key_display="/"),
         *(
             Binding(str(number), f"show_tab('{name}')", name.capitalize(), show=False)
             for number, name in enumerate(PANES, 1)
@@ -114,8 +115,21 @@ class RunScreen(KeysScreen):
             self.query_one(RunHeader).show(event.found.vitals[self._run.name])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Offer the way back only where there is a screen to go back to."""
+        """Offer the way back only where there is a screen to go back to, and a search only where a tab has one."""
+        if action == "search":
+            return self._searched is not None
         return len(self.app.screen_stack) > 1 if action == "back" else True
+
+    @property
+    def _searched(self) -> Widget | None:
+        """What is searched of the tab that is shown."""
+        pane = self.query_one(TabbedContent).active_pane
+        return next((child for child in pane.children if hasattr(child, "action_search")), None) if pane else None
+
+    async def action_search(self) -> None:
+        """Search what is shown while the tabs themselves have the focus."""
+        if self._searched is not None:
+            await self.app.run_action("search", self._searched)
 
     def action_back(self) -> None:
         """Go back to the runs."""
