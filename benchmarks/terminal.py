@@ -64,7 +64,11 @@ class Terminal:
 
     def text(self, begin: int = 0) -> str:
         """Return what was drawn, without control codes."""
-        return _plain(b"".join(data for _, data in self._parts[begin:]))
+        return _plain(self.raw(begin))
+
+    def raw(self, begin: int = 0) -> bytes:
+        """Return what was drawn, with control codes."""
+        return b"".join(data for _, data in self._parts[begin:])
 
     def wait_for(self, pattern: str, *, begin: int = 0, secs: float = 30.0) -> float:
         """Wait until something was drawn, and return when it came.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import sys
@@ -214,7 +215,33 @@ def test_viewer_draws_ascii_where_the_locale_has_no_more(tmp_path: Path) -> None
     with Terminal([*SKALD, str(run)], LC_ALL="en_US.ISO-8859-1") as terminal:
         terminal.wait_for(r"\*\*\*")
         terminal.wait_for("finished")
+        terminal.wait_for("enter Enlarge")
         terminal.press("q")
         assert terminal.close() == 0
 
     assert terminal.text().isascii()
+
+
+def test_viewer_that_is_told_to_end_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    """SIGTERM: no other screen, no reports of the mouse, and the exit code that shells know."""
+    with Terminal([*SKALD, str(ended(tmp_path))]) as terminal:
+        terminal.wait_for(PLOT)
+        terminal.process.terminate()
+        assert terminal.close() == 128 + signal.SIGTERM
+
+    drawn = terminal.raw()
+    for mode in (b"\x1b[?1049", b"\x1b[?1000"):
+        assert -1 < drawn.rfind(mode + b"h") < drawn.rfind(mode + b"l")
+
+
+def test_viewer_whose_errors_go_to_a_file_prints_what_show_prints(tmp_path: Path) -> None:
+    """It would be drawn into the file."""
+    run = ended(tmp_path)
+    errors = tmp_path / "errors.txt"
+    command = f"exec {shlex.join([*SKALD, str(run)])} 2>{shlex.quote(str(errors))}"
+
+    with Terminal(["sh", "-c", command]) as terminal:
+        assert terminal.close() == 0
+
+    assert "metric" in terminal.text()
+    assert errors.read_bytes() == b""

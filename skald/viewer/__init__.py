@@ -13,6 +13,9 @@ def view(paths: Sequence[Path]) -> None:
 
     Args:
         paths: a run, a folder of runs, or several of these.
+
+    Raises:
+        SystemExit: it was ended by a signal, or failed.
     """
     from skald.viewer.escape import answer_escape_soon
 
@@ -29,3 +32,5 @@ def view(paths: Sequence[Path]) -> None:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
+    if app.return_code:
+        sys.exit(app.return_code)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import signal
 import warnings
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -22,6 +25,8 @@ from skald.viewer.runs_screen import RunsScreen
 
 DARK: Final = "textual-dark"
 LIGHT: Final = "textual-light"
+_TERMINATED: Final = 128 + signal.SIGTERM
+"""The exit code of a process that was asked to end, as shells have it."""
 
 
 class ViewerApp(App[None]):
@@ -44,8 +49,14 @@ class ViewerApp(App[None]):
         super().__init__()
         self._paths = [path.absolute() for path in paths]
         self._show_warning = warnings.showwarning
-        if is_ascii_only():
+        self._is_ascii_only = is_ascii_only()
+        if self._is_ascii_only:
             self._filters.append(AsciiFilter())
+
+    def get_key_display(self, binding: Binding) -> str:
+        """Return how a key is called; what has a sign of no letters elsewhere has its name in ASCII."""
+        shown = super().get_key_display(binding)
+        return binding.key if self._is_ascii_only and shown == "⏎" else shown
 
     def get_default_screen(self) -> Screen[None]:
         """Return the screen of what was asked for."""
@@ -67,7 +78,9 @@ class ViewerApp(App[None]):
         yield from (command for command in super().get_system_commands(screen) if command.title not in told)
 
     def on_mount(self) -> None:
-        """Show warnings on the screen, which they would tear."""
+        """Show warnings on the screen, which they would tear; when told to end, leave the terminal as it was."""
+        with contextlib.suppress(NotImplementedError):  # Windows has no such signals
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(self.exit, return_code=_TERMINATED))
         told: set[str] = set()
 
         def show_warning(message: Warning | str, *_: object) -> None:

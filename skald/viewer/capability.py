@@ -21,7 +21,7 @@ _LOOKS: Final = {
     **dict.fromkeys("░▒▓", ":"),
     **dict.fromkeys("•●◉", "*"),
     **dict.fromkeys("▶▸→▷", ">"),
-    **dict.fromkeys("▼▾↓⏎", "v"),
+    **dict.fromkeys("▼▾↓", "v"),
     **dict.fromkeys("◀◂←", "<"),
     **dict.fromkeys("▲▴↑", "^"),
     "…": "~",

@@ -16,7 +16,7 @@ _PROGRAM: Final = "from skald.cli import run; run()"
 
 def is_interactive() -> bool:
     """Tell whether somebody sits at a terminal that a whole screen can be drawn on."""
-    streams = (sys.stdin, sys.stdout)
+    streams = (sys.stdin, sys.stdout, sys.stderr)  # the viewer draws into the last
     return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
 
 
