@@ -78,6 +78,7 @@ def test_x_is_the_position_when_each_id_restarts() -> None:
     rows = [{"epoch": epoch, "step": step} for _ in range(2) for epoch in range(3) for step in range(4)]
 
     assert chosen(rows) == Axis("position", "epoch, step")
+    assert chosen([{"step": step} for step in (5, 3, 9, 1)]) == Axis("position", "row (step)")
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,17 @@ def test_plot_over_the_position_names_the_ids(tmp_path: Path) -> None:
     assert printed.splitlines()[-1].strip() == "epoch, step"
 
 
+def test_plot_over_the_position_is_not_labelled_as_the_only_id(tmp_path: Path) -> None:
+    """Its numbers are not those of the id, so the label says that rows are counted."""
+    with skald.Logger("run", tmp_path / "runs", capture=False) as logger:
+        for step in (5, 3, 9, 1):
+            logger.log_metric("loss", 1.0, step=step)
+
+    printed = output("plot", "run", "-m", "loss", folder=tmp_path)
+
+    assert printed.splitlines()[-1].strip() == "row (step)"
+
+
 def test_plot_has_logarithmic_axes(folder: Path) -> None:
     """Ticks are powers of ten, and what has no logarithm is told."""
     lines = output("plot", "lr0.5-s0", "-m", "loss", "--log", "--log-x", folder=folder).splitlines()

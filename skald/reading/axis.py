@@ -123,7 +123,8 @@ def choose_axis(surveyed: pl.DataFrame) -> Axis:
         return Axis("time", "time")
     rising = {name: fact["values"].sum() for name, fact in shared.items() if not fact["falls"].any()}
     if not rising:
-        return Axis("position", ", ".join(shared))
+        names = list(shared)
+        return Axis("position", ", ".join(names) if len(names) > 1 else f"row ({names[0]})")
     return Axis("id", max(rising, key=lambda name: rising[name]))
 
 
