@@ -159,6 +159,16 @@ def test_params_that_are_none_are_said_to_be(tmp_path: Path) -> None:
     watch(tmp_path / "run", scene)
 
 
+def test_params_that_were_none_before_a_damaged_edit_are_said_to_be(tmp_path: Path) -> None:
+    """The warning shows nothing of before the edit where there was nothing."""
+    with skald.Logger("run", tmp_path, capture=False):
+        pass
+    (tmp_path / "run" / "params.yaml").write_text("a: [", encoding="utf-8")
+
+    with pytest.warns(UserWarning, match="before the edit there were none"):
+        watch(tmp_path / "run", lambda show: show.until_shown("this run has no params"))
+
+
 def test_outline_of_thousands_of_leaves_is_closed_at_first(tmp_path: Path) -> None:
     """What is closed takes no rows; a search opens what it finds."""
     with skald.Logger("run", tmp_path, capture=False) as logger:

@@ -13,7 +13,7 @@ import polars as pl
 from skald.engine.stored import COVERAGE_KEY, kinds_said
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.layout import PARAMS, PARQUET, RUN_JSON
-from skald.record.params import decode_params
+from skald.record.params import decode_params, shown_instead
 from skald.schema import RUN, Kinds
 
 _MARK: Final = "://"
@@ -112,8 +112,9 @@ def read_cloud_params(file: str, options: StorageOptions) -> dict[str, Any]:
     try:
         return decode_params(data, place)
     except CorruptRunError as error:
-        warnings.warn(f"{error}; the params of before the edit are shown", stacklevel=2)
-        return _params_said(f"{file.removesuffix(PARQUET)}{RUN_JSON}", options)
+        params = _params_said(f"{file.removesuffix(PARQUET)}{RUN_JSON}", options)
+        warnings.warn(f"{error}; {shown_instead(params)}", stacklevel=2)
+        return params
 
 
 def _params_said(place: str, options: StorageOptions) -> dict[str, Any]:

@@ -147,8 +147,13 @@ def read_params(run: Path, info: Said | None = None) -> dict[str, Any]:
     try:
         return _read(run, info)
     except CorruptRunError as error:
-        warnings.warn(f"{error}; the params of before the edit are shown", stacklevel=2)
+        warnings.warn(f"{error}; {shown_instead(info.params)}", stacklevel=2)
         return info.params
+
+
+def shown_instead(params: Mapping[str, Any]) -> str:
+    """Return what is shown of params that were edited and cannot be read."""
+    return "the params of before the edit are shown" if params else "before the edit there were none"
 
 
 def _read(run: Path, info: Said) -> dict[str, Any]:
