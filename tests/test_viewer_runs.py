@@ -286,14 +286,17 @@ def test_runs_that_are_compared_are_followed(folder: Path) -> None:
 
 
 def test_runs_that_are_too_many_are_not_compared(tmp_path: Path) -> None:
-    """More than can be told apart: a word says so."""
+    """More than can be told apart: a word says so, which no older ones cover."""
     for number in range(21):
         log_run(tmp_path, f"run{number}")
 
     async def scene(show: Show) -> None:
         await show.until_shown("21 runs")
-        await show.press("a", "c")
-        await show.until_shown("21 runs are marked: more than 20")
+        await show.press("s", "s", "a")
+        await show.until(lambda: len(show.app._notifications) == 1)
+        await show.press("c")
+        await show.until_shown("at most 20 can be compared: 21 runs are marked")
+        assert not show.app._notifications
 
     watch(tmp_path, scene)
 

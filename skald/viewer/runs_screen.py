@@ -138,6 +138,7 @@ class RunsScreen(KeysScreen):
             before = self._wish.order
             descending = not before.descending if name == before.column else name in {"started", "duration", "rows"}
             self._wish_for(self._wish._replace(order=Order(name, descending)), to_top=True)
+            self.app.clear_notifications()  # each turn of the order says another
             self.notify(f"sorted by {name}: ← → choose another column, s turns the order round", markup=False)
 
     def action_mark(self) -> None:
@@ -162,7 +163,7 @@ class RunsScreen(KeysScreen):
         paths += sorted(self._marked - set(paths))
         paths = paths or ([self._table.key] if self._table.key else [])
         if len(paths) > MOST_COMPARED:
-            self._say(f"{plural(len(paths), 'run')} are marked: more than {MOST_COMPARED} cannot be told apart")
+            self._say(f"at most {MOST_COMPARED} can be compared: {plural(len(paths), 'run')} are marked")
         elif paths:
             names = dict(self._folder.table.select("path", "run").rows())
             runs = {names[path]: Path(path) for path in paths if path in names}
@@ -249,6 +250,8 @@ class RunsScreen(KeysScreen):
         self._tell()
 
     def _say(self, text: str) -> None:
+        """Say something below the table, which older words must not cover."""
+        self.app.clear_notifications()
         self._said = text
         self._tell()
 
