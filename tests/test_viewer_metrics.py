@@ -132,6 +132,75 @@ def test_cursor_tells_what_a_column_of_many_rows_holds(tmp_path: Path) -> None:
     watch(tmp_path / "run", scene)
 
 
+def test_cursor_tells_where_a_value_is_from_and_that_it_is_a_mean(tmp_path: Path) -> None:
+    """A curve without a value in its column has the place beside it; several rows have a mean."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for step in range(1000):
+            logger.log_metric("loss", 2.0, step=step, split="train")
+        logger.log_metric("loss", 1.1, step=700, split="val")
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.press("enter", "home")
+        await show.until_shown("split=train mean 2", "split=val 1.1 at 700")
+        view = show.app.query_one(PlotView)
+        view.cursor = view._column_of(700.0)
+        await show.until_gone(" at 700")
+
+    watch(tmp_path / "run", scene)
+
+
+def test_cursor_counts_rows_where_the_only_id_falls(tmp_path: Path) -> None:
+    """It does not call the position a step."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for step in (5, 3, 9, 1):
+            logger.log_metric("loss", step * 10.0, step=step)
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss", "row (step)")
+        await show.press("enter")
+        await show.until_shown("row (step) 3", "value 10")
+
+    watch(tmp_path / "run", scene)
+
+
+def test_cursor_in_histograms_is_at_one_that_was_logged(tmp_path: Path) -> None:
+    """It names its place, and the edges and the count of the fullest bin."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for epoch in range(10):
+            logger.log_histogram("weights", [0.0, *[epoch + 0.9] * 6, epoch + 1.0], bins=[0, epoch + 0.5, epoch + 1],
+                                 epoch=epoch)  # fmt: skip
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("weights")
+        await show.press("enter")
+        await show.until_shown("epoch 9", "fullest bin 9.5 to 10: 7")
+        await show.press("home")
+        await show.until_shown("epoch 0", "fullest bin 0.5 to 1: 7")
+
+    watch(tmp_path / "run", scene)
+
+
+@pytest.mark.parametrize(("size", "shown"), [((80, 24), 7), ((80, 60), 19), ((120, 14), 11)])
+def test_legend_of_many_curves_says_how_many_have_no_room(tmp_path: Path, size: tuple[int, int], shown: int) -> None:
+    """It takes a third of the height where it is below the plot; scrolled to its end it says nothing."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for number in range(40):
+            logger.log_metric("loss", 1.0, step=1, kind=f"k{number:02d}")
+
+    async def scene(show: Show) -> None:
+        await show.until_shown("loss")
+        await show.press("t" if size[0] > 100 else "n", "enter")
+        await show.until_shown("kind=k00")
+        await show.until(lambda: show.text.count("kind=") == shown - 1)
+        await show.until_shown(f"... and {41 - shown} more")
+        await show.press(*["down"] * 40)
+        await show.until_shown("kind=k39")
+        await show.until_gone("more")
+
+    watch(tmp_path / "run", scene, size=size)
+
+
 def test_names_are_grouped_searched_and_chosen(run: Path) -> None:
     """The tree points at plots, a search leaves those that it finds, escape shows all again."""
 

@@ -309,7 +309,8 @@ class PlotGrid(LineView):
         if len(plot.picture.lines) > 1:
             for line, last in zip(plot.picture.lines[:8], plot.lasts, strict=False):
                 short = line._replace(label=_short(line.label))
-                text.append_text(legend_item(plot.picture, short, last, ascii_only=self._ascii_only)).append("  ")
+                value = "" if last is None else number_text(last)
+                text.append_text(legend_item(plot.picture, short, value, ascii_only=self._ascii_only)).append("  ")
         for note in plot.picture.notes:
             text.append(note, style=dim).append("  ")
         x = plot.picture.axis.label

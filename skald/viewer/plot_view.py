@@ -26,6 +26,9 @@ _SIDE: Final = 38
 _WIDE: Final = 110
 """A place of so many columns has the legend beside the plot, a narrower one below it."""
 _LEGEND_LINES: Final = 5
+"""Lines of the legend below the plot; of more curves up to a third of the height."""
+_INDENT: Final = "   "
+"""What is before the second line of a curve."""
 _LEAST_LINES: Final = 6
 """Lines of the lowest plot; the legend below it has what is left."""
 
@@ -108,7 +111,9 @@ class PlotView(Drawn, can_focus=True):
     def show_plot(self, plot: Plot) -> None:
         """Put a plot on the screen."""
         if plot.order.metric == self._metric:
-            self._plot = plot
+            before, self._plot = self._legend_lines, plot
+            if before != self._legend_lines:
+                self._want()
             if plot.order.span == self._zoomed and self._kept_x is not None:
                 self.set_reactive(PlotView.cursor, self._column_of(self._kept_x))
                 self._kept_x = None
@@ -127,7 +132,9 @@ class PlotView(Drawn, can_focus=True):
     @property
     def _legend_lines(self) -> int:
         """How many lines the legend has below the plot."""
-        return max(0, min(_LEGEND_LINES, self.size.height - 1 - _LEAST_LINES))
+        curves = len(self._plot.picture.lines) if self._plot else 0
+        most = max(_LEGEND_LINES, min(curves, self.size.height // 3))
+        return max(0, min(most, self.size.height - 1 - _LEAST_LINES))
 
     @property
     def _span(self) -> Span | None:
@@ -258,14 +265,33 @@ class PlotView(Drawn, can_focus=True):
         x = self.x
         if self._plot is not None and x is not None:
             dim = self.ink("view--dim")
-            for line, course in zip(self._plot.picture.lines, self._plot.courses, strict=True):
+            if self._plot.picture.heat is not None:
+                self._legend += [strip for course in self._plot.courses for strip in strips(_bin_text(course.at(x)))]
+            place = _nearest(self._plot, x)
+            for line, course in zip(self._plot.picture.lines, self._plot.courses, strict=False):  # a heat map has none
                 found = course.at(x)
-                self._legend += strips(legend_item(self._plot.picture, line, found.mean, ascii_only=self._ascii_only))
+                value = self._value_text(found, x, place)
+                self._legend += strips(legend_item(self._plot.picture, line, value, ascii_only=self._ascii_only))
                 more = _details(found)
                 if more:
-                    self._legend += strips(Text(f"   {more}", style=dim))
+                    self._legend += strips(Text(f"{_INDENT}{more}", style=dim))
             self._legend += [strip for note in self._plot.picture.notes for strip in strips(Text(note, style=dim))]
         self.refresh()
+
+    def _value_text(self, found: Reading, x: float, nearest: float) -> str:
+        """Return a value at the cursor: whether it is a mean, and from where, if nothing is in the cursor's column."""
+        assert self._plot is not None
+        value = f"{'mean ' if found.rows > 1 and found.mean is not None else ''}{number_text(found.mean)}"
+        if found.x == nearest or self._is_in_column(found.x, x):
+            return value
+        return f"{value} at {_x_text(self._plot, found.x)}"
+
+    def _is_in_column(self, place: float, x: float) -> bool:
+        """Tell whether a place is drawn less than half a column from the cursor's x."""
+        if self._plot is None or self._plot.drawing is None or self._span is None:
+            return False
+        (low, high), (at, other) = (drawn_span(span, is_log=self._is_log) for span in (self._span, Span(x, place)))
+        return abs(other / 2 - at / 2) * max(self._plot.drawing.columns - 1, 1) <= (high / 2 - low / 2) / 2
 
     def render_line(self, y: int) -> Strip:
         """Return a line of the screen."""
@@ -275,19 +301,20 @@ class PlotView(Drawn, can_focus=True):
             return self._title(width)
         if beside:
             left = self._canvas_line(y - 1, width - _SIDE)
-            return Strip.join([left, self._legend_line(y - 1, _SIDE)]).apply_style(base)
+            return Strip.join([left, self._legend_line(y - 1, _SIDE, self.size.height - 1)]).apply_style(base)
         bottom = self.size.height - self._legend_lines
         if y < bottom:
             return self._canvas_line(y - 1, width).apply_style(base)
-        return self._legend_line(y - bottom, width).apply_style(base)
+        return self._legend_line(y - bottom, width, self._legend_lines).apply_style(base)
 
     def _title(self, width: int) -> Strip:
         title = self._plot.picture.title if self._plot else self._metric or ""
         title += "  zoomed, 0 shows all" if self._zoomed else ""
         x = self.x
         place = "" if x is None or self._plot is None else f"{_place_text(self._plot, x)} "
-        if x is not None and self._plot and not self._legend_lines and width < _WIDE:
-            place += "".join(f"{number_text(course.at(x).mean)} " for course in self._plot.courses)
+        if x is not None and self._plot and self._plot.picture.lines and not self._legend_lines and width < _WIDE:
+            nearest = _nearest(self._plot, x)
+            place += "".join(f"{self._value_text(course.at(x), x, nearest)} " for course in self._plot.courses)
             place = clipped(place, max(width - 2, 0)).rstrip() + " "
         text = f" {title}"[: max(width - len(place) - 1, 0)].ljust(width - len(place)) + place
         return Strip([Segment(text, self.get_component_rich_style("view--title"))], width)
@@ -305,9 +332,13 @@ class PlotView(Drawn, can_focus=True):
         under = line.crop(at, at + 1).apply_style(self.get_component_rich_style("view--cursor", partial=True))
         return Strip.join([line.crop(0, at), under, line.crop(at + 1, width)])
 
-    def _legend_line(self, y: int, width: int) -> Strip:
+    def _legend_line(self, y: int, width: int, lines: int) -> Strip:
+        """Return a line of the legend; where it has more than there is room for, the last says how many curves."""
         place = y + self._first
         line = self._legend[place] if 0 <= place < len(self._legend) else Strip.blank(0)
+        more = sum(not hidden.text.startswith(_INDENT) for hidden in self._legend[place:])
+        if y == lines - 1 and place + 1 < len(self._legend) and more:
+            line = Strip([Segment(f"... and {more} more", self.ink("view--dim"))])
         return Strip.join([Strip.blank(1), line]).adjust_cell_length(width)
 
 
@@ -321,13 +352,30 @@ def _details(found: Reading) -> str:
     return ", ".join(parts)
 
 
+def _bin_text(found: Reading) -> Text:
+    """Return what is known of the fullest bin of a histogram."""
+    edges = f"{number_text(found.low)} to {number_text(found.high)}"
+    return Text(f"fullest bin {edges}: ").append(number_text(found.mean), style="bold")
+
+
 def _place_text(plot: Plot, x: float) -> str:
     """Return where the cursor is; where curves have a value only there, exactly."""
-    picture = plot.picture
-    nearest = [course.at(x).x for course in plot.courses]
-    x = min(nearest, key=lambda place: abs(place - x)) if nearest else x
+    picture, text = plot.picture, _x_text(plot, _nearest(plot, x))
     if picture.axis.kind == "time":
-        return f"{dt.datetime.fromtimestamp(x, dt.UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+        return text
     if picture.axis.kind == "relative":
-        return f"{dt.timedelta(seconds=round(x))} since the start"
-    return f"{x_label(picture, picture.span or Span(x, x))} {number_text(x)}"
+        return f"{text} since the start"
+    return f"{x_label(picture, picture.span or Span(x, x))} {text}"
+
+
+def _nearest(plot: Plot, x: float) -> float:
+    """Return the place nearest to an x where a curve has a value."""
+    nearest = [course.at(x).x for course in plot.courses]
+    return min(nearest, key=lambda place: abs(place - x)) if nearest else x
+
+
+def _x_text(plot: Plot, x: float) -> str:
+    """Return an x in words."""
+    if plot.picture.axis.kind == "time":
+        return f"{dt.datetime.fromtimestamp(x, dt.UTC).astimezone():%Y-%m-%d %H:%M:%S}"
+    return str(dt.timedelta(seconds=round(x))) if plot.picture.axis.kind == "relative" else number_text(x)

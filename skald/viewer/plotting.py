@@ -13,12 +13,11 @@ from rich.text import Text
 from textual.strip import Strip
 
 from skald.cli.chart import FRAME_LINES, Drawing, Style, color_of, plot
-from skald.cli.format import number_text
 from skald.cli.picture import Line, Picture, color_lines, heat_picture, notes_on
-from skald.reading.axis import Span
+from skald.reading.axis import Axis, Span, X, with_x
 from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN, split
 from skald.reading.sketch import Sketch
-from skald.schema import TIME, VALUE
+from skald.schema import BIN_HIGH, BIN_LOW, TIME, VALUE
 
 MOST_LINES: Final = 50
 """Curves of one plot: more could not be told apart, and evenly spaced ones stand for all."""
@@ -108,7 +107,7 @@ class Plot(NamedTuple):
     Attributes:
         order: what was wanted.
         picture: what is drawn.
-        courses: of each curve the columns.
+        courses: of each curve the columns; of histograms one, of their fullest bins.
         lasts: of each curve its last value.
         drawing: where the canvas is; None where there is nothing to draw.
         lines: the drawing.
@@ -134,16 +133,16 @@ def make_plot(sketch: Sketch, order: Order, view: View) -> Plot:
     """Draw a plot."""
     lasts: list[float | None] = []
     if sketch.histograms is not None:
-        picture = _heat_map(sketch, order, view)
+        picture, courses = _heat_map(sketch, order, view)
     else:
         picture, lasts = _curves(sketch, order, view)
+        courses = [_course(line) for line in picture.lines]
     drawing = None
     if picture.span is not None and (picture.lines or picture.heat):
         style = Style(order.width, order.height, has_colors=True, ascii_only=view.ascii_only, has_label=order.is_large)
         drawing = plot(picture, picture.span, style)
     lines = strips(drawing.text) if drawing else []
     count = len(sketch.surveyed)
-    courses = [_course(line) for line in picture.lines]
     drawn = len(picture.lines) or min(count, 1)
     return Plot(order, picture, courses, lasts, drawing, lines, count, drawn, _positions(sketch), sketch.span)
 
@@ -169,11 +168,11 @@ def _plain(part: Segment) -> Segment:
     return Segment(part.text) if is_plain and not (part.style and part.style.bold) else part
 
 
-def legend_item(picture: Picture, line: Line, value: float | None, *, ascii_only: bool) -> Text:
+def legend_item(picture: Picture, line: Line, value: str, *, ascii_only: bool) -> Text:
     """Return a curve's colour, name and value."""
     sign, label = "-" if ascii_only else "━", "value" if line.label == "-" else line.label
     text = Text.assemble((sign * 2, f"color({color_of(picture, line.color)})"), " ", label)
-    return text if value is None else text.append(f" {number_text(value)}", style="bold")
+    return text.append(f" {value}", style="bold") if value else text
 
 
 def _curves(sketch: Sketch, order: Order, view: View) -> tuple[Picture, list[float | None]]:
@@ -212,8 +211,8 @@ def _lasts(sketch: Sketch, found: pl.DataFrame) -> list[float | None]:
     return last["last"].to_list()
 
 
-def _heat_map(sketch: Sketch, order: Order, view: View) -> Picture:
-    """Return the histograms of one series."""
+def _heat_map(sketch: Sketch, order: Order, view: View) -> tuple[Picture, list[Course]]:
+    """Return the histograms of one series, and where each has its fullest bin."""
     number = order.series % len(sketch.surveyed)
     part = sketch.surveyed.slice(number, 1)
     own = [pl.col(key).eq_missing(pl.lit(part.item(0, key))) for key in sketch.by]
@@ -221,12 +220,21 @@ def _heat_map(sketch: Sketch, order: Order, view: View) -> Picture:
     bins = sketch.bins(cells[0], order.span).lazy()
     rows = bins.filter(own) if own else bins
     picture = heat_picture(order.metric, rows, part, sketch.axis, cells, view.log.replace("y", ""), order.span)
+    courses = _fullest_bins(rows, part, sketch.axis, picture.span)
     if len(sketch.surveyed) == 1:
-        return picture
+        return picture, courses
     named = " ".join(f"{key}={part.item(0, key)}" for key in sketch.by if part.item(0, key) is not None)
-    return picture._replace(
-        title=f"{order.metric} {named}", notes=[*picture.notes, f"series {number + 1} of {len(sketch.surveyed)}"]
-    )
+    notes = [*picture.notes, f"series {number + 1} of {len(sketch.surveyed)}"]
+    return picture._replace(title=f"{order.metric} {named}", notes=notes), courses
+
+
+def _fullest_bins(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, span: Span | None) -> list[Course]:
+    """Return of the histograms in a span the edges of the fullest bin, and its count as the mean; none without any."""
+    placed = with_x(rows, surveyed, axis).filter(pl.col(X).is_between(*(span or (0.0, -1.0))), pl.col(VALUE) > 0)
+    fullest = pl.col(BIN_LOW, BIN_HIGH, VALUE).get(pl.col(VALUE).arg_max())
+    found = placed.filter(pl.col(VALUE).is_finite()).group_by(X).agg(fullest).sort(X).collect(engine="streaming")
+    low, high, count = (found[name].to_list() for name in (BIN_LOW, BIN_HIGH, VALUE))
+    return [Course(found[X].to_numpy(), low, high, count, [1] * len(found), [0] * len(found))] if len(found) else []
 
 
 def _course(line: Line) -> Course:
