@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from pathlib import Path
 from typing import Final
 
-_PACKAGE: Final = str(Path(__file__).parent)
+_INNER: Final = frozenset({"skald", "polars"})
+"""The packages of which no line is the program's own."""
 
 
 def tell(text: str) -> None:
@@ -21,10 +21,6 @@ def tell(text: str) -> None:
 def warn(text: str) -> None:
     """Warn at the line of the program that called Skald, be it by way of polars."""
     frame, level = sys._getframe(1), 2
-    while frame.f_back and _is_inner(frame.f_code.co_filename):
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _INNER:
         frame, level = frame.f_back, level + 1
     warnings.warn(text, stacklevel=level)
-
-
-def _is_inner(file: str) -> bool:
-    return file.startswith(_PACKAGE) or "/polars/" in file.replace("\\", "/")

@@ -519,3 +519,16 @@ def test_runs_warns_of_ids_that_disagree_at_the_line_of_the_caller(tmp_path: Pat
         skald.scan(tmp_path).collect()
 
     assert {warning.filename for warning in (*told, *broken)} == {__file__}
+
+
+def test_runs_warns_at_the_line_of_a_program_in_a_folder_named_like_a_library(tmp_path: Path) -> None:
+    """Which module a line is of tells, not the path of its file."""
+    (tmp_path / "a").mkdir()
+    for name in (RUN_JSON, PARQUET):
+        (tmp_path / "a" / name).write_bytes(b"junk")
+    source = f"import skald\nskald.scan({str(tmp_path)!r})\n"
+
+    with pytest.warns(UserWarning, match="cannot be read and are left out") as told:
+        exec(compile(source, "/data/polars/train.py", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+    assert [(warning.filename, warning.lineno) for warning in told] == [("/data/polars/train.py", 2)]
