@@ -239,12 +239,14 @@ def test_sync_that_cannot_be_done_is_an_error_of_ours(tmp_path: Path) -> None:
     """Whichever file of the run it is."""
     with skald.Logger("run", tmp_path) as logger:
         logger.log_metric("loss", 0.5)
-        (tmp_path / "run" / "params.yaml").mkdir()
+        console = tmp_path / "run" / "console.log"
+        console.unlink(missing_ok=True)
+        console.mkdir()
 
-        with pytest.raises(skald.StorageError, match=r"params\.yaml"):
+        with pytest.raises(skald.StorageError, match=r"console\.log"):
             logger.sync()
 
-        (tmp_path / "run" / "params.yaml").rmdir()
+        console.rmdir()
 
 
 def test_close_takes_a_status(tmp_path: Path) -> None:
