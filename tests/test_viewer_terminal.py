@@ -234,6 +234,18 @@ def test_viewer_that_is_told_to_end_leaves_the_terminal_as_it_was(tmp_path: Path
         assert -1 < drawn.rfind(mode + b"h") < drawn.rfind(mode + b"l")
 
 
+def test_search_takes_what_comes_in_one_piece_with_its_key(tmp_path: Path) -> None:
+    """Over a slow line keys arrive together: none of them is a command, and a slash is a sign like others."""
+    with Terminal([*SKALD, str(ended(tmp_path))]) as terminal:
+        terminal.wait_for(PLOT)
+        begin = terminal.press("/sq/q")
+        terminal.wait_for("sq/q", begin=begin)
+        begin = terminal.press("\r")
+        terminal.wait_for("Smooth", begin=begin)
+        terminal.press("q")
+        assert terminal.close() == 0
+
+
 def test_viewer_whose_errors_go_to_a_file_prints_what_show_prints(tmp_path: Path) -> None:
     """It would be drawn into the file."""
     run = ended(tmp_path)

@@ -55,7 +55,7 @@ class Prompt(Input):
         if not self.has_focus:
             self._asker = self.screen.focused
         self.add_class("-asked")
-        self.focus(scroll_visible=False)
+        self.screen.set_focus(self, scroll_visible=False)  # at once: what is typed behind the key is for it
 
     def done(self) -> None:
         """Give the focus back; what was typed stays in sight, if there is something."""

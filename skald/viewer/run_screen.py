@@ -53,7 +53,7 @@ class RunScreen(KeysScreen):
     VERTICAL_BREAKPOINTS = [(0, "-low"), (_LOW, "-high")]  # noqa: RUF012  as the base class has it
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
-        Binding("slash", "search", "Search", key_display="/"),
+        Binding("slash", "search", "Search", key_display="/", priority=True),  # before what is typed right behind it
         *(
             Binding(str(number), f"show_tab('{name}')", name.capitalize(), show=False)
             for number, name in enumerate(PANES, 1)
@@ -115,9 +115,9 @@ class RunScreen(KeysScreen):
             self.query_one(RunHeader).show(event.found.vitals[self._run.name])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
-        """Offer the way back only where there is a screen to go back to, and a search only where a tab has one."""
+        """Offer the way back where there is one, and a search where a tab has one and nothing is typed."""
         if action == "search":
-            return self._searched is not None
+            return self._searched is not None and not isinstance(self.focused, Input)
         return len(self.app.screen_stack) > 1 if action == "back" else True
 
     @property
