@@ -81,7 +81,7 @@ def test_check_finds_any_byte_that_changed_and_repair_leaves_a_run_that_can_be_r
         for step in range(100):
             logger.log_metric("loss", step / 3, step=step, split="train" if step % 2 else "val")
     whole = (run / PARQUET).read_bytes()
-    steps = sorted({*range(4), *range(0, len(whole), 41), *range(len(whole) - 120, len(whole))})
+    steps = sorted({*range(4), *range(0, len(whole), 83), *range(len(whole) - 120, len(whole))})
     for at, change in ((at, change) for at in steps for change in (0x01, 0xFF)):
         (run / PARQUET).write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :])
         shutil.rmtree(copy, ignore_errors=True)

@@ -22,7 +22,7 @@ from skald.engine import lock
 from skald.engine.lock import FileLock, is_locked
 
 
-@pytest.mark.parametrize(("storage", "seed"), [("mapped", 1), ("mapped", 2), ("staged", 4)])
+@pytest.mark.parametrize(("storage", "seed"), [("mapped", 1), ("staged", 4)])
 def test_threads_lose_and_double_no_row(tmp_path: Path, storage: str, seed: int) -> None:
     """Four threads, a signal handler, Ctrl-C at any bytecode, and close in flight."""
     rows = trials.threads(tmp_path / "run", seed, storage=storage)
