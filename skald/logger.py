@@ -15,7 +15,7 @@ from skald.errors import InvalidInputError
 from skald.record.console import Messages
 from skald.record.params import merge
 from skald.record.plain import plain
-from skald.schema import Id, encoded
+from skald.schema import Id
 from skald.writing.artifact_calls import ArtifactCalls
 from skald.writing.calls import Calls
 from skald.writing.copies import Copyable
@@ -94,8 +94,6 @@ class Logger(Copyable, Messages, ArtifactCalls):
             raise InvalidInputError(f"ids must be a mapping of names to values, got {type(ids).__name__}")
         constant = plain_ids(ids or {})
         description = Description.of(metrics_format, tags, notes)
-        for text in (*description.tags, description.notes):
-            encoded(text, "tags and notes")
         session = start_session(run_name, dir, check_mode(mode), description, errors=errors)
         session.constant = constant
         self._open(Calls(session, constant, None, type(self)), capture)

@@ -92,6 +92,25 @@ def test_status_says_how_the_process_ended(end: str, tmp_path: Path) -> None:
     assert (run.ended is None) == (status == "crashed")
 
 
+def test_all_runs_fail_that_an_exception_passes_on_its_way(tmp_path: Path) -> None:
+    """Also where each is closed in a `finally` of its own."""
+    source = """
+import skald
+one, two = skald.Logger("one", "."), skald.Logger("two", ".")
+try:
+    try:
+        raise ValueError(3)
+    finally:
+        one.close()
+finally:
+    two.close()
+"""
+    program(source, folder=tmp_path)
+
+    assert [skald.Run(tmp_path / name).status for name in ("one", "two")] == ["failed", "failed"]
+    assert not list(tmp_path.glob("*/segments"))
+
+
 @pytest.mark.parametrize("source", [BLOCK, NO_BLOCK])
 def test_process_that_is_stopped_by_hand_ends_by_the_signal(source: str, tmp_path: Path) -> None:
     """Shells and launchers look for it: a loop over several trainings ends by one Ctrl-C."""

@@ -13,11 +13,10 @@ import msgspec
 
 from skald.engine.coverage import Coverage, encode
 from skald.engine.footer import Footer
-from skald.engine.stored import COVERAGE_KEY, Stored
+from skald.engine.stored import COVERAGE_KEY, Stored, crc32_of
 
 _KEY: Final = b"skald.crc32"
 _UNKNOWN: Final = b"00000000"
-_BLOCK_BYTES: Final = 1 << 20
 
 
 def said_of(coverage: Coverage) -> dict[bytes, bytes]:
@@ -55,23 +54,15 @@ class Summed:
 
 def is_as_written(stored: Stored) -> bool:
     """Tell whether all bytes of a metrics file are those that were written, if it says which."""
+    file = stored.file
     if stored.described:
-        return stored.described.crc32 == _crc32(stored.file, None)
-    footer = Footer(stored.file, stored.path)
-    said = footer.text(_KEY)
-    if said is None:
+        file.seek(0)
+        return stored.described.crc32 == crc32_of(file)
+    footer = Footer(file, stored.path)
+    said, place = footer.text(_KEY), footer.place(_KEY)
+    if said is None or place is None:
         return not stored.coverage.summed
-    return said == b"%08x" % _crc32(stored.file, footer.place(_KEY))
-
-
-def _crc32(file: BinaryIO, unknown_at: int | None) -> int:
-    """Return the CRC-32 of a file, in which the checksum at a place counts as unknown."""
     file.seek(0)
-    crc = 0
-    while block := file.read(_BLOCK_BYTES):
-        start = file.tell() - len(block)
-        if unknown_at is not None and start - len(_UNKNOWN) < unknown_at < start + len(block):
-            digits = range(max(unknown_at, start) - start, min(unknown_at + len(_UNKNOWN), start + len(block)) - start)
-            block = block[: digits.start] + _UNKNOWN[: len(digits)] + block[digits.stop :]
-        crc = zlib.crc32(block, crc)
-    return crc
+    crc = zlib.crc32(_UNKNOWN, crc32_of(file, size=place))
+    file.seek(place + len(_UNKNOWN))
+    return said == b"%08x" % crc32_of(file, crc)

@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 
 from skald.durable import is_full, read_atomic, write_atomic
-from skald.engine.lock import FileLock
+from skald.engine.claim import lock_of_run
 from skald.errors import CorruptRunError
-from skald.layout import FORMAT_VERSION, IDS, RUN_LOCK, SEGMENTS, check_format
+from skald.layout import FORMAT_VERSION, IDS, SEGMENTS, check_format
 from skald.schema import KIND_OF, Id, Kinds, kind_error, widen
 
 
@@ -49,7 +49,7 @@ class Registry:
         if self._folder is None:
             merged = merge_kinds(self.kinds, ids)
         else:
-            lock = FileLock(self._folder / RUN_LOCK, reentrant=True, everywhere=True)
+            lock = lock_of_run(self._folder.parent)
             try:
                 lock.acquire()
                 known = _read(self._folder / IDS)

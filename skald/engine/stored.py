@@ -7,6 +7,7 @@ generation holds everything that the other holds.
 from __future__ import annotations
 
 import os
+import sys
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -338,7 +339,8 @@ def _describe(run: Path, file: BinaryIO) -> CsvFile | None:
     size = file.seek(0, 2)
     fitting = [found for found in files if found.size == size]
     if len(fitting) > 1:
-        crc = _crc32(file)
+        file.seek(0)
+        crc = crc32_of(file)
         fitting = [found for found in fitting if found.crc32 == crc]
     return fitting[0] if fitting else None
 
@@ -361,11 +363,11 @@ def _unknown_csv(path: Path) -> CorruptRunError:
     return error
 
 
-def _crc32(file: BinaryIO) -> int:
-    file.seek(0)
-    crc = 0
-    while block := file.read(_BLOCK_BYTES):
+def crc32_of(file: BinaryIO, crc: int = 0, *, size: int = sys.maxsize) -> int:
+    """Return the CRC-32 of what was before, and of so many bytes that follow in an open file."""
+    while block := file.read(min(_BLOCK_BYTES, size)):
         crc = zlib.crc32(block, crc)
+        size -= len(block)
     return crc
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, get_args
 from skald.durable import exchange, sync_folder, unlink
 from skald.engine.claim import Claim, Owner, owners, run_lock, sole_lock, writer_names
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
+from skald.engine.mark import host_name
 from skald.engine.registry import read_kinds, write_kinds
 from skald.errors import (
     CorruptRunError,
@@ -39,6 +40,7 @@ from skald.notice import tell
 from skald.record.environment import replace_environment
 from skald.record.info import RunInfo, read_info, settle, write_info, writing
 from skald.record.info import Session as SessionInfo
+from skald.schema import encoded
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -71,6 +73,7 @@ class Description(NamedTuple):
         for word in (*words, notes):
             if not isinstance(word, str):
                 raise InvalidInputError(f"tags and notes must be str, got {type(word).__name__}: {word!r:.80}")
+            encoded(word, "tags and notes")
         return cls(metrics_format, words, notes)
 
 
@@ -344,4 +347,4 @@ def _described(owner: Owner | None) -> str:
 
 def _is_here(owner: Owner | None) -> bool:
     """Tell whether it is this process."""
-    return owner is not None and (owner.host, owner.pid) == (platform.node(), os.getpid())
+    return owner is not None and (owner.host, owner.pid) == (host_name(), os.getpid())

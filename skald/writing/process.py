@@ -37,8 +37,8 @@ _sessions: Final[dict[int, Session]] = {}
 """The open sessions; several of one run where a process joined its own."""
 
 
-_closed_amid: Final[dict[int, Session]] = {}
-"""Sessions that were closed well while an exception was passing, as in a `finally`, by the identity of that."""
+_closed_amid: Final[list[tuple[int, Session]]] = []
+"""Sessions that were closed while an exception was passing, as in a `finally`, with the identity of that."""
 
 
 def enter(session: Session) -> None:
@@ -65,7 +65,7 @@ def leave(session: Session) -> None:
     _sessions.pop(id(session), None)
     passing = sys.exc_info()[1]
     if passing is not None:
-        _closed_amid[id(passing)] = session  # NOTE: not the exception, which holds all that its frames hold
+        _closed_amid.append((id(passing), session))  # NOTE: not the exception, which holds all that its frames hold
 
 
 def open_on(run: Path) -> list[Session]:
@@ -97,10 +97,11 @@ def _at_exit() -> None:
     _join_children()
     for session in list(_sessions.values()):
         _close(session, _ending())
-    amended = _closed_amid.get(id(getattr(sys, "last_value", None)))
-    if amended and _ending().exception:
-        with contextlib.suppress(OSError, SkaldError):  # the run may be gone by now
-            amended.amend(_ending())
+    left = _ending()
+    for passed, session in _closed_amid if left.exception else ():
+        if passed == id(sys.last_value):
+            with contextlib.suppress(OSError, SkaldError):  # the run may be gone by now
+                session.amend(left)
     if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
         # NOTE: Python ends by SIGINT, as shells and launchers look for, unless a string is evaluated after the Ctrl-C,
         # as the import of a module with a named tuple does
