@@ -6,7 +6,8 @@ Down, in the order in which a row meets them:
     writer, streams          what they fall back on: streams of segments, and their rolls
     batch, filled            whole columns at once
     pending                  rows whose value an accelerator has not produced yet
-    registry, claim, lock    what writers agree on, and how they tell who is alive
+    registry, claim          what writers agree on, and how they tell who is alive:
+    lock, mark               by locks, and by files beside them where locks do not reach
     segment, dictionary      the active segment's memory, filled in place
     blueprint                its bytes: a complete Arrow IPC file
     storage, staged          how they reach the disk: mapped, or written every half second
@@ -16,7 +17,8 @@ Down, in the order in which a row meets them:
     coverage, series         what a metrics file says it holds,
     footer, stored           where it says so, and how it is opened
     checksum                 by which any byte that changed is seen
-    salvage, mending         what is left of a metrics file, or a segment, that is damaged
+    salvage, looserows       what is left of a metrics file that is damaged, be it a csv
+    mending                  and of a segment
 
 Up:
 
