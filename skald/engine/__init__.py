@@ -25,6 +25,7 @@ Up:
     segmentfile, extraction  a segment read while it changes
     rows, columns, order     what was read, and the log order of several streams
     snapshot                 segments and metrics file as of one moment
+    closed                   the metrics file of a run without segments, remembered
     reader                   all of that as one LazyFrame
     summing                  the summary of each series, of rows in segments without a table of them
     follower                 what came in since the last look

@@ -276,12 +276,13 @@ def _table(query: Query, stored: Stored, rewinds: Sequence[Rewind]) -> pl.LazyFr
 
 def _chosen_table(stored: Stored, rewinds: Sequence[Rewind], *, taken: bool = False) -> pl.LazyFrame:
     """Return the rows of an open metrics file that count, or those that were taken back."""
+    if not rewinds and not taken:
+        return _stored_table(stored, with_rows=stored.coverage.is_patchy())
     writers = [writer for writer, _, _ in stored.coverage.rows_of()]
     is_split = any(len({rewind.concerns_part(writer) for writer in writers}) > 1 for rewind in rewinds)
     table = _stored_table(stored, with_rows=is_split or stored.coverage.is_patchy())
-    if rewinds or taken:
-        is_counting = counts(rewinds, stored.kinds, writers, _part_number(stored) if is_split else None)
-        table = table.filter(~is_counting if taken else is_counting)
+    is_counting = counts(rewinds, stored.kinds, writers, _part_number(stored) if is_split else None)
+    table = table.filter(~is_counting if taken else is_counting)
     return table if stored.coverage.is_patchy() or not is_split else table.drop(_ROW)
 
 

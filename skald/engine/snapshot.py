@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from skald.engine.closed import closed_run
 from skald.engine.registry import read_kinds
 from skald.engine.rewind import Rewind, Rewinds
 from skald.engine.segmentfile import read_header
@@ -84,6 +85,16 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T])
         CorruptRunError: the metrics file cannot be read.
         FormatVersionError: a newer Skald wrote a file.
     """
+    return _of_closed(run) or _of_open(run, copy)
+
+
+def _of_closed(run: Path) -> Snapshot[T] | None:
+    closed = closed_run(run)
+    stored = closed.open() if closed else None
+    return Snapshot(stored, [], on_stored(closed.rewinds, stored), closed.rewinds.made) if closed and stored else None
+
+
+def _of_open(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T]) -> Snapshot[T]:
     if not run.is_dir():
         raise RunNotFoundError(f"there is no run at {run} any more")
     while True:
@@ -162,6 +173,8 @@ def table_kinds(run: Path) -> tuple[Kinds, list[str]]:
         CorruptRunError: the metrics file cannot be read.
         FormatVersionError: a newer Skald wrote a file.
     """
+    if closed := closed_run(run):
+        return dict(closed.stored.kinds), []
     headers = []
     for file in segment_files(run):
         try:

@@ -99,7 +99,7 @@ class Stored:
             described: what stands beside a csv.
         """
         self.path, self.file, self.coverage, self.described = path, file, coverage, described
-        self._metrics, self._series = metrics, series
+        self.metrics_json, self.series_json = metrics, series
 
     @property
     def kinds(self) -> Kinds:
@@ -113,7 +113,7 @@ class Stored:
         Raises:
             CorruptRunError: they cannot be read.
         """
-        metrics: tuple[str, ...] = decode_part(self._metrics, tuple[str, ...], self.path)
+        metrics: tuple[str, ...] = decode_part(self.metrics_json, tuple[str, ...], self.path)
         return metrics
 
     @cached_property
@@ -123,7 +123,7 @@ class Stored:
         Raises:
             CorruptRunError: it cannot be read.
         """
-        series: SeriesTable | None = decode_part(self._series, SeriesTable | None, self.path)
+        series: SeriesTable | None = decode_part(self.series_json, SeriesTable | None, self.path)
         return series
 
     @property
