@@ -383,6 +383,57 @@ def test_a_failure_is_one_line_on_stderr(folder: Path, args: list[str], message:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["show", "runs/lr*", "--format", "csv"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
+        (["show", "runs/lr=?/b", "--format", "json"], ['"run": "b"']),
+        (["show", "lr=1", "runs/lr=2/[a]", "--format", "csv"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
+        (["show", "runs/**/b", "--sort", "run", "--format", "csv"], ["b"]),
+        (["compare", "lr*"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
+        (["plot", "lr*", "-m", "loss"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
+        (["query", "lr*", "select distinct run from metrics"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
+        (["tail", "runs/lr=1/a*", "--metrics"], ["loss"]),
+        (["export", "lr*", "-o", "-"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
+        (["check", "lr*"], ["3 runs checked"]),
+        (["compact", "lr*"], ["lr=1/a: nothing", "lr=1/b: nothing", "lr=2/a: nothing"]),
+        (["lr*"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
+    ],
+)
+def test_a_path_may_be_a_glob_that_no_shell_has_expanded(args: list[str], said: list[str], tmp_path: Path) -> None:
+    """Here or in the default folder; what matches and is no run is not mentioned, and names are as of `scan`."""
+    for name in ("lr=1/a", "lr=1/b", "lr=2/a"):
+        place = tmp_path / "runs" / name
+        with skald.Logger(place.name, place.parent, capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=1)
+    (tmp_path / "runs" / "lr=1.log").write_text("no run")
+    (tmp_path / "runs" / "lr-notes").mkdir()
+
+    shown = output(*args, folder=tmp_path)
+
+    assert [text for text in said if text not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["show", "nothing*"], "there is no run or folder that matches 'nothing*', nor a run in "),
+        (["compact", "runs/nothing*"], "there is no run or folder that matches 'runs/nothing*'"),
+        (["tail", "d*"], "expected one run, got 2 folders that match 'd*'"),
+    ],
+)
+def test_a_glob_that_matches_nothing_or_too_much_is_told(args: list[str], message: str, tmp_path: Path) -> None:
+    """In one line, with exit code 1."""
+    for name in ("d-a", "d-b"):
+        (tmp_path / name).mkdir()
+
+    done = start(*args, folder=tmp_path)
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"skald: {message}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_name_that_is_nearly_right_is_told(folder: Path) -> None:
     """The hint names the run that was meant."""
     done = start("digitz", folder=folder)

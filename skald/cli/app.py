@@ -38,7 +38,7 @@ class _ViewByDefault(TyperGroup):
 app: Final = typer.Typer(
     cls=_ViewByDefault,
     help="Look at what experiments recorded.\n\n[dim]skald PATH[/dim] opens the viewer on a run or a folder of runs.",
-    epilog="PATH is a run or a folder of runs, or the name of a run in the default folder: $SKALD_DIR, else runs.",
+    epilog="PATH is a run, a folder of runs or a glob, or the name of a run in the default folder: $SKALD_DIR, else runs.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     subcommand_metavar="[COMMAND] [ARGS]...",
@@ -88,7 +88,7 @@ def _complete_metrics(ctx: typer.Context, incomplete: str) -> list[str]:
 
 PathsArgument = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PATH", help="Runs, or folders of runs.", autocompletion=_complete_paths),
+    typer.Argument(metavar="PATH", help="Runs, folders of runs, or globs of these.", autocompletion=_complete_paths),
 ]
 MetricOption = Annotated[
     list[str] | None,
@@ -145,7 +145,7 @@ def show(
 def compact(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Runs, or folders of runs.", autocompletion=_complete_paths),
+        typer.Argument(metavar="PATH", help="Runs, folders of runs, or globs of these.", autocompletion=_complete_paths),
     ],
 ) -> None:
     """Write the segments of runs into their metrics files; of a folder, those of all runs that ended."""
@@ -173,7 +173,7 @@ def compare(
 
 @app.command(epilog='Example: [dim]skald query runs "select run, min(value) from metrics group by run"[/dim]')
 def query(
-    words: Annotated[list[str], typer.Argument(metavar="[PATH]... SQL", help="Runs or folders, and last the SQL.")],
+    words: Annotated[list[str], typer.Argument(metavar="[PATH]... SQL", help="Runs, folders or globs, and last the SQL.")],
     *,
     test: Annotated[bool, typer.Option("--test", help="Fail unless the first value of the result is true.")] = False,
     format_: FormatOption = Format.TABLE,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from skald import layout
 from skald.amounts import plural, size_text
 from skald.cli.format import path_text
-from skald.cli.paths import no_runs, resolve, runs_in
+from skald.cli.paths import matching, no_runs, runs_in
 from skald.cli.report import report
 from skald.engine.compaction import Compaction
 from skald.errors import SkaldError
@@ -27,7 +27,7 @@ def compact_paths(paths: Sequence[str]) -> bool:
     faults = 0
     for path in paths:
         try:
-            runs.update(dict.fromkeys(_runs(resolve(path))))
+            runs.update(dict.fromkeys(_runs(matching(path))))
         except SkaldError as error:
             report(error)
             faults += 1
@@ -35,20 +35,18 @@ def compact_paths(paths: Sequence[str]) -> bool:
     return all(done) and not faults
 
 
-def _runs(folder: Path) -> Iterator[Path]:
-    """Go through what a path names: a run, or the runs in a folder that have ended.
+def _runs(folders: Sequence[Path]) -> Iterator[Path]:
+    """Go through what a path names: runs, and of folders the runs that have ended.
 
     Raises:
-        RunNotFoundError: it is neither a run nor a folder with runs.
+        RunNotFoundError: these are neither runs nor folders with runs.
     """
-    if layout.is_run(folder):
-        yield folder
-        return
-    found = runs_in([folder])
+    found = runs_in(folders)
     if not found:
-        raise no_runs([folder])
+        raise no_runs(folders)
+    named = {os.path.realpath(folder) for folder in folders}
     for run in found:
-        if _is_running(run):
+        if str(run) not in named and _is_running(run):
             _say(f"{path_text(run)}: is being written, left as it is")
         else:
             yield run

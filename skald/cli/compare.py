@@ -16,7 +16,7 @@ from skald.amounts import plural
 from skald.cli import terminal
 from skald.cli.choice import chosen_rows
 from skald.cli.format import MISSING, given, ids_text, json_value, number_text, param_text
-from skald.cli.paths import resolve_all
+from skald.cli.paths import as_source, resolve_all
 from skald.cli.report import readable_params
 from skald.cli.runchoice import names_where
 from skald.cli.shapes import to_csv, to_json
@@ -81,9 +81,10 @@ def compare_paths(
     """
     folders = resolve_all(paths)
     places = {os.path.realpath(folder): place for place, folder in enumerate(folders)}
-    found = sorted(find_runs(folders), key=lambda run: places.get(run.folder, len(places)))
+    source = as_source(folders)
+    found = sorted(find_runs(source), key=lambda run: places.get(run.folder, len(places)))
     if where is not None and found:
-        chosen = set(names_where(folders, where, ids))
+        chosen = set(names_where(source, where, ids))
         found = [run for run in found if run.name in chosen]
     if len(found) < 2:  # noqa: PLR2004
         raise InvalidInputError(f"compare takes two runs or more, got {plural(len(found), 'run')}")
@@ -95,7 +96,7 @@ def compare_paths(
             run: {leaf: value for leaf, value in leaves.items() if leaf in wanted} for run, leaves in given.items()
         }
     differing = _different(given, names)
-    series = _series(scan(folders).filter(pl.col(RUN).is_in(names)), names, metrics, ids)
+    series = _series(scan(source).filter(pl.col(RUN).is_in(names)), names, metrics, ids)
     if form == "json":
         shape = {"runs": names, "params": differing, "series": [one._asdict() for one in series]}
         sys.stdout.write(to_json(shape))

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import glob
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from skald import layout
 from skald.cli.format import path_text
-from skald.errors import RunNotFoundError, SkaldError
+from skald.errors import InvalidInputError, RunNotFoundError, SkaldError
 from skald.many.cloud import is_cloud
-from skald.many.finding import find_runs
+from skald.many.finding import find_runs, folders_like
 from skald.record.info import read_info
 from skald.upkeep.latebar import late_bar
 
 
 def resolve(given: str | None) -> Path:
-    """Return the folder that a PATH names; None is the default folder of runs.
+    """Return the one folder that a PATH names; None is the default folder of runs.
 
     Raises:
         RunNotFoundError: there is no such folder.
+        InvalidInputError: it is a glob that several match.
     """
     if given is None:
         return _default_folder()
-    path = Path(given)
-    if given and path.is_dir():
-        return path
-    named = layout.runs_dir(None) / given
-    if given and _is_name(given) and named.is_dir():
-        return named
-    raise _not_found(given)
+    first, *others = matching(given)
+    if others:
+        raise InvalidInputError(f"expected one run, got {1 + len(others):,} folders that match {given!r}")
+    return first
 
 
 def resolve_all(paths: Sequence[str]) -> list[Path]:
@@ -40,7 +39,29 @@ def resolve_all(paths: Sequence[str]) -> list[Path]:
     Raises:
         RunNotFoundError: there is no such folder.
     """
-    return [resolve(path) for path in paths] or [resolve(None)]
+    return [folder for path in paths for folder in matching(path)] or [resolve(None)]
+
+
+def matching(given: str) -> list[Path]:
+    """Return the folder that a PATH names, or those that match it as a glob, as a shell would have found them.
+
+    Raises:
+        RunNotFoundError: there is none.
+    """
+    is_name = _is_name(given)
+    path = Path(os.path.expanduser(given))  # noqa: PTH111  a Path's raises where there is no home
+    named = layout.runs_dir(None) / given
+    if given and path.is_dir():
+        return [path]
+    if given and is_name and named.is_dir():
+        return [named]
+    if not glob.has_magic(given):
+        raise _not_found(given)
+    found = folders_like(str(path)) or (folders_like(given, inside=named.parent) if is_name else [])
+    if not found:
+        beside = f", nor a run in {named.parent} that does" if is_name else ""
+        raise RunNotFoundError(f"there is no run or folder that matches {given!r}{beside}")
+    return found
 
 
 def as_source(folders: Sequence[Path]) -> Path | list[Path]:

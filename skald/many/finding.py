@@ -115,11 +115,21 @@ def _folders(path: str) -> list[str]:
         raise RunNotFoundError(f"expected a run or a folder of runs, found a file, at {path}")
     if not glob.has_magic(path):
         raise RunNotFoundError(f"there is no run or folder of runs at {path or repr(path)}")
-    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207  a Path's takes no absolute ones
-    folders = [match for match in found if Path(match).is_dir()]
+    folders = folders_like(path)
     if not folders:
         raise RunNotFoundError(f"there is no folder that matches {path}")
-    return folders
+    return [str(folder) for folder in folders]
+
+
+def folders_like(pattern: str, *, inside: Path | None = None) -> list[Path]:
+    """Return the folders that match a glob, in the order of their names.
+
+    Args:
+        pattern: `**` matches folders at every depth.
+        inside: where a relative one begins; None: the working directory.
+    """
+    found = sorted(glob.glob(pattern, root_dir=inside, recursive=True))  # noqa: PTH207  a Path's takes no absolute ones
+    return [folder for folder in (Path(inside or "", match) for match in found) if folder.is_dir()]
 
 
 def _search(folder: str, look: Callable[[], object]) -> Iterator[tuple[str, frozenset[str]]]:
