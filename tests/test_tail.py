@@ -11,6 +11,7 @@ from logged import program
 from logged import start as start_program
 
 import skald
+from skald.cli.tail import News
 from skald.record.consolefiles import read_end
 
 
@@ -186,3 +187,36 @@ def test_tail_follows_a_run_that_is_killed(tmp_path: Path) -> None:
     program("import os, skald\nlog = skald.Logger('run', 'runs')\nlog.info('last')\nos._exit(1)\n", folder=tmp_path)
 
     assert "last" in output("tail", "run", "-f", folder=tmp_path)
+
+
+def test_tail_reads_only_what_is_new(tmp_path: Path) -> None:
+    """What stands in a segment that was read is not read again: damage there is not even seen."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for step in range(1500):  # the first segment is full by then
+            logger.log_metric("loss", step, step=step)
+        news = News(skald.Run(tmp_path / "run"), [], [])
+        assert news.newest(2)["step"].to_list() == [1498, 1499]
+        first = min((tmp_path / "run" / "segments").rglob("*.arrow"))
+        content = first.read_bytes()
+        first.write_bytes(bytes(len(content)))
+
+        logger.log_metric("loss", 0.5, step=1500)
+
+        assert news.come()["step"].to_list() == [1500]
+        assert news.come().is_empty()
+        first.write_bytes(content)
+    assert news.come().is_empty()
+
+
+def test_tail_does_not_tell_the_other_rows_of_a_moment_as_new(tmp_path: Path) -> None:
+    """Of a call of more rows than are shown, the rest is not told after a compaction."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_batch({"loss": range(100)}, time=1e9, step=range(100))
+        news = News(skald.Run(tmp_path / "run"), ["loss"], [])
+        assert news.newest(20)["step"].to_list() == [*range(80, 100)]
+
+        logger.log_metric("loss", 0.5, step=100)
+        logger.log_metric("other", 0.5, step=100)
+
+    assert news.come()["step"].to_list() == [100]
+    assert news.come().is_empty()

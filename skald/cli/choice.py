@@ -37,7 +37,7 @@ def select(run: Run, metrics: Sequence[str], ids: Sequence[str]) -> Selection:
     kinds = id_kinds(frame.collect_schema())
     by = series_ids(kinds)
     where = parse_ids(ids, frame)
-    names = _matching(run.metric_names, metrics) if metrics else None
+    names = matching_names(run.metric_names, metrics) if metrics else None
     rows = frame if names is None else frame.filter(pl.col(METRIC).is_in(names))
     rows = rows.filter(has_ids(where, kinds)) if where else rows
     # the summary in the file tells the places of rows among all
@@ -93,11 +93,15 @@ def matching_metrics(frame: pl.LazyFrame, globs: Sequence[str]) -> list[str]:
     exact = list(dict.fromkeys(globs))
     if all(frame.filter(pl.col(METRIC) == name).head(1).collect(engine="streaming").height for name in exact):
         return exact
-    return _matching(metric_names(frame), globs)
+    return matching_names(metric_names(frame), globs)
 
 
-def _matching(names: Sequence[str], globs: Sequence[str]) -> list[str]:
-    """Return the names that are asked for, in their own order."""
+def matching_names(names: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """Return the names that are asked for, in their own order.
+
+    Raises:
+        InvalidInputError: no name matches.
+    """
     found = set(chosen(names, globs))
     return [name for name in names if name in found]
 
@@ -109,7 +113,7 @@ def chosen_rows(frame: pl.LazyFrame, metrics: Sequence[str], ids: Sequence[str])
         InvalidInputError: no metric matches, an id does not exist, a value is not of its kind.
     """
     if metrics:
-        frame = frame.filter(pl.col(METRIC).is_in(_matching(metric_names(frame), metrics)))
+        frame = frame.filter(pl.col(METRIC).is_in(matching_names(metric_names(frame), metrics)))
     if ids:
         kinds = id_kinds(frame.collect_schema())
         frame = frame.filter(has_ids(parse_ids(ids, frame), kinds))

@@ -14,14 +14,16 @@ from typing import Any, Final
 import polars as pl
 
 from skald import layout
-from skald.cli.choice import chosen_rows
+from skald.cli.choice import matching_names, parse_ids
 from skald.cli.format import given, ids_text, json_value, local_time, number_text
 from skald.cli.paths import newest_run, resolve
 from skald.cli.shapes import to_csv
+from skald.engine.follower import Follower
 from skald.errors import InvalidInputError, RunNotFoundError
+from skald.reading.selection import has_ids
 from skald.record.consolefiles import console_files, read_console, read_end
 from skald.run import Run
-from skald.schema import METRIC, TIME, VALUE
+from skald.schema import METRIC, TIME, VALUE, Id
 
 POLL_SECS: Final = 0.3
 _ROW: Final = "\x01row"  # no id can be named so
@@ -60,15 +62,14 @@ def tail_metrics(
     """
     run = _run(path)
     emit = {"table": _emit_text, "json": _emit_json, "csv": _emit_csv()}[form]
-    newest = _newest(_choose(run, metrics, ids), lines)
-    emit(newest)
+    news = News(run, metrics, ids)
+    emit(news.newest(lines))
     if not follow:
         return
-    follower = _Follower(newest)
     for _ in _until_ended(run):
-        emit(follower.new_rows(_choose(run, metrics, ids)))
+        emit(news.come())
         sys.stdout.flush()
-    emit(follower.new_rows(_choose(run, metrics, ids)))
+    emit(news.come())
 
 
 def _run(path: str | None) -> Run:
@@ -80,17 +81,6 @@ def _run(path: str | None) -> Run:
         error.add_note("hint: name a run in it")
         raise error
     return Run(folder)
-
-
-def _choose(run: Run, metrics: Sequence[str], ids: Sequence[str]) -> pl.LazyFrame:
-    return chosen_rows(run.metrics, metrics, ids)
-
-
-def _newest(rows: pl.LazyFrame, count: int) -> pl.DataFrame:
-    """Return the newest rows; those of the same microsecond as they stand in the table."""
-    order = [TIME, _ROW]
-    found = rows.with_row_index(_ROW).top_k(count, by=order).collect(engine="streaming")
-    return found.sort(order).drop(_ROW)
 
 
 def _until_ended(run: Run) -> Iterator[None]:
@@ -138,29 +128,76 @@ def _read_from(path: Path, start: int) -> bytes:
         return b""
 
 
-class _Follower:
-    """Tells new rows from those that were seen, by time and content."""
+class News:
+    """The rows that come into a run, each told once.
 
-    def __init__(self, seen: pl.DataFrame) -> None:
-        self._newest: dt.datetime | None = seen[TIME].max() if len(seen) else None  # type: ignore[assignment]
-        self._begun = self._newest
-        self._seen = Counter(map(_content, seen.iter_rows(named=True)))
+    Only new rows are read. Where files or ids have changed, as after a compaction, the last seconds are read again:
+    then time and content tell which rows are new.
+    """
 
-    def new_rows(self, frame: pl.LazyFrame) -> pl.DataFrame:
-        """Return the rows that were not there before, oldest first."""
-        since = None if self._newest is None else max(self._newest - LATE, self._begun or self._newest)
-        recent = (frame if since is None else frame.filter(pl.col(TIME) >= since)).collect(engine="streaming")
-        recent = recent.sort(TIME, maintain_order=True)
-        rows = [_content(row) for row in recent.iter_rows(named=True)]
-        left = Counter(self._seen)
-        is_new = []
-        for row in rows:
-            is_new.append(not left[row])
-            left[row] -= 1 if left[row] else 0
-        self._seen = Counter(rows)
-        if len(recent):
-            self._newest = recent[TIME].max()  # type: ignore[assignment]
-        return recent.filter(pl.Series(is_new, dtype=pl.Boolean))
+    def __init__(self, run: Run, metrics: Sequence[str], ids: Sequence[str]) -> None:
+        self._run, self._metrics, self._ids = run, metrics, ids
+        self._follower = Follower(run.path)
+        self._where: dict[str, Id] = {}
+        self._begun: dt.datetime | None = None
+        self._told = self._ahead = pl.DataFrame()  # of the last seconds; beyond the follower's last look
+
+    def newest(self, count: int) -> pl.DataFrame:
+        """Return the newest rows, the newest last; those of the same microsecond as they stand in the table."""
+        self._follower.poll()
+        order = [TIME, _ROW]
+        found = self._all().with_row_index(_ROW).top_k(count, by=order).collect(engine="streaming")
+        self._ahead = found.sort(order).drop(_ROW)
+        self._begun = _latest(self._ahead)
+        return self._ahead
+
+    def come(self) -> pl.DataFrame:
+        """Return the rows that have come since the last call, oldest first."""
+        news = self._follower.poll()
+        if news.is_anew:
+            rows = self._recent(self._all()).collect(engine="streaming")
+            new = _without(rows, self._told)
+            self._told = self._ahead = rows
+        else:
+            new = _without(self._chosen(news.rows.lazy()).collect(), self._ahead)
+            self._ahead = self._ahead.clear()
+            self._told = self._recent(pl.concat([self._told, new], how="diagonal_relaxed").lazy()).collect()
+        return new.sort(TIME, maintain_order=True)
+
+    def _all(self) -> pl.LazyFrame:
+        rows = self._run.metrics
+        self._where = parse_ids(self._ids, rows)
+        return self._chosen(rows)
+
+    def _chosen(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        if self._metrics:
+            rows = rows.filter(pl.col(METRIC).is_in(matching_names(self._follower.names, self._metrics)))
+        return rows.filter(has_ids(self._where, self._follower.kinds)) if self._where else rows
+
+    def _recent(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the rows that came after the first look, and not much before those that were told last."""
+        latest = _latest(self._told)
+        rows = rows if self._begun is None else rows.filter(pl.col(TIME) > self._begun)
+        return rows if latest is None else rows.filter(pl.col(TIME) >= latest - LATE)
+
+
+def _latest(rows: pl.DataFrame) -> dt.datetime | None:
+    return rows[TIME].max() if rows.height else None  # type: ignore[return-value]
+
+
+def _without(rows: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that are not among those that are known, each of which stands for one."""
+    latest = _latest(known)
+    if latest is None:
+        return rows
+    is_later = pl.col(TIME) > latest
+    left = Counter(map(_content, known.iter_rows(named=True)))
+    is_new = []
+    doubtful = rows.filter(~is_later)
+    for row in map(_content, doubtful.iter_rows(named=True)):
+        is_new.append(not left[row])
+        left[row] -= 1 if left[row] else 0
+    return pl.concat([doubtful.filter(pl.Series(is_new, dtype=pl.Boolean)), rows.filter(is_later)])
 
 
 def _content(row: Mapping[str, Any]) -> frozenset[tuple[str, str]]:

@@ -106,7 +106,10 @@ class Follower:
         files = segment_files(self._run)
         is_anew = self._is_changed(files)
         if is_anew:
-            self._begin(files)
+            try:
+                self._begin(files)
+            except ChangedError:  # compacted just now
+                return self.poll()
         return News(is_anew, self._read_new(files, only_names=is_anew))
 
     def read(self, metrics: Collection[str]) -> pl.DataFrame:
