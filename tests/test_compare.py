@@ -192,3 +192,14 @@ def test_compare_keeps_the_order_in_which_runs_were_named(runs: Path) -> None:
 
     assert found["runs"] == ["c", "a"]
     assert all_runs["runs"] == ["a", "b", "c"]
+
+
+def test_compare_names_the_runs_of_a_folder_as_scan_does(tmp_path: Path) -> None:
+    """By their paths in the folder that was given, also where all are in one folder below it."""
+    for name in ("a", "b"):
+        with skald.Logger(name, tmp_path / "runs" / "sweep", capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=1)
+
+    shown = json.loads(output("compare", "runs", "--format", "json", folder=tmp_path))
+
+    assert shown["runs"] == ["sweep/a", "sweep/b"]

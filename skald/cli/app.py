@@ -145,7 +145,9 @@ def show(
 def compact(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="PATH", help="Runs, folders of runs, or globs of these.", autocompletion=_complete_paths),
+        typer.Argument(
+            metavar="PATH", help="Runs, folders of runs, or globs of these.", autocompletion=_complete_paths
+        ),
     ],
 ) -> None:
     """Write the segments of runs into their metrics files; of a folder, those of all runs that ended."""
@@ -173,7 +175,9 @@ def compare(
 
 @app.command(epilog='Example: [dim]skald query runs "select run, min(value) from metrics group by run"[/dim]')
 def query(
-    words: Annotated[list[str], typer.Argument(metavar="[PATH]... SQL", help="Runs, folders or globs, and last the SQL.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="[PATH]... SQL", help="Runs, folders or globs, and last the SQL.")
+    ],
     *,
     test: Annotated[bool, typer.Option("--test", help="Fail unless the first value of the result is true.")] = False,
     format_: FormatOption = Format.TABLE,
