@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import skald
 from skald.engine import closed
 from skald.engine.closed import closed_run
+from skald.engine.compaction import compact
 from skald.engine.rewind import Rewind
 from skald.engine.standing import add_rewind
 from skald.layout import PARQUET
@@ -98,6 +100,17 @@ def test_rewind_of_a_closed_run_is_seen_though_it_was_remembered(tmp_path: Path)
     add_rewind(run, Rewind(number=0, ids=(("step", 0),), since=0, writer="", stop=0, ended=("",)), applied=0)
 
     assert values(run) == [1.0]
+
+
+def test_parquet_file_beside_a_newer_csv_is_not_taken_for_the_whole_run(tmp_path: Path) -> None:
+    """So it stands where a change of format was cut off."""
+    run = logged(tmp_path / "run", 1.0)
+    shutil.copy2(run / PARQUET, tmp_path / "kept")
+    logged(run, 2.0, mode="resume")
+    compact(run, metrics_format="csv")
+    (tmp_path / "kept").rename(run / PARQUET)
+
+    assert values(run) == [1.0, 2.0]
 
 
 def test_runs_with_other_rows_than_a_parquet_file_s_are_not_remembered(tmp_path: Path) -> None:
