@@ -11,13 +11,13 @@ import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from skald.durable import identity
 from skald.engine.rewind import Rewinds
 from skald.engine.standing import read_rewinds
 from skald.engine.stored import Stored, open_parquet
 from skald.errors import CorruptRunError
 from skald.layout import CSV, PARQUET, RUN_JSON, SEGMENTS
 
-_Identity = tuple[int, int, int]
 _MOST: Final = 100
 """Runs that are remembered."""
 _MOST_BYTES: Final = 1 << 16
@@ -29,12 +29,12 @@ class ClosedRun(NamedTuple):
 
     Attributes:
         stored: what the file says; it is closed.
-        identity: by which the file is told from one that replaces it.
+        of_file: by what the file is told from one that replaces it.
         rewinds: those of the run.
     """
 
     stored: Stored
-    identity: _Identity
+    of_file: tuple[int, ...]
     rewinds: Rewinds
 
     def open(self) -> Stored | None:
@@ -44,7 +44,7 @@ class ClosedRun(NamedTuple):
             file = known.path.open("rb")
         except FileNotFoundError:
             return None
-        if _identity(os.fstat(file.fileno())) == self.identity:
+        if identity(os.fstat(file.fileno())) == self.of_file:
             return Stored(known.path, file, known.coverage, metrics=known.metrics_json, series=known.series_json)
         file.close()
         return None
@@ -62,25 +62,21 @@ def closed_run(run: Path) -> ClosedRun | None:
     if os.access(folder + SEGMENTS, os.F_OK) or os.access(folder + CSV, os.F_OK):
         return None
     try:
-        return _read(run, _identity(os.stat(folder + PARQUET)), _identity(os.stat(folder + RUN_JSON)))  # noqa: PTH116
+        return _read(run, identity(os.stat(folder + PARQUET)), identity(os.stat(folder + RUN_JSON)))  # noqa: PTH116
     except OSError:
         return None
 
 
 @functools.lru_cache(_MOST)
-def _read(run: Path, identity: _Identity, _of_run_json: _Identity) -> ClosedRun | None:
+def _read(run: Path, of_file: tuple[int, ...], _of_run_json: tuple[int, ...]) -> ClosedRun | None:
     stored = open_parquet(run / PARQUET)
     if stored is None:
         return None
     with stored:
-        is_same = _identity(os.fstat(stored.file.fileno())) == identity
+        is_same = identity(os.fstat(stored.file.fileno())) == of_file
     if not is_same or len(stored.metrics_json) + len(stored.series_json) > _MOST_BYTES:
         return None
     try:
-        return ClosedRun(stored, identity, read_rewinds(run))
+        return ClosedRun(stored, of_file, read_rewinds(run))
     except CorruptRunError:  # of run.json: whoever needs it says so
         return None
-
-
-def _identity(file: os.stat_result) -> _Identity:
-    return file.st_ino, file.st_size, file.st_mtime_ns

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from skald.durable import identity
 from skald.engine.columns import fit, table_schema
 from skald.engine.reader import scan_metrics
 from skald.engine.stored import read_kinds
@@ -57,13 +58,12 @@ class KnownFiles:
         Raises:
             As `read_kinds`.
         """
-        status = os.stat(path)  # noqa: PTH116  a Path takes longer than the call
-        identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        now = identity(os.stat(path))  # noqa: PTH116  a Path takes longer than the call
         known = self._kinds.get(path)
-        if known is None or known[0] != identity:
+        if known is None or known[0] != now:
             if len(self._kinds) >= _MOST_KNOWN:
                 self._kinds.clear()
-            known = self._kinds[path] = (identity, read_kinds(path))
+            known = self._kinds[path] = (now, read_kinds(path))
         return known[1]
 
 
