@@ -67,6 +67,16 @@ def find_runs(source: Source, *, progress: Callable[[int, None], object] | None 
     return sorted(runs, key=lambda run: run.name)
 
 
+def check_source(source: Source) -> None:
+    """Refuse a source that cannot be searched for runs.
+
+    Raises:
+        As `find_runs`.
+    """
+    for path in as_list(source):
+        _folders(path)
+
+
 def check_path(folder: str) -> None:
     """Refuse the path of a run that is no text, as no table can hold it.
 
