@@ -38,7 +38,7 @@ class _ViewByDefault(TyperGroup):
 app: Final = typer.Typer(
     cls=_ViewByDefault,
     help="Look at what experiments recorded.\n\n[dim]skald PATH[/dim] opens the viewer on a run or a folder of runs.",
-    epilog="PATH is a run, a folder of runs or a glob, or the name of a run in the default folder: $SKALD_DIR, else runs.",
+    epilog="PATH is a run, a folder of runs, a glob, or a name of a run in the default folder: $SKALD_DIR, else runs.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     subcommand_metavar="[COMMAND] [ARGS]...",

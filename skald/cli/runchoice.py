@@ -27,6 +27,8 @@ _STRING: Final = re.compile(r"'(?:[^']|'')*'")
 _NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*(?:\.\w+)*)')
 _BARE_SPAN: Final = re.compile(r'(?<![\w."])"?duration"?\s*(?:[<>=!]+|between\b)\s*[\d.]', re.IGNORECASE)
 _ROW: Final = "__row"
+_NAMED: Final = 6
+"""So many columns a message names."""
 
 
 class RunWish(NamedTuple):
@@ -163,22 +165,28 @@ def _of_runs(name: str, columns: Sequence[str]) -> bool:
 
 def _column(name: str, columns: Sequence[str]) -> str:
     """Return the column that is meant: a column itself, a param, the last value of a metric, or that of one series."""
+    _check_single(name, columns)
     for one in (name, f"{PARAMS_PREFIX}{name}", f"{name}.last"):
         if one in columns:
             return one
-    _check_single(name, columns)
     raise _no_column(name, columns)
 
 
 def _check_single(name: str, columns: Sequence[str]) -> None:
-    """Raise InvalidInputError if a name means the columns of several series."""
+    """Raise InvalidInputError if a name means the columns of several series; warn if it means one beside others."""
     metric, _, statistic = name.rpartition(".")
     metric, statistic = (metric, statistic) if statistic in STATISTICS else (name, "last")
     several = [one for one in columns if one.startswith(f"{metric}{{") and one.endswith(f"}}.{statistic}")]
-    if several and not _of_runs(name, columns):
-        error = InvalidInputError(f"{name} means {len(several)} columns: {', '.join(several)}")
-        error.add_note("hint: name one of them (in SQL in double quotes), or choose a series with --id NAME=VALUE")
-        raise error
+    if not several or f"{PARAMS_PREFIX}{name}" in columns:
+        return
+    named = f"{', '.join(several[:_NAMED])}{f' and {len(several) - _NAMED} more' if len(several) > _NAMED else ''}"
+    choose = "name one of them (in SQL in double quotes), or choose a series with --id NAME=VALUE"
+    if f"{metric}.{statistic}" in columns:
+        warnings.warn(f"{metric}.{statistic} leaves out the series of {named}; hint: {choose}", stacklevel=2)
+        return
+    error = InvalidInputError(f"{name} means {len(several)} columns: {named}")
+    error.add_note(f"hint: {choose}")
+    raise error
 
 
 def _no_column(name: str, columns: Sequence[str]) -> InvalidInputError:
