@@ -437,11 +437,43 @@ def test_repair_puts_the_params_of_before_an_edit_back(run: Path) -> None:
     assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"
 
 
-def test_check_misses_no_artifact_that_was_removed_linked_or_not_yet_replaced(kept: Path) -> None:
-    """Who removes a checkpoint has not damaged it; a crash may leave the content that was to be replaced."""
+def test_check_names_artifacts_that_are_gone_until_repair_notes_it(kept: Path) -> None:
+    """As a copy that was cut off leaves them; who has removed a checkpoint says so once, and no line is lost."""
+    notes, before = kept / "artifacts" / "notes.md", (kept / "artifacts.jsonl").read_text()
     (kept / "artifacts" / "model" / "weights.bin").unlink()
+    notes.unlink()
+
+    done = start("check", "run", folder=kept.parent)
+    repaired = output("check", "run", "--repair", folder=kept.parent)
+
+    assert done.code == 1
+    assert "run/artifacts/model/weights.bin: expected the 1,000 bytes that were logged, found no file\n" in done.stdout
+    assert "run/artifacts/notes.md: expected the 15 bytes that were logged, found no file\n" in done.stdout
+    assert "found no file; noted, so that it is not missed again\n" in repaired
+    assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
+    assert (kept / "artifacts.jsonl").read_text().startswith(before)
+    notes.write_text("back again")
+    assert skald.Run(kept).artifacts.filter(path="notes.md")["size"].to_list() == [10]
+
+
+def test_check_misses_no_artifact_that_was_replaced_or_linked(kept: Path) -> None:
+    """By a file, a folder, a folder of fewer files; a crash may leave the content that was to be replaced."""
     (kept / "artifacts" / "notes.md").write_text("first")
     (kept.parent / "big.bin").write_bytes(b"another")
+    (kept / "artifacts" / "big.bin").unlink()
+    folder = kept.parent / "parts"
+    folder.mkdir()
+    with skald.Logger("run", kept.parent, mode="resume", capture=False) as logger:
+        for files in (["a", "b"], ["b"]):
+            shutil.rmtree(folder)
+            folder.mkdir()
+            for file in files:
+                (folder / file).write_text(file)
+            for name in ("parts", "parts-then-file"):
+                logger.log_artifact(folder, name)
+        logger.log_text("parts-then-file", "all")
+        logger.log_text("file-then-parts", "all")
+        logger.log_artifact(folder, "file-then-parts")
 
     assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
 

@@ -297,7 +297,7 @@ def check(
     repair: Annotated[bool, typer.Option("--repair", help="Put damaged files aside, keep what can be read.")] = False,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Verify every file of runs; exit code 1 if something is damaged."""
+    """Verify every file of runs; exit code 1 if one is damaged or missing, an artifact too until --repair notes it."""
     from skald.cli.check import check_paths
 
     if not check_paths(paths or [], mend=repair, form=format_.value):

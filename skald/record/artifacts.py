@@ -9,7 +9,7 @@ import datetime as dt
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import msgspec
@@ -199,6 +199,32 @@ def read_sums(run: Path) -> dict[str, dict[str, int]]:
         else:
             sums.setdefault(artifact.path, {})[artifact.sha256] = artifact.size
     return sums
+
+
+def missing_artifacts(run: Path) -> list[Artifact]:
+    """Return the files that were logged with their content, were not replaced or noted as missing, and are not there.
+
+    Of a folder that was logged again those files count that it had the last time.
+    """
+    top, lines = run / layout.ARTIFACTS, _lines(run)
+    put_at = {artifact.folder: artifact.time for artifact in lines}
+    return [
+        artifact
+        for artifact in {artifact.path: artifact for artifact in lines}.values()
+        if artifact.sha256 is not None
+        and not os.path.lexists(top / artifact.path)
+        and (artifact.folder is msgspec.UNSET or artifact.time == put_at[artifact.folder])
+        and not any((top / parent).is_file() for parent in PurePosixPath(artifact.path).parents)
+    ]
+
+
+def note_missing(run: Path, path: str) -> None:
+    """Note that a file that was logged is not there any more, in a line without sum."""
+    noted = _listed(run)[path]
+    line = Artifact(path=path, size=noted.size, time=dt.datetime.now(dt.UTC), ids=noted.ids)
+    target = run / layout.artifact_list_name(None)
+    data = target.read_bytes() if target.exists() else b""
+    write_atomic(target, data + (b"\n" if data and not data.endswith(b"\n") else b"") + _encoded([line]), sync=True)
 
 
 def broken_lines(path: Path) -> int:

@@ -19,7 +19,7 @@ from skald.engine.mending import mend
 from skald.engine.salvage import salvage
 from skald.engine.stored import open_parquet
 from skald.errors import CorruptRunError, RunExistsError
-from skald.record.artifacts import restore_list
+from skald.record.artifacts import note_missing, restore_list
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.params import restore_params
 from skald.upkeep.compacting import compact
@@ -53,6 +53,8 @@ def repair(run: Path) -> list[Repaired]:
 
 
 def _repair(run: Path, fault: Fault) -> str:
+    if fault.path.is_relative_to(run / layout.ARTIFACTS):
+        return _repair_artifact(run, fault.path)
     if not fault.path.exists():
         _forget_rows(run)
         return "nothing is left of it, and the run counts as one without rows"
@@ -80,9 +82,17 @@ def _repair(run: Path, fault: Fault) -> str:
     if fault.path.name in (layout.PARQUET, layout.CSV) and not (run / layout.PARQUET).exists():
         _put_aside_rewound(run)
         _forget_rows(run)
-    if fault.path.is_relative_to(run / layout.ARTIFACTS):
-        return f"moved to {aside.relative_to(run)}"
     return f"{plural(kept, 'row')} kept, moved to {aside.relative_to(run)}"
+
+
+def _repair_artifact(run: Path, path: Path) -> str:
+    aside = layout.aside(run, path)
+    is_there = path.exists()
+    if is_there:
+        aside.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(aside)
+    note_missing(run, path.relative_to(run / layout.ARTIFACTS).as_posix())
+    return f"moved to {aside.relative_to(run)}" if is_there else "noted, so that it is not missed again"
 
 
 def _forget_rows(run: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from skald import layout
 from skald.amounts import plural
 from skald.engine.checksum import is_as_written
+from skald.engine.claim import owners, run_lock
 from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS
 from skald.engine.looserows import open_loosely
@@ -22,7 +23,7 @@ from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, missing_rows, segment_files
 from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
 from skald.errors import CorruptRunError, RunNotFoundError
-from skald.record.artifacts import broken_lines, read_sums
+from skald.record.artifacts import Artifact, broken_lines, missing_artifacts, read_sums
 from skald.record.info import read_info
 from skald.record.params import decode_params
 
@@ -153,7 +154,10 @@ def _rewound(path: Path) -> Iterator[Fault]:
 
 
 def _artifacts(run: Path) -> Iterator[Fault]:
-    """Hold the files that were logged against their sums; what somebody has removed, or linked, is not missed."""
+    """Hold the files that were logged against their sums, and name those that are missing; what was linked is not read.
+
+    NOTE: a run that is being written may replace a file meanwhile, whose line comes before the file.
+    """
     for listed in layout.artifact_lists(run):
         broken = broken_lines(listed)
         if broken:
@@ -165,7 +169,18 @@ def _artifacts(run: Path) -> Iterator[Fault]:
                 size, sha256 = os.fstat(opened.fileno()).st_size, hashlib.file_digest(opened, "sha256").hexdigest()
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
             continue
-        if sha256 not in sums:
+        if sha256 not in sums and sha256 not in read_sums(run).get(path, {sha256: size}):
             logged = list(sums.values())[-1]
             found = "other content" if size == logged else f"{size:,} bytes"
             yield Fault(file, f"expected the {plural(logged, 'byte')} that were logged, found {found}")
+    for artifact in _missing(run):
+        said = f"expected the {plural(artifact.size, 'byte')} that were logged, found no file"
+        yield Fault(run / layout.ARTIFACTS / artifact.path, said)
+
+
+def _missing(run: Path) -> list[Artifact]:
+    missing = missing_artifacts(run)
+    if missing and owners(run):
+        with run_lock(run):  # under which a writer adds a line, and then its file
+            missing = missing_artifacts(run)
+    return missing
