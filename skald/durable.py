@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -143,6 +142,8 @@ def unlink(path: Path) -> None:
 def remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it; what a link leads to stays."""
     if is_real_folder(path):
+        import shutil  # NOTE: which brings every kind of archive
+
         shutil.rmtree(path)
     else:
         unlink(path)

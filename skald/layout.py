@@ -13,13 +13,12 @@ RUN/
 from __future__ import annotations
 
 import glob
-import hashlib
 import itertools
 import os
 import re
-import secrets
 import sys
 import time
+import zlib
 from pathlib import Path
 from typing import Final
 
@@ -70,12 +69,12 @@ def new_writer_name() -> str:
     """Return a name that no writer had before; names sort by the time of opening."""
     now = time.time_ns()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now // 10**9))
-    return f"{stamp}-{now % 10**9:09}-{secrets.token_hex(3)}"
+    return f"{stamp}-{now % 10**9:09}-{os.urandom(3).hex()}"
 
 
 def temporary(path: Path) -> Path:
     """Return a name beside `path` under which its successor is written."""
-    return path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(4)}-{path.name}")
+    return path.with_name(f"{TEMPORARY_PREFIX}{os.urandom(4).hex()}-{path.name}")
 
 
 def mark_of(lock: Path) -> Path:
@@ -137,7 +136,7 @@ def artifact_lists(run: Path) -> list[Path]:
 
 def git_diff_name(diff: bytes) -> str:
     """Return the name, among the artifacts, of what differs from a commit: the same for the same difference."""
-    return f"git-{hashlib.sha256(diff).hexdigest()[:8]}.diff"
+    return f"git-{zlib.crc32(diff):08x}.diff"
 
 
 def runs_dir(given: str | os.PathLike[str] | None) -> Path:
