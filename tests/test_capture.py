@@ -23,6 +23,8 @@ import pytest
 from tqdm.contrib import DummyTqdmFile
 
 import skald
+from skald.record.screen import LONGEST_LINE
+from skald.record.tee import BATCH_CHARACTERS
 from skald.record.transcript import Unfinished
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
@@ -833,6 +835,19 @@ def test_encodings_of_the_terminal_do_not_matter_to_the_log(encoding: str, tmp_p
     middle = "refused" if encoding == "cp1252" else "漢 \\udcff"
     last = "?" if encoding.startswith("ascii") else "é"
     assert found.lines == ["é", middle, last]
+
+
+@on_plain_streams
+@pytest.mark.parametrize("line", ["x" * 99, "x" * LONGEST_LINE])
+def test_text_of_any_size_is_whole(tmp_path: Path, streams: dict[str, Any], line: str) -> None:
+    """A large text is written in pieces, which nobody sees."""
+    text = f"{line}\n" * (2 * BATCH_CHARACTERS // len(line)) + "no end"
+
+    with skald.Logger("run", tmp_path):
+        print(text)
+        print("next")
+
+    assert log_of(tmp_path / "run") == text_of(streams["stdout"]) == f"{text}\nnext\n"
 
 
 @on_plain_streams

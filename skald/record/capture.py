@@ -40,7 +40,7 @@ class Capture:
             OSError: there are no descriptors left, or no process can be started.
         """
         if self._file.is_open and self._file.source is None:
-            from skald.record.tee import tee
+            from skald.record.tees import tee
             from skald.record.transcript import Transcript
 
             transcript = Transcript(self._file, self._unfinished)
@@ -49,21 +49,21 @@ class Capture:
 
     def catch_up(self) -> None:
         """Write what has been printed so far."""
-        from skald.record.tee import catch_up
+        from skald.record.tees import catch_up
 
         catch_up()
 
     def leave_folder(self) -> None:
         """Use the writer's folder no more: it is about to be anybody's."""
         if self._transcript:
-            from skald.record.tee import finish
+            from skald.record.tees import finish
 
             finish(self._transcript, for_good=True)
 
     def stop(self) -> None:
         """Write everything, and leave the streams as they were found."""
         if self._transcript:
-            from skald.record.tee import untee
+            from skald.record.tees import untee
 
             transcript, self._transcript, self._file.source = self._transcript, None, None
             untee(transcript)
@@ -71,7 +71,7 @@ class Capture:
     def tell(self, error: BaseException) -> None:
         """Write the traceback of an exception that leaves the block: the interpreter shows it after that."""
         if self._transcript:
-            from skald.record.tee import finish
+            from skald.record.tees import finish
 
             finish(self._transcript)
             self._file.append("".join(traceback.format_exception(error)))

@@ -14,6 +14,7 @@ import sys
 import termios
 import threading
 import tty
+from collections.abc import Callable
 from typing import Final
 
 from skald.record import relay
@@ -58,8 +59,12 @@ class Channel:
     def write_past(self, descriptor: int, data: bytes | memoryview, state: mmap.mmap) -> bool:
         """Write to where a descriptor led before, unless it leads elsewhere or the relay has something to show."""
         with self._lock:  # `close` waits for it, as the numbers may be other files' then
-            # NOTE: in this order, so that nothing goes from the one to the other between the two looks
-            if not self.leads(descriptor) or self.has_bytes() or state[SHOWING]:
+            # NOTE: in this order, so that nothing goes from the one to the other between the two looks; and without
+            # calls of our own, which cost a program that flushes each line as much as the looks
+            try:
+                if not self.is_open or _file_of(descriptor) != self._way or self._watch.poll(0) or state[SHOWING]:
+                    return False
+            except (OSError, RuntimeError):  # it is closed; or another thread looks just now
                 return False
             written = os.write(self.saved, data)
             if written < len(data):
@@ -107,10 +112,6 @@ class Channel:
         os.close(write)
         os.dup2(empty, self.source, inheritable=False)
         os.close(empty)
-
-    def has_bytes(self) -> bool:
-        """Tell whether something waits for the relay."""
-        return self.is_open and is_readable(self._watch, self.source)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -183,9 +184,14 @@ def is_readable(watch: select.poll, *descriptors: int) -> bool:
     return bool(events) and any(event & select.POLLIN for _, event in events)
 
 
-def _file_of(descriptor: int) -> object:
-    """Return what tells the open files of this module from all others: a mark, where the system has one, for speed."""
-    if _CAN_MARK:
-        return fcntl.fcntl(descriptor, fcntl.F_GETSIG)
+def _status_of(descriptor: int) -> tuple[int, int]:
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino
+
+
+def _mark_of(descriptor: int) -> int:
+    return fcntl.fcntl(descriptor, fcntl.F_GETSIG)
+
+
+_file_of: Final[Callable[[int], object]] = _mark_of if _CAN_MARK else _status_of
+"""What tells the open files of this module from all others: a mark, where the system has one, for speed."""

@@ -77,6 +77,20 @@ def joined(texts: Sequence[str]) -> str | None:
         return None
 
 
+class _Marked(str):
+    """A text of which a file has the message already; it says so as loguru's own texts do."""
+
+    __slots__ = ("record",)
+    record: dict[str, str]
+
+
+def marked(text: str, file: str) -> str:
+    """Return a text of which a file has the message already; see `origin`."""
+    found = _Marked(text)
+    found.record = {MARK: file}
+    return found
+
+
 def origin(text: str) -> str | None:
     """Return the file that has a text already: one of loguru's, of a message that Skald logged."""
     record = getattr(text, "record", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import sys
 from collections.abc import Callable
@@ -20,13 +19,6 @@ def streams(name: str) -> list[Any]:
     """
     found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
     return [each for each in found.values() if callable(getattr(each, "write", None)) and hasattr(each, "__dict__")]
-
-
-def flush_streams() -> None:
-    """Let the streams write out what they hold, before their descriptors lead elsewhere."""
-    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
-            stream.flush()  # type: ignore[union-attr]
 
 
 def replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.screen import Screen
-from skald.record.tee import write_unheard
+from skald.record.tees import write_unheard
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,0 +1,266 @@
+"""The tees of the process: which transcripts get what is printed, when, and in which order.
+
+A line is in the transcript when `print` returns. A program that prints faster than a thousand lines a second only
+leaves its texts in lists, which a thread takes up 20 times a second; the thread ends when the program has calmed down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, Final
+
+from skald.record.pace import Pace
+from skald.record.shown import forget
+from skald.record.streams import streams
+from skald.record.tee import Tee
+from skald.record.transcript import Transcript
+
+if TYPE_CHECKING:
+    from skald.record.descriptors import Descriptors
+
+LOOK_SECS: Final = 0.001
+LINE_END_LOOKS: Final = 200
+"""How often one looks whether a thread has ended its line."""
+
+_lock = threading.RLock()
+_descriptors: Descriptors | None = None
+_transcripts: Final[list[Transcript]] = []
+_deep: Final[list[Transcript]] = []
+"""The transcripts that get what is written to the descriptors."""
+_tees: Final[list[Tee]] = []
+_draining = False
+"""Whether the thread that holds the lock is giving the transcripts what is pending."""
+
+
+def tee(transcript: Transcript, *, deep: bool = False) -> None:
+    """Have a transcript get what is written to stdout and stderr from now on.
+
+    Args:
+        transcript: gets it.
+        deep: also what is written to the descriptors below, by C code and child processes.
+
+    Raises:
+        OSError: there are no descriptors left, or no process can be started.
+    """
+    global _pace  # noqa: PLW0603 the process has one
+    _settle()
+    with _lock:
+        if not _tees:
+            _pace = Pace(_lock, _drain, _set_hasty)
+            forget()
+        _let_go()
+        _drain()
+        _set_hasty(hasty=False)
+        heard = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
+        if deep:
+            _begin_descriptors()
+            _deep.append(transcript)
+        _transcripts.append(transcript)
+        for each in heard:
+            each.transcripts.append(transcript)
+        for each in _tees:
+            each.is_behind = each.stream is not getattr(sys, each.name)
+
+
+def untee(transcript: Transcript) -> None:
+    """Write what is pending; streams that nobody listens to any more are left as they were found."""
+    _settle()
+    if _deep == [transcript]:
+        _end_descriptors()
+    with _between_lines(transcript):
+        for listening in (_transcripts, _deep, *(each.transcripts for each in _tees)):
+            if transcript in listening:
+                listening.remove(transcript)
+        _leave_unheard()
+        transcript.finish()
+        ended = not _tees
+    if ended:
+        _pace.stop()
+
+
+def finish(transcript: Transcript, *, for_good: bool = False) -> None:
+    """Write all that a transcript has, also lines that are not finished; for good: and use no other file."""
+    _settle()
+    with _between_lines(transcript):
+        if for_good:
+            transcript.leave_folder()
+        else:
+            transcript.finish()
+
+
+@contextlib.contextmanager
+def _between_lines(transcript: Transcript) -> Iterator[None]:
+    """Hold the lock, with all given to the transcripts; where other threads are amid a line, wait a moment for it."""
+    for look in itertools.count(1):  # NOTE: no clock, as under load all that other threads do takes longer too
+        with _lock:
+            _drain()
+            while transcript.is_amid_line and _drain(1):
+                pass
+            is_amid_line = transcript.is_amid_line or any(each.begun for each in _tees)
+            if not is_amid_line or threading.active_count() == 1 or look == LINE_END_LOOKS:
+                if is_amid_line:  # NOTE: else what has been begun since is for later
+                    _let_go()
+                    _drain()
+                yield
+                return
+        time.sleep(LOOK_SECS)
+
+
+def catch_up() -> None:
+    """Write what has been printed so far, all lines that are finished."""
+    _settle(line=True)
+    _let_go(get_ident())
+    with _lock:
+        if not _draining:
+            _drain()
+            for transcript in _transcripts:
+                transcript.settle()
+
+
+def write_unheard(descriptor: int, data: bytes) -> None:
+    """Write to a descriptor what is for the terminal alone, as a bar that is being drawn."""
+    write = (_descriptors and _descriptors.writer(descriptor)) or (lambda rest: os.write(descriptor, rest))
+    while data:
+        data = data[write(data) :]
+
+
+def _catch_up(timeout_secs: float) -> None:
+    """Drain for a thread that prints, if it is its turn in time."""
+    lock = _lock  # NOTE: a child that is forked meanwhile has another
+    if lock.acquire(timeout=timeout_secs):
+        try:
+            _pace.spend(_drain())
+        finally:
+            lock.release()
+
+
+def _let_go(*threads: int) -> None:
+    """Have written what these threads, or all, have begun."""
+    for each in _tees:
+        each.let_go(*threads)
+
+
+def _drain(most: int | None = None) -> int:
+    """Give the transcripts what is pending in all streams, or so many texts of each; the lock is held."""
+    global _draining  # noqa: PLW0603 the process has one
+    if _draining:  # a signal handler prints, or the word that the disk is full
+        return 0
+    try:
+        _draining = True
+        texts = sum([each.drain(most) for each in _tees if each.pending])
+        for transcript in _transcripts if most is None else ():
+            transcript.show()
+    finally:
+        _draining = False
+    return texts
+
+
+def _feed_descriptor(name: str, text: str) -> None:
+    """Print what was written to a descriptor; called by the thread that follows the relay."""
+    with _lock:
+        for transcript in _deep:
+            transcript.feed(name, text)
+            transcript.show()
+
+
+def _settle(*, line: bool = False) -> None:
+    """Wait a moment for what C code and children have printed; for one line of many not always."""
+    if _descriptors is not None:
+        _descriptors.settle(line=line)
+
+
+def _settle_line() -> None:
+    if _descriptors is not None:
+        _descriptors.settle(line=True)
+
+
+def _leave_unheard() -> None:
+    """Leave streams that nobody listens to as they were found."""
+    for each in list(_tees):
+        if not each.transcripts:
+            _tees.remove(each)
+            each.restore()
+
+
+def _begin_descriptors() -> None:
+    """Lead the descriptors to a relay, which takes a while: so long threads have to end what they are writing."""
+    global _descriptors  # noqa: PLW0603 the process has one
+    if _descriptors is not None:
+        return
+    from skald.record.descriptors import Descriptors
+
+    try:
+        _descriptors = Descriptors(_feed_descriptor)
+    except OSError:
+        _leave_unheard()
+        raise
+    for each in _tees:
+        each.divert(_descriptors)
+    _flush()
+    _descriptors.redirect()
+
+
+def _end_descriptors() -> None:
+    """Put the descriptors back; the lock is free, as the thread that is waited for needs it."""
+    global _descriptors
+    ended, _descriptors = _descriptors, None
+    _flush()
+    if ended is not None:
+        ended.stop()
+    for each in _tees:  # last: until then what they hold knows its way past the relay
+        each.divert(None)
+
+
+def _flush() -> None:
+    """Let the streams write out what they hold, before their descriptors lead elsewhere."""
+    teed = {id(each.stream): each for each in _tees}
+    for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
+            teed.get(id(stream), stream).flush()  # type: ignore[union-attr]
+
+
+def _set_hasty(*, hasty: bool) -> None:
+    for each in _tees:
+        each.hurry(hasty=hasty)
+
+
+def _tee_of(stream: Any, name: str) -> Tee:
+    for each in _tees:
+        if each.stream is stream:
+            return each
+    _tees.append(Tee(stream, name, settle=_settle_line, catch_up=_catch_up))
+    if _descriptors is not None:
+        _tees[-1].divert(_descriptors)
+    return _tees[-1]
+
+
+def _after_fork_in_child() -> None:
+    """Let the parent write what it has printed; the child has its own lock and thread."""
+    global _lock, _pace, _draining  # noqa: PLW0603 as above
+    _lock = threading.RLock()
+    _pace = Pace(_lock, _drain, _set_hasty)
+    _draining = False
+    _set_hasty(hasty=False)
+    for each in _tees:
+        each.after_fork()
+    if _descriptors is not None:
+        _descriptors.after_fork()
+    for transcript in _transcripts:
+        transcript.after_fork()
+
+
+_pace = Pace(_lock, _drain, _set_hasty)
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=lambda: _lock.acquire(),  # noqa: PLW0108 a child has another lock
+        after_in_parent=lambda: _lock.release(),  # noqa: PLW0108 as above
+        after_in_child=_after_fork_in_child,
+    )
