@@ -109,7 +109,7 @@ def test_partings_pair_rows_by_all_their_ids(
     one: list[tuple[int | None, float]], two: list[tuple[int | None, float]], step: int | None
 ) -> None:
     """The first in the order of the first run counts."""
-    found = find_partings(frame(one, two), "0")
+    found = find_partings(frame(one, two), ["0", "1"])
 
     place = found["parts_at"].to_list()[0]
     assert (place and place["step"]) == step
@@ -117,14 +117,21 @@ def test_partings_pair_rows_by_all_their_ids(
 
 def test_partings_of_several_runs_are_the_first_of_any() -> None:
     """Each is compared with the first."""
-    found = find_partings(frame([(1, 0.0), (2, 0.0)], [(1, 0.0), (2, 1.0)], [(1, 1.0), (2, 0.0)]), "0")
+    found = find_partings(frame([(1, 0.0), (2, 0.0)], [(1, 0.0), (2, 1.0)], [(1, 1.0), (2, 0.0)]), ["0", "1", "2"])
 
     assert found["parts_at"].to_list() == [{"step": 1}]
 
 
+def test_partings_of_a_series_that_the_first_run_lacks() -> None:
+    """The first run that has it counts, in the order given."""
+    found = find_partings(frame([], [(1, 0.0), (2, 0.0)], [(1, 0.0), (2, 1.0)]), ["0", "2", "1"])
+
+    assert found.select("pairs", "parts_at").rows() == [(2, {"step": 2})]
+
+
 def test_partings_of_rows_without_ids() -> None:
     """A null is equal to a null."""
-    found = find_partings(frame([(None, 0.0)], [(None, 1.0)]), "0")
+    found = find_partings(frame([(None, 0.0)], [(None, 1.0)]), ["0", "1"])
 
     assert found["parts_at"].to_list() == [{"step": None}]
 
@@ -203,3 +210,29 @@ def test_compare_names_the_runs_of_a_folder_as_scan_does(tmp_path: Path) -> None
     shown = json.loads(output("compare", "runs", "--format", "json", folder=tmp_path))
 
     assert shown["runs"] == ["sweep/a", "sweep/b"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([3, 3], "same"),
+        ([3, 3, 3], "same"),
+        ([3, 2], "same in 2 pairs of rows"),
+        ([3, 2, 3], "same in 5 pairs of rows"),
+        ([3, 0], "in 1 of 2 runs"),
+        ([0, 3, 3], "same, in 2 of 3 runs"),
+        ([0, 3, 2], "same in 2 pairs of rows, in 2 of 3 runs"),
+        ([0, 0], "no run has metrics"),
+    ],
+)
+def test_compare_says_how_far_a_series_is_the_same(steps: list[int], said: str, tmp_path: Path) -> None:
+    """Of runs that stopped early not as if they were whole, and of series that some runs lack in how many they are."""
+    for name, count in zip("abc", steps, strict=False):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            for step in range(count):
+                logger.log_metric("loss", step / 4, step=step)
+
+    shown = output("compare", "runs", folder=tmp_path).splitlines()
+
+    assert shown[0] == "no run has params"
+    assert shown[-1].endswith(said if said.startswith("no") else f"  {said}")

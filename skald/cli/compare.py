@@ -45,13 +45,15 @@ class Series(NamedTuple):
         metric: its metric.
         ids: its string and bool ids.
         numbers: of each run that has it its last, min and max.
+        rows: of each of these runs how many rows of it there are.
         parts_at: the first ids at which the runs differ; None where they do not, or only one has the series.
-        pairs: how many rows were compared: those of others that have all ids of a row of the first.
+        pairs: how many rows were compared: those of others that have all ids of a row of the first run that has it.
     """
 
     metric: str
     ids: dict[str, Any]
     numbers: dict[str, dict[str, float | None]]
+    rows: dict[str, int]
     parts_at: dict[str, Any] | None
     pairs: int
 
@@ -103,7 +105,7 @@ def compare_paths(
     elif form == "csv":
         sys.stdout.write(_csv(names, differing, series))
     else:
-        _print(names, differing, series)
+        _print(names, differing, series, has_params=any(given.values()))
 
 
 def _different(params: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Params:
@@ -121,14 +123,16 @@ def _series(rows: pl.LazyFrame, names: Sequence[str], metrics: Sequence[str], id
     rows = chosen_rows(rows, metrics, ids)
     kinds = id_kinds(rows.collect_schema())
     by = series_ids(kinds)
-    partings = {_key(row, by): row for row in find_partings(rows, names[0]).iter_rows(named=True)}
+    partings = {_key(row, by): row for row in find_partings(rows, names).iter_rows(named=True)}
     numbers: dict[tuple[Any, ...], dict[str, Any]] = {}
+    counts: dict[tuple[Any, ...], dict[str, int]] = {}
     for row in summarize(rows, by=by, runs=True).iter_rows(named=True):
         run, *key = list(row.values())[: 2 + len(by)]
         numbers.setdefault(tuple(key), {})[run] = {what: row[what] for what in _SHOWN}
+        counts.setdefault(tuple(key), {})[run] = row["count"]
     nothing = {PARTS_AT: None, PAIRS: 0}
     series = [
-        Series(key[0], given(dict(zip(by, key[1:], strict=True))), found, place and given(place), pairs)
+        Series(key[0], given(dict(zip(by, key[1:], strict=True))), found, counts[key], place and given(place), pairs)
         for key, found in numbers.items()
         for place, pairs in [itemgetter(PARTS_AT, PAIRS)(partings.get(key, nothing))]
     ]
@@ -152,7 +156,7 @@ def _csv(names: Sequence[str], params: Params, series: Sequence[Series]) -> str:
     return to_csv(["kind", "name", "ids", "statistic", *names, PARTS_AT], rows)
 
 
-def _print(names: Sequence[str], params: Params, series: Sequence[Series]) -> None:
+def _print(names: Sequence[str], params: Params, series: Sequence[Series], *, has_params: bool) -> None:
     console = terminal.stdout()
     if params:
         columns = _params_by_run(names, params)
@@ -160,8 +164,11 @@ def _print(names: Sequence[str], params: Params, series: Sequence[Series]) -> No
             columns = _runs_by_param(names, params)
         terminal.print_columns(columns, console)
     else:
-        console.print("all params are the same", style=_SAME)
+        console.print("all params are the same" if has_params else "no run has params", style=_SAME)
     console.print()
+    if not series:
+        console.print("no run has metrics", style=_SAME)
+        return
     columns = _series_by_run(names, series)
     if terminal.total_width([column for column in columns if not column.is_empty]) > console.width:
         columns = _runs_of_series(names, series)
@@ -217,9 +224,16 @@ def _last(one: Series, run: str) -> Text:
 
 
 def _parting(one: Series, runs: int) -> Text:
+    """Return where a series parts; else how far it is the same, and in how many runs it is."""
     if one.parts_at is not None:
         place = {name: value for name, value in one.parts_at.items() if name not in one.ids}
         return Text(ids_text(place) or "the first row", style="yellow")
-    if len(one.numbers) > 1 and not one.pairs:
-        return Text("no rows with the same ids", style="yellow")
-    return Text("same" if len(one.numbers) == runs else f"in {len(one.numbers)} of {runs} runs", style=_SAME)
+    having = len(one.rows)
+    words = [f"in {having} of {runs} runs"] if having < runs else []
+    if having > 1 and not one.pairs:
+        return Text(", ".join(["no rows with the same ids", *words]), style="yellow")
+    if having > 1:
+        counts = set(one.rows.values())
+        is_all = len(counts) == 1 and one.pairs == counts.pop() * (having - 1)
+        words.insert(0, "same" if is_all else f"same in {plural(one.pairs, 'pair')} of rows")
+    return Text(", ".join(words), style=_SAME)

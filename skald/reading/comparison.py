@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -13,18 +14,18 @@ PARTS_AT: Final = "parts_at"
 PAIRS: Final = "pairs"
 
 _OWN: Final = "\x01"  # no metric and no id can be named so
-_ROW, _TURN, _OTHER = f"{_OWN}row", f"{_OWN}turn", f"{_OWN}other"
+_ROW, _TURN, _OTHER, _FIRST = f"{_OWN}row", f"{_OWN}turn", f"{_OWN}other", f"{_OWN}first"
 
 
-def find_partings(rows: pl.LazyFrame, first: str) -> pl.DataFrame:
-    """Return a row for each series that one run shares with others.
+def find_partings(rows: pl.LazyFrame, runs: Sequence[str]) -> pl.DataFrame:
+    """Return a row for each series that several runs share: each is compared with the first run that has it.
 
     Rows are paired by their metric and all their ids; where these recur, the first with the first and so on. Rows
     that only one of two runs has are no difference, two NaN are none either.
 
     Args:
         rows: those of all runs, as `scan` has them.
-        first: the run with which the others are compared.
+        runs: the runs, in the order in which one is the first.
 
     Returns:
         `metric`, the string and bool ids, `pairs` (how many rows were compared, of all runs with the first), and the
@@ -35,8 +36,10 @@ def find_partings(rows: pl.LazyFrame, first: str) -> pl.DataFrame:
     keys, by = [METRIC, *kinds], [METRIC, *series_ids(kinds)]
     turn = pl.int_range(pl.len()).over([RUN, *keys]).alias(_TURN)
     numbered = rows.select(RUN, *keys, VALUE).with_row_index(_ROW).with_columns(turn)
-    others = numbered.filter(pl.col(RUN) != first).select(*keys, _TURN, pl.col(VALUE).alias(_OTHER))
-    paired = numbered.filter(pl.col(RUN) == first).join(others, on=[*keys, _TURN], nulls_equal=True)
+    numbered = numbered.join(_firsts(rows, runs, by).lazy(), on=by, nulls_equal=True)
+    is_first = pl.col(RUN) == pl.col(_FIRST)
+    others = numbered.filter(~is_first).select(*keys, _TURN, pl.col(VALUE).alias(_OTHER))
+    paired = numbered.filter(is_first).join(others, on=[*keys, _TURN], nulls_equal=True)
     differs = pl.col(VALUE) != pl.col(_OTHER)
     place = pl.struct(*kinds) if kinds else pl.struct(pl.lit(None).alias(METRIC))
     found = paired.group_by(by).agg(
@@ -45,3 +48,10 @@ def find_partings(rows: pl.LazyFrame, first: str) -> pl.DataFrame:
         place.filter(differs).sort_by(pl.col(_ROW).filter(differs)).first().alias(PARTS_AT),
     )
     return found.sort(_ROW).drop(_ROW).collect(engine="streaming")
+
+
+def _firsts(rows: pl.LazyFrame, runs: Sequence[str], by: Sequence[str]) -> pl.DataFrame:
+    """Return for each series the first run that has it."""
+    place = pl.col(RUN).replace_strict({run: place for place, run in enumerate(runs)}, return_dtype=pl.Int64)
+    found = rows.select(RUN, *by).unique().collect(engine="streaming").sort(place)
+    return found.unique(by, keep="first", maintain_order=True).rename({RUN: _FIRST})
