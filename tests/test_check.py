@@ -247,12 +247,48 @@ def test_repair_makes_run_json_anew_and_leaves_good_params_alone(run: Path, *, h
     shown = start("show", "run", folder=run.parent)
     assert (shown.code, "hint: skald check --repair" in shown.stderr) == (1, True)
     found = start("check", "run", folder=run.parent)
-    assert (found.stdout.count(RUN_JSON), PARAMS in found.stdout) == (2, False)
+    assert (found.stdout.count(RUN_JSON), PARAMS in found.stdout) == (1, False)
     output("check", "run", "--repair", folder=run.parent)
 
     assert (run / "damaged" / RUN_JSON).read_bytes() == damaged
     assert skald.Run(run).params == ({"lr": 0.1} if has_params else {})
     assert len(values(run, "loss")) == 140_000
+
+
+@pytest.mark.parametrize("path", ["runs", "runs/lost"])
+@pytest.mark.parametrize("loses", ["closed", "crashed"])
+def test_check_finds_a_run_without_its_run_json(path: str, loses: str, tmp_path: Path) -> None:
+    """Which no other command takes for a run; repair makes one up. Tables of other programs are let alone."""
+    folder = tmp_path / "runs" / "lost"
+    if loses == "closed":
+        with skald.Logger("lost", tmp_path / "runs", capture=False) as logger:
+            logger.log_metric("loss", 0.5, step=1)
+        (folder / RUN_JSON).unlink()
+    else:
+        segment(folder, "writer", 0, [row("loss", 0.5, 0)])
+    foreign = tmp_path / "runs" / "other" / PARQUET
+    foreign.parent.mkdir()
+    pl.DataFrame({"loss": [1.0]}).write_parquet(foreign)
+
+    done = start("check", path, folder=tmp_path)
+    repaired = output("check", path, "--repair", folder=tmp_path)
+
+    assert done.code == 1
+    assert "runs/lost/run.json: it is missing, so the folder counts as no run\n1 run checked, 1 damaged" in done.stdout
+    assert "run.json: it is missing, so the folder counts as no run; made up anew\n" in repaired
+    assert output("check", path, folder=tmp_path) == "1 run checked, none damaged\n"
+    assert values(folder, "loss")
+    assert [file.name for file in foreign.parent.iterdir()] == [PARQUET]
+
+
+def test_check_finds_params_that_are_gone_and_repair_puts_them_back(run: Path) -> None:
+    """run.json has them too."""
+    (run / PARAMS).unlink()
+
+    assert "params.yaml: it is missing" in start("check", "run", folder=run.parent).stdout
+    assert "it is there again" in output("check", "run", "--repair", folder=run.parent)
+    assert skald.Run(run).params == {"lr": 0.1}
+    assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"
 
 
 def test_check_finds_params_that_are_no_yaml(run: Path) -> None:
@@ -487,5 +523,6 @@ def test_check_tells_each_fault_on_a_line_and_in_every_form(run: Path) -> None:
     rows = list(csv.DictReader(start("check", "run", "--format", "csv", folder=run.parent).stdout.splitlines()))
 
     assert [line[:15] for line in lines] == ["run/params.yaml", "1 run checked, ", "--repair keeps "]
+    assert (lines[0].count(PARAMS), lines[0].endswith(", line 2")) == (1, True)
     assert [(one["run"], one["path"], one["rows"], one["repaired"]) for one in objects] == [("run", PARAMS, 0, "")]
     assert [(row["run"], row["path"], row["problem"]) for row in rows] == [("run", PARAMS, objects[0]["problem"])]

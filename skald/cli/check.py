@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from skald import layout
 from skald.amounts import plural
 from skald.cli.format import path_text
 from skald.cli.paths import no_runs, resolve_all, runs_in
@@ -15,7 +17,7 @@ from skald.cli.shapes import to_csv, to_json
 from skald.errors import SkaldError
 from skald.upkeep.latebar import late_bar
 from skald.upkeep.repair import Repaired, repair
-from skald.upkeep.verification import find_faults
+from skald.upkeep.verification import Fault, find_faults, is_lost_run
 
 _HEADER = ("run", "path", "problem", "rows", "repaired")
 
@@ -32,7 +34,7 @@ def check_paths(paths: Sequence[str], *, mend: bool, form: str) -> bool:
         RunNotFoundError: a path is neither a run nor a folder with runs.
     """
     folders = resolve_all(paths)
-    runs = runs_in(folders)
+    runs = [*runs_in(folders), *(run for folder in folders for run in _lost_runs(folder))]
     if not runs:
         raise no_runs(folders)
     found, could_check = [], True
@@ -54,18 +56,35 @@ def check_paths(paths: Sequence[str], *, mend: bool, form: str) -> bool:
     return could_check and (mend or not found)
 
 
+def _lost_runs(top: Path) -> Iterator[Path]:
+    """Yield the folders in a folder that were runs, and have lost their run.json."""
+    for folder, inner, names in os.walk(os.path.realpath(top)):
+        inner[:] = [name for name in inner if not name.startswith(layout.TEMPORARY_PREFIX)]
+        if layout.RUN_JSON in names:
+            inner.clear()
+        elif {*names, *inner} & {layout.PARQUET, layout.CSV, layout.SEGMENTS} and is_lost_run(Path(folder)):
+            inner.clear()
+            yield Path(folder)
+
+
 def _check(run: Path, *, mend: bool) -> list[dict[str, Any]]:
     faults = repair(run) if mend else [Repaired(fault, "") for fault in find_faults(run)]
     return [
         {
             "run": path_text(run),
             "path": fault.path.relative_to(run).as_posix(),
-            "problem": " ".join(fault.problem.split()),
+            "problem": _problem(fault),
             "rows": fault.rows,
             "repaired": done,
         }
         for fault, done in faults
     ]
+
+
+def _problem(fault: Fault) -> str:
+    """Return what is wrong with a file on one line, without its path, which stands before it."""
+    place = f", in {fault.path}"
+    return " ".join(fault.problem.removesuffix(place).replace(f"{place},", ",").split())
 
 
 def _print(found: Sequence[dict[str, Any]], runs: int) -> None:

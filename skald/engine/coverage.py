@@ -103,7 +103,7 @@ def decode(data: bytes, kind: type[T], where: object) -> T:
         check_format(msgspec.json.decode(data, type=_Version).format, str(where))
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise CorruptRunError(f"{kind.__name__.lower()} cannot be read: {error}, in {where}") from error
+        raise CorruptRunError(f"what describes the rows cannot be read: {error}, in {where}") from error
 
 
 def decode_part(data: bytes | msgspec.Raw, kind: Any, where: object) -> Any:

@@ -99,15 +99,15 @@ class Params:
             return info.params
 
 
-def restore_params(run: Path) -> Path:
-    """Put the params of before an edit in the place of a params.yaml that cannot be read.
+def restore_params(run: Path) -> Path | None:
+    """Put the params of before an edit in the place of a params.yaml that cannot be read, or is missing.
 
     Whoever calls it holds the run's lock.
 
     Returns:
-        Where the edited file stands now.
+        Where the edited file stands now; None where it is missing.
     """
-    kept = _keep_aside(run)
+    kept = _keep_aside(run) if (run / layout.PARAMS).exists() else None
     info = read_info(run)
     _store(run, info, info.params)
     return kept

@@ -53,13 +53,14 @@ def repair(run: Path) -> list[Repaired]:
 
 
 def _repair(run: Path, fault: Fault) -> str:
+    """Do what can be done about a fault, and return what that was."""
     if fault.path.is_relative_to(run / layout.ARTIFACTS):
         return _repair_artifact(run, fault.path)
-    if not fault.path.exists():
-        _forget_rows(run)
-        return "nothing is left of it, and the run counts as one without rows"
     if fault.path.name == layout.PARAMS:
-        return f"those of before the edit are back, moved to {restore_params(run).relative_to(run)}"
+        kept = restore_params(run)
+        return f"those of before the edit are back, moved to {kept.relative_to(run)}" if kept else "it is there again"
+    if not fault.path.exists():
+        return _repair_missing(run, fault.path)
     aside = layout.aside(run, fault.path)
     aside.parent.mkdir(parents=True, exist_ok=True)
     if fault.is_whole:
@@ -68,21 +69,35 @@ def _repair(run: Path, fault: Fault) -> str:
         if is_list:
             restore_list(fault.path)
         return f"{'other lines' if is_list else plural(fault.rows, 'row')} kept, copied to {aside.relative_to(run)}"
-    if fault.path.name == layout.RUN_JSON:
-        info = _made_up(run)
-        fault.path.rename(aside)
+    return f"{_replace(run, fault.path, aside)}moved to {aside.relative_to(run)}"
+
+
+def _replace(run: Path, path: Path, aside: Path) -> str:
+    """Move a file aside, and put in its place what can be read of it; return what that is."""
+    info = _made_up(run) if path.name == layout.RUN_JSON else None
+    path.rename(aside)
+    if info:
         write_info(run, info)
-        return f"made up anew, moved to {aside.relative_to(run)}"
-    fault.path.rename(aside)
-    if fault.path.name == layout.CSV:
-        kept = _salvage_csv(run, aside)
+        return "made up anew, "
+    if path.name == layout.IDS:
+        return ""
+    if path.name == layout.CSV:
+        rows = _salvage_csv(run, aside)
     else:
-        is_table = fault.path.name == layout.PARQUET or layout.is_rewound_name(fault.path.name)
-        kept = _salvage(fault.path, aside) if is_table else _mend(fault.path, aside)
-    if fault.path.name in (layout.PARQUET, layout.CSV) and not (run / layout.PARQUET).exists():
+        is_table = path.name == layout.PARQUET or layout.is_rewound_name(path.name)
+        rows = _salvage(path, aside) if is_table else _mend(path, aside)
+    if path.name in (layout.PARQUET, layout.CSV) and not (run / layout.PARQUET).exists():
         _put_aside_rewound(run)
         _forget_rows(run)
-    return f"{plural(kept, 'row')} kept, moved to {aside.relative_to(run)}"
+    return f"{plural(rows, 'row')} kept, "
+
+
+def _repair_missing(run: Path, path: Path) -> str:
+    if path.name == layout.RUN_JSON:
+        write_info(run, _made_up(run), new=True)
+        return "made up anew"
+    _forget_rows(run)
+    return "nothing is left of it, and the run counts as one without rows"
 
 
 def _repair_artifact(run: Path, path: Path) -> str:

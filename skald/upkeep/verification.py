@@ -51,14 +51,20 @@ def find_faults(run: Path) -> Iterator[Fault]:
 
     A run may be written meanwhile. What other programs have put into the folder is not looked at.
 
+    Args:
+        run: the run's folder; or one that has only lost its run.json.
+
     Raises:
         RunNotFoundError: there is no run.
         FormatVersionError: a newer Skald wrote the run.
     """
-    if not layout.is_run(run):
+    if layout.is_run(run):
+        yield from _document(run / layout.RUN_JSON, lambda: read_info(run))
+    elif is_lost_run(run):
+        yield Fault(run / layout.RUN_JSON, "it is missing, so the folder counts as no run")
+    else:
         raise RunNotFoundError(f"there is no run at {run}")
-    yield from _document(run / layout.RUN_JSON, lambda: read_info(run))
-    yield from _document(run / layout.PARAMS, lambda: _read_params(run / layout.PARAMS))
+    yield from _document(run / layout.PARAMS, lambda: _read_params(run))
     yield from _document(run / layout.SEGMENTS / layout.IDS, lambda: read_kinds(run))
     for file in segment_files(run):
         yield from _segment(file)
@@ -73,10 +79,33 @@ def _document(path: Path, read: Callable[[], Any]) -> Iterator[Fault]:
         yield Fault(path, str(error))
 
 
-def _read_params(path: Path) -> None:
+def is_lost_run(folder: Path) -> bool:
+    """Tell whether a folder without run.json holds metrics as only a run does."""
+    if layout.is_run(folder):
+        return False
+    with contextlib.suppress(CorruptRunError):
+        stored = open_stored(folder)
+        if stored:
+            stored.close()
+            return True
+    return bool(segment_files(folder))
+
+
+def _read_params(run: Path) -> None:
     """Read params.yaml whatever run.json says of it: that may be what is damaged."""
+    path = run / layout.PARAMS
     with contextlib.suppress(FileNotFoundError):
         decode_params(path.read_bytes(), path)
+        return
+    if _noted_params(run):
+        raise CorruptRunError(f"it is missing, {layout.RUN_JSON} has the params that were logged")
+
+
+def _noted_params(run: Path) -> bool:
+    try:
+        return bool(read_info(run).params)
+    except (CorruptRunError, RunNotFoundError):  # which has been told
+        return False
 
 
 def _segment(file: SegmentFile) -> Iterator[Fault]:
