@@ -19,6 +19,7 @@ from handmade import row, segment
 
 import skald
 from skald.layout import PARQUET, RUN_JSON
+from skald.many.union import describe_disagreed
 
 
 def log(runs: Path, name: str, rows: int = 3, **ids: Any) -> skald.Run:
@@ -452,3 +453,19 @@ def test_runs_in_a_folder_whose_name_is_no_text_are_left_out(tmp_path: Path) -> 
     with pytest.warns(UserWarning, match="must be UTF-8.*rename the folder"):
         assert skald.runs(tmp_path, metrics="loss")["run"].to_list() == ["good/a"]
     assert skald.Run(odd / "a").metrics.collect().height == 1
+
+
+def test_warning_of_kinds_stays_short_whatever_differs() -> None:
+    """Ids that differ in the same runs are named together; of many runs and ids some are named, and how many more."""
+    runs = {"int": [f"a{number}" for number in range(60)], "str": ["b"]}
+    alike = {f"id{number}": runs for number in range(10)}
+    alone = {f"other{number}": {"int": [f"a{number}"], "str": ["b"]} for number in range(20)}
+
+    assert describe_disagreed({"id0": runs}, "out") == (
+        "id 'id0' is int in 'a0', 'a1', 'a2' and 57 more, str in 'b': out"
+    )
+    assert describe_disagreed(alike | alone, "out") == (
+        "ids 'id0', 'id1', 'id2' and 7 more are int in 'a0', 'a1', 'a2' and 57 more, str in 'b'; "
+        "id 'other0' is int in 'a0', str in 'b'; id 'other1' is int in 'a1', str in 'b'; "
+        "18 more ids differ likewise: out"
+    )

@@ -22,7 +22,7 @@ from skald.reading.selection import id_kinds
 from skald.schema import RUN, Kind, Kinds, unify, widen
 
 _NAMED: Final = 3
-"""So many runs are named in a warning."""
+"""So many runs, and so many ids, are named in a warning."""
 _INTS_AS_FLOATS: Final = pl.ScanCastOptions(integer_cast="allow-float")
 
 
@@ -121,10 +121,16 @@ def mostly_numbers(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]]) -> lis
 
 def describe_disagreed(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]], outcome: str) -> str:
     """Say which ids are of several kinds, in which runs, and what comes of it."""
+    alike: dict[tuple[tuple[Kind, tuple[str, ...]], ...], list[str]] = {}
+    for name, by_kind in disagreed.items():
+        alike.setdefault(tuple((kind, tuple(runs)) for kind, runs in by_kind.items()), []).append(name)
     texts = [
-        f"id {name!r} is " + ", ".join(f"{kind} in {name_some(runs)}" for kind, runs in by_kind.items())
-        for name, by_kind in disagreed.items()
+        f"{'ids' if len(names) > 1 else 'id'} {name_some(names)} {'are' if len(names) > 1 else 'is'} "
+        + ", ".join(f"{kind} in {name_some(runs)}" for kind, runs in by_kind)
+        for by_kind, names in islice(alike.items(), _NAMED)
     ]
+    if len(alike) > _NAMED:
+        texts.append(f"{sum(map(len, islice(alike.values(), _NAMED, None))):,} more ids differ likewise")
     return f"{'; '.join(texts)}: {outcome}"
 
 
