@@ -20,6 +20,7 @@ from handmade import row, segment
 import skald
 from skald.layout import PARQUET, RUN_JSON
 from skald.many.union import describe_disagreed
+from skald.schema import Kind
 
 
 def log(runs: Path, name: str, rows: int = 3, **ids: Any) -> skald.Run:
@@ -457,9 +458,11 @@ def test_runs_in_a_folder_whose_name_is_no_text_are_left_out(tmp_path: Path) -> 
 
 def test_warning_of_kinds_stays_short_whatever_differs() -> None:
     """Ids that differ in the same runs are named together; of many runs and ids some are named, and how many more."""
-    runs = {"int": [f"a{number}" for number in range(60)], "str": ["b"]}
+    runs: dict[Kind, list[str]] = {"int": [f"a{number}" for number in range(60)], "str": ["b"]}
     alike = {f"id{number}": runs for number in range(10)}
-    alone = {f"other{number}": {"int": [f"a{number}"], "str": ["b"]} for number in range(20)}
+    alone: dict[str, dict[Kind, list[str]]] = {
+        f"other{number}": {"int": [f"a{number}"], "str": ["b"]} for number in range(20)
+    }
 
     assert describe_disagreed({"id0": runs}, "out") == (
         "id 'id0' is int in 'a0', 'a1', 'a2' and 57 more, str in 'b': out"
