@@ -282,13 +282,13 @@ def test_message_sums_up_many_metrics(tmp_path: Path, said: list[str]) -> None:
         assert said[0].endswith(", 20 of 20 other metrics)")
 
 
-@pytest.mark.parametrize("lives", ["one", "two"])
+@pytest.mark.parametrize("lives", ["one", "one that closed", "two"])
 def test_warning_tells_of_an_id_that_restarts(tmp_path: Path, said: list[str], lives: str) -> None:
     """Rows that are not beyond, logged after rows that are: the outer id should be named."""
     source = "import os, skald, sys\nlogger = skald.Logger('run', '.', mode='auto')\n"
     log = "for step in range(5):\n    logger.log_metric('loss', step, epoch=int(sys.argv[1]), step=step)\n"
-    if lives == "one":
-        crash(source + log * 2, tmp_path, 0)
+    if lives.startswith("one"):
+        crash(source + log * 2 + "logger.close()\n" * ("closed" in lives), tmp_path, 0)
     else:
         crash(source + log, tmp_path, 0)
         crash(source + log, tmp_path, 1)
@@ -299,19 +299,24 @@ def test_warning_tells_of_an_id_that_restarts(tmp_path: Path, said: list[str], l
         assert values(logger) == [0, 1, 2, 0, 1, 2]
 
 
-def test_ranks_side_by_side_raise_no_warning(tmp_path: Path, said: list[str]) -> None:
-    """Of ranks that write at the same time one is ahead: no id restarts."""
+@pytest.mark.parametrize("end", ["crashed", "closed"])
+def test_ranks_side_by_side_raise_no_warning(tmp_path: Path, said: list[str], end: str) -> None:
+    """Of ranks that write at the same time one is ahead: no id restarts, also where one file has the rows of all."""
     source = """
-import os, skald
+import os, skald, sys
 ranks = [skald.Logger("run", ".", mode="join", ids={"rank": rank}) for rank in range(2)]
 for step in range(6):
     ranks[0].log_metric("loss", step, step=step + 1)
     ranks[1].log_metric("loss", step, step=step)
+if sys.argv[1] == "closed":
+    for rank in ranks:
+        rank.close()
 """
-    crash(source, tmp_path)
+    crash(source, tmp_path, end)
     with skald.Logger("run", tmp_path, mode="resume") as logger:
         logger.rewind(step=2)
 
+    assert said[0].startswith("rewound to step=2: 7 rows")
     assert not any("outer" in line for line in said)
 
 

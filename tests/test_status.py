@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 import signal
@@ -138,6 +139,24 @@ asyncio.run(train())
     assert "KeyboardInterrupt" in ended.stderr
     assert (run.status, run.info["exception"]) == ("stopped", "asyncio.exceptions.CancelledError"), ended.stderr
     assert values(tmp_path / "run") == [0.5]
+
+
+def test_status_of_a_task_that_runs_out_of_time(tmp_path: Path) -> None:
+    """The task is stopped; who waits for it, and lets the error pass, has failed."""
+
+    async def train() -> None:
+        with skald.Logger("task", tmp_path):
+            await asyncio.sleep(60)
+
+    async def wait() -> None:
+        with skald.Logger("waiting", tmp_path):
+            await asyncio.wait_for(train(), 0.01)
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(wait())
+
+    ended = [(run.status, run.info["exception"]) for run in map(skald.Run, (tmp_path / "task", tmp_path / "waiting"))]
+    assert ended == [("stopped", "asyncio.exceptions.CancelledError"), ("failed", "TimeoutError")]
 
 
 def test_status_of_a_generator_that_is_left_early(tmp_path: Path) -> None:

@@ -138,10 +138,11 @@ def test_value_too_large_for_a_float_is_rounded(logger: skald.Logger, given: Any
 
 @pytest.mark.parametrize("given", [10**400, -(10**400), Fraction(10**400)])
 def test_value_beyond_all_floats_is_infinite(logger: skald.Logger, given: Any) -> None:
-    """The nearest float64 of a number beyond the largest is infinity."""
+    """The nearest float64 of a number beyond the largest is infinity, and that it is logged so is told."""
     logger.log_metric("loss", given)
 
     assert values(logger) == [math.inf if given > 0 else -math.inf]
+    assert logger.run.console.count("rounded, beyond 1.8e308 to infinity") == 1
 
 
 @pytest.mark.parametrize("first", ["log_metric", "log_metrics", "log_batch array", "log_batch list"])

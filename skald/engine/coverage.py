@@ -18,6 +18,9 @@ from skald.schema import Kinds
 Ranges = tuple[tuple[int, int], ...]
 """Half-open ranges of segment numbers, ascending and apart."""
 
+ENDED: Final = ""
+"""Stands for all writers that had ended when a metrics file was written."""
+
 T = TypeVar("T", bound=msgspec.Struct)
 
 MAX_NAMED: Final = 10_000
@@ -73,7 +76,7 @@ class Coverage(msgspec.Struct, frozen=True, kw_only=True):
         """Return whose rows stand where in the file."""
         stops = [*itertools.accumulate(rows for _, rows in self.parts)]
         names = [writer for writer, _ in self.parts]
-        return [*map(Part, names, [0, *stops], stops)] if self.parts else [Part("", 0, self.rows)]
+        return [*map(Part, names, [0, *stops], stops)] if self.parts else [Part(ENDED, 0, self.rows)]
 
     def is_patchy(self) -> bool:
         """Tell whether rows of several writers are in log order only among themselves."""

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from skald.engine.claim import run_lock
+from skald.engine.coverage import ENDED
 from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS, TIME_UNIT_NS, read_counting
 from skald.engine.order import NEVER
@@ -44,13 +45,16 @@ class Taken:
         metrics: how many rows of which metrics.
         concerned: how many rows there were to look at.
         complete: how many of them have all the ids.
-        restarts: whether rows that are not beyond the ids were logged after rows that are.
+        restarts: whether a writer logged rows that are not beyond the ids after rows that are.
+        ended_restarts: the same of the writers that had ended when the metrics file was written, which it does not tell
+            apart: of several at a time one is always ahead.
     """
 
     metrics: Counter[str] = field(default_factory=Counter)
     concerned: int = 0
     complete: int = 0
     restarts: bool = False
+    ended_restarts: bool = False
 
 
 def take_back(run: Path, ids: Bound, scope: Scope) -> Taken:
@@ -106,6 +110,7 @@ def _judge(rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> tuple[Rewi
         if rewind.since == NEVER:
             return rewind, taken
         taken.restarts = _restarts(spans)
+        taken.ended_restarts = ENDED in spans and spans[ENDED].restarts
     for part in parts:
         gone = is_taken([rewind], part.rows.ids, part.rows.time, unit_ns=part.unit_ns)
         names = part.rows.names.to_pylist()
@@ -120,7 +125,7 @@ class _Part(NamedTuple):
     rows: Rows
     unit_ns: int
     writer: str
-    """Empty for those that had ended when the metrics file was written."""
+    """ENDED for those that had ended when the metrics file was written."""
 
 
 class _Parts:
@@ -166,15 +171,20 @@ class _Span:
         self.first_beyond = min(self.first_beyond, int(time.min(initial=NEVER, where=beyond)))
         self.last_within = max(self.last_within, int(time.max(initial=_LONG_AGO, where=within)))
 
+    @property
+    def restarts(self) -> bool:
+        """Whether rows not beyond the ids were logged after rows beyond."""
+        return self.last_within > self.first_beyond
+
 
 def _restarts(spans: dict[str, _Span]) -> bool:
     """Tell whether a writer logged rows not beyond after rows beyond, or after another had ended with such rows.
 
     Writers at the same time are not compared: of several ranks one is always ahead.
     """
-    return any(
+    return any(span.restarts for writer, span in spans.items() if writer != ENDED) or any(
         late.last_within > early.first_beyond
         for early in spans.values()
         for late in spans.values()
-        if early is late or early.last < late.first
+        if early.last < late.first
     )

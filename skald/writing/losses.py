@@ -35,7 +35,8 @@ class Losses:
         is_first = not self.rounded
         self.rounded += count
         if is_first:
-            self._warn(f"metric {name!r} got an int that is no float64; it, and others like it, are logged rounded")
+            rounded = "logged rounded, beyond 1.8e308 to infinity"
+            self._warn(f"metric {name!r} got an int that is no float64; it, and others like it, are {rounded}")
 
     def note_failed(self, name: str, error: Exception) -> None:
         """Count a value of a metric that its device did not produce."""

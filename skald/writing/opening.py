@@ -332,7 +332,10 @@ def _written(run: Path, alive: dict[str, Owner | None]) -> RunExistsError:
     who = ", ".join(map(_described, alive.values()))
     error = RunExistsError(f"run {run.name!r} is being written by {who}, in {run.parent}")
     if all(map(_is_here, alive.values())):
-        error.add_note("hint: close() its logger before, which mode='overwrite' does too")
+        error.add_note(
+            "hint: close() its logger before; if that is lost, mode='join' writes beside it; "
+            "mode='overwrite' closes it and deletes what it has logged"
+        )
     else:
         error.add_note("hint: mode='join' writes beside it")
     return error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from skald.engine.rewind import Bound
 from skald.errors import InvalidInputError
+from skald.record.info import read_info
 from skald.schema import KIND_OF, Id, Kinds, check_id_name, kind_error, plain_id, widen
 from skald.writing.session import Session
 
@@ -42,7 +43,8 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
     writer.flush()
     taken = take_back(session.run, bound, Scope(writer.claim.name, stop, tuple(sorted(session.ended))))
     session.say("INFO", told(bound, taken))
-    warning = warning_of(bound, taken, kinds)
+    had_ranks = any(each.joined for each in read_info(session.run).sessions)
+    warning = warning_of(bound, taken, kinds, had_ranks=had_ranks)
     if warning:
         session.warn(warning)
 
@@ -103,9 +105,9 @@ def told(bound: Bound, taken: Taken) -> str:
     return f"{place}: {total:,} {'row no longer counts' if total == 1 else 'rows no longer count'} ({', '.join(parts)})"
 
 
-def warning_of(bound: Bound, taken: Taken, kinds: Kinds) -> str | None:
-    """Return what is suspicious in a rewind."""
-    if taken.restarts:
+def warning_of(bound: Bound, taken: Taken, kinds: Kinds, *, had_ranks: bool) -> str | None:
+    """Return what is suspicious in a rewind; `had_ranks`: of a run that several processes have written at a time."""
+    if taken.restarts or (taken.ended_restarts and not had_ranks):
         return (
             f"rows that are not beyond {as_call(bound)} were logged after rows that are: "
             "if an id begins anew, as step does in each epoch, name the outer id too: rewind(epoch=..., step=...)"
