@@ -396,7 +396,7 @@ def test_a_failure_is_one_line_on_stderr(folder: Path, args: list[str], message:
         (["tail", "runs/lr=1/a*", "--metrics"], ["loss"]),
         (["export", "lr*", "-o", "-"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
         (["check", "lr*"], ["3 runs checked"]),
-        (["compact", "lr*"], ["lr=1/a: nothing", "lr=1/b: nothing", "lr=2/a: nothing"]),
+        (["compact", "lr*"], ["3 runs: nothing to compact"]),
         (["lr*"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
     ],
 )

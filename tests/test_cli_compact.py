@@ -36,13 +36,16 @@ def test_compact_prints_a_line_a_run(tmp_path: Path) -> None:
 
 
 def test_compact_of_a_compacted_run_says_so(tmp_path: Path) -> None:
-    """There is nothing to do for a run that was closed."""
+    """There is nothing to do for a run that was closed; of several it is said once."""
     with skald.Logger("a", tmp_path / "runs") as logger:
         logger.log_metric("loss", 1.0)
 
     text = output("compact", "a", folder=tmp_path)
 
     assert text == "runs/a: nothing to compact\n"
+    with skald.Logger("b", tmp_path / "runs") as logger:
+        logger.log_metric("loss", 1.0)
+    assert output("compact", "runs", folder=tmp_path) == "2 runs: nothing to compact\n"
 
 
 def test_compact_of_a_folder_leaves_running_runs_alone(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`skald compact`: segments into metrics files, a line a run."""
+"""`skald compact`: segments into metrics files, a line a run that had some."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ def compact_paths(paths: Sequence[str]) -> bool:
         except SkaldError as error:
             report(error)
             faults += 1
-    done = [_compact(run) for run in runs]
-    return all(done) and not faults
+    done = {run: _compact(run) for run in runs}
+    idle = [run for run, found in done.items() if found and not _did_something(found)]
+    if idle:
+        _say(f"{path_text(idle[0]) if len(idle) == 1 else plural(len(idle), 'run')}: nothing to compact")
+    return all(done.values()) and not faults
 
 
 def _runs(folders: Sequence[Path]) -> Iterator[Path]:
@@ -60,15 +63,21 @@ def _is_running(run: Path) -> bool:
         return False
 
 
-def _compact(run: Path) -> bool:
+def _compact(run: Path) -> Compaction | None:
+    """Compact a run and say what was done, if anything was; None where it failed."""
     try:
         with late_bar(f"compacting {run.name}") as advance:
             done = compact(run, progress=advance)
     except (SkaldError, OSError) as error:
         report(error)
-        return False
-    _say(f"{path_text(run)}: {describe(done)}")
-    return True
+        return None
+    if _did_something(done):
+        _say(f"{path_text(run)}: {describe(done)}")
+    return done
+
+
+def _did_something(done: Compaction) -> bool:
+    return bool(done.segments or done.damaged or done.damaged_rows)
 
 
 def describe(done: Compaction) -> str:

@@ -121,15 +121,16 @@ def _readable_params(run: Path) -> dict[str, Any]:
 
 def _column_of(name: str, source: _Source) -> str:
     """Return the column that a name on the command line means: the run, an id, or a param."""
-    columns = source.rows.collect_schema().names()
-    if name in {RUN, *id_kinds(source.rows.collect_schema())} and name in columns:
+    schema = source.rows.collect_schema()
+    kinds = id_kinds(schema)
+    if name in {RUN, *kinds} and name in schema:
         return name
     param = name if name.startswith(PARAMS_PREFIX) else f"{PARAMS_PREFIX}{name}"
     if param in source.params.columns:
         return param
-    existing = [column.removeprefix(PARAMS_PREFIX) for column in (*columns, *source.params.columns)]
+    existing = [RUN, *kinds, *(column.removeprefix(PARAMS_PREFIX) for column in source.params.columns if column != RUN)]
     raise InvalidInputError(
-        f"there is no id and no param {name!r} of several runs{close_matches(name, existing, 'columns')}"
+        f"there is no id and no param {name!r} of several runs{close_matches(name, existing, 'names')}"
     )
 
 

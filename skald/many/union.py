@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import polars as pl
 
+from skald.amounts import plural
 from skald.durable import identity
 from skald.engine.columns import fit, table_schema
 from skald.engine.reader import scan_metrics
@@ -143,7 +144,8 @@ def name_some(runs: Sequence[str]) -> str:
 def describe_broken(broken: Mapping[str, BaseException]) -> str:
     """Say which runs are left out, and what is wrong with the first."""
     first = next(iter(broken.values()))
-    told = f"{len(broken):,} of the runs cannot be read and are left out: {name_some([*broken])} ({first})"
+    outcome = f"{plural(len(broken), 'run')} cannot be read and {'is' if len(broken) == 1 else 'are'} left out"
+    told = f"{outcome}: {name_some([*broken])} ({first})"
     return f"{told}; hint: skald check tells what is damaged"
 
 
