@@ -526,9 +526,9 @@ def test_runs_warns_at_the_line_of_a_program_in_a_folder_named_like_a_library(tm
     (tmp_path / "a").mkdir()
     for name in (RUN_JSON, PARQUET):
         (tmp_path / "a" / name).write_bytes(b"junk")
-    source = f"import skald\nskald.scan({str(tmp_path)!r})\n"
+    source = f"import skald\nskald.scan({str(tmp_path)!r}).collect()\n"
 
-    with pytest.warns(UserWarning, match="cannot be read and are left out") as told:
+    with pytest.warns(UserWarning, match="cannot be read and is left out") as told:
         exec(compile(source, "/data/polars/train.py", "exec"), {"__name__": "__main__"})  # noqa: S102
 
     assert [(warning.filename, warning.lineno) for warning in told] == [("/data/polars/train.py", 2)]
