@@ -803,8 +803,15 @@ for _ in range(2):
         print("err", file=sys.stderr)
 print(before == methods())
 """
+    cells = [
+        "other = skald.Logger('other').__enter__(); print('first')",
+        "print('second')",
+        "print('third'); other.close(); print('after')",
+    ]
     try:
         reply = client.execute_interactive(program, timeout=60, output_hook=show)
+        for cell in cells:
+            client.execute_interactive(cell, timeout=60)
     finally:
         client.stop_channels()
         kernel.shutdown_kernel(now=True)
@@ -812,6 +819,7 @@ print(before == methods())
     assert reply["content"]["status"] == "ok", reply
     assert sorted("".join(shown).split()) == ["True", "cell", "cell", "err", "err"]
     assert sorted(log_of(tmp_path / "runs" / "run").splitlines()) == ["cell", "err"]
+    assert log_of(tmp_path / "runs" / "other").splitlines() == ["first", "second", "third"]
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii:backslashreplace", "utf-8:surrogateescape"])

@@ -21,6 +21,16 @@ def streams(name: str) -> list[Any]:
     return [each for each in found.values() if callable(getattr(each, "write", None)) and hasattr(each, "__dict__")]
 
 
+def before_each_cell(function: Callable[..., None]) -> Callable[[], None]:
+    """Have a function called before each further cell of a notebook, if this is one; return what ends that."""
+    shells = sys.modules.get("IPython.core.getipython")
+    shell = shells.get_ipython() if shells else None
+    if shell is None:
+        return lambda: None
+    shell.events.register("pre_run_cell", function)
+    return lambda: shell.events.unregister("pre_run_cell", function)
+
+
 def replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
     """Replace a method in an object itself; return what puts it back, unless others have replaced it since."""
     own = vars(owner)  # NOTE: no `setattr`, which objects around a stream may pass on to it

@@ -81,7 +81,8 @@ class Tee:
         """Held while bytes are written, so that none go the one way once the other is open."""
         self.echo: threading.Thread | None = None
         """The thread that prints here what comes by the descriptor, which is taken there; as in notebooks."""
-        self._restorers = [replace(stream, "write", self._writer(stream.write))]
+        self._write = self._writer(stream.write)
+        self._restorers = [replace(stream, "write", self._write)]
         if callable(getattr(stream, "flush", None)):
             self._restorers.append(replace(stream, "flush", self._flusher(stream.flush)))
         if type(stream) is io.TextIOWrapper:
@@ -117,6 +118,11 @@ class Tee:
         self.hurry(hasty=False)
         for restore in self._restorers:
             restore()
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether nobody has put another `write` over it, or in its place."""
+        return vars(self.stream).get("write") is self._write
 
     def hurry(self, *, hasty: bool) -> None:
         """Leave texts in the list, or no more."""

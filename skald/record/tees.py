@@ -12,13 +12,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.pace import Pace
 from skald.record.shown import forget
-from skald.record.streams import streams
+from skald.record.streams import before_each_cell, streams
 from skald.record.tee import Tee
 from skald.record.transcript import Transcript
 
@@ -49,11 +49,12 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     Raises:
         OSError: there are no descriptors left, or no process can be started.
     """
-    global _pace  # noqa: PLW0603 the process has one
+    global _pace, _leave_cells  # noqa: PLW0603 the process has one
     _settle()
     with _lock:
         if not _tees:
             _pace = Pace(_lock, _drain, _set_hasty)
+            _leave_cells = before_each_cell(_tee_again)
             forget()
         _let_go()
         _drain()
@@ -83,6 +84,7 @@ def untee(transcript: Transcript) -> None:
         ended = not _tees
     if ended:
         _pace.stop()
+        _leave_cells()
 
 
 def finish(transcript: Transcript, *, for_good: bool = False) -> None:
@@ -226,6 +228,19 @@ def _flush() -> None:
             teed.get(id(stream), stream).flush()  # type: ignore[union-attr]
 
 
+def _tee_again(*_: object) -> None:
+    """Hear streams again that IPython has put back at the end of the cell in which a block began."""
+    with _lock:
+        _let_go()
+        _drain()
+        for number, each in enumerate(_tees):
+            if not each.is_heard:
+                each.restore()
+                again = _tees[number] = _new_tee(each.stream, each.name)
+                again.transcripts, each.transcripts = each.transcripts, []  # NOTE: it may still be behind the new one
+                again.is_behind = each.is_behind
+
+
 def _set_hasty(*, hasty: bool) -> None:
     for each in _tees:
         each.hurry(hasty=hasty)
@@ -235,10 +250,15 @@ def _tee_of(stream: Any, name: str) -> Tee:
     for each in _tees:
         if each.stream is stream:
             return each
-    _tees.append(Tee(stream, name, settle=_settle_line, catch_up=_catch_up))
-    if _descriptors is not None:
-        _tees[-1].divert(_descriptors)
+    _tees.append(_new_tee(stream, name))
     return _tees[-1]
+
+
+def _new_tee(stream: Any, name: str) -> Tee:
+    new = Tee(stream, name, settle=_settle_line, catch_up=_catch_up)
+    if _descriptors is not None:
+        new.divert(_descriptors)
+    return new
 
 
 def _after_fork_in_child() -> None:
@@ -257,6 +277,7 @@ def _after_fork_in_child() -> None:
 
 
 _pace = Pace(_lock, _drain, _set_hasty)
+_leave_cells: Callable[[], None] = lambda: None  # noqa: E731 until there is something to leave
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
