@@ -220,3 +220,22 @@ def test_tail_does_not_tell_the_other_rows_of_a_moment_as_new(tmp_path: Path) ->
 
     assert news.come()["step"].to_list() == [100]
     assert news.come().is_empty()
+
+
+def test_tail_waits_for_a_metric_that_is_not_there_yet(tmp_path: Path) -> None:
+    """It says so once, and what does not follow fails; as an id is that no row has yet."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 1.0, step=1)
+        news = News(skald.Run(tmp_path / "run"), ["val*"], ["split=val"])
+        with pytest.warns(UserWarning, match=r"there is no id 'split': .*; it is waited for"):
+            assert news.newest(20).is_empty()
+
+        logger.log_metric("loss", 0.5, step=2, split="train")
+        with pytest.warns(UserWarning, match="no row has split=val"):
+            assert news.come().is_empty()
+        logger.log_metric("val/loss", 0.5, step=2, split="val")
+
+        assert news.come()["metric"].to_list() == ["val/loss"]
+    for option in (["-m", "vall"], ["--id", "fold=1"]):
+        done = start("tail", "run", *option, folder=tmp_path, SKALD_DIR=str(tmp_path))
+        assert (done.code, done.stderr.startswith("skald: there is no ")) == (1, True)

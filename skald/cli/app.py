@@ -38,7 +38,8 @@ class _ViewByDefault(TyperGroup):
 app: Final = typer.Typer(
     cls=_ViewByDefault,
     help="Look at what experiments recorded.\n\n[dim]skald PATH[/dim] opens the viewer on a run or a folder of runs.",
-    epilog="PATH is a run, a folder of runs, a glob, or a name of a run in the default folder: $SKALD_DIR, else runs.",
+    epilog="PATH is a run, a folder of runs, a glob, or a name of a run in the default folder: $SKALD_DIR, else runs. "
+    "Without one the default folder is meant.",
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     subcommand_metavar="[COMMAND] [ARGS]...",
@@ -92,11 +93,20 @@ PathsArgument = Annotated[
 ]
 MetricOption = Annotated[
     list[str] | None,
-    typer.Option("--metric", "-m", metavar="GLOB", help="Only metrics named so.", autocompletion=_complete_metrics),
+    typer.Option(
+        "--metric",
+        "-m",
+        metavar="GLOB",
+        help="Only metrics named so; repeatable.",
+        autocompletion=_complete_metrics,
+    ),
 ]
-ParamOption = Annotated[list[str] | None, typer.Option("--param", "-p", metavar="GLOB", help="Only params named so.")]
+ParamOption = Annotated[
+    list[str] | None, typer.Option("--param", "-p", metavar="GLOB", help="Only params named so; repeatable.")
+]
 IdOption = Annotated[
-    list[str] | None, typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id.", callback=_check_pairs)
+    list[str] | None,
+    typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id; repeatable.", callback=_check_pairs),
 ]
 WhereOption = Annotated[
     str | None,
@@ -182,7 +192,7 @@ def query(
     test: Annotated[bool, typer.Option("--test", help="Fail unless the first value of the result is true.")] = False,
     format_: FormatOption = Format.TABLE,
 ) -> None:
-    """Ask in SQL, over the tables metrics (all rows) and runs (a row a run)."""
+    """Ask in SQL, over the tables metrics (run, metric, ids, value, time) and runs (a row a run: status, params)."""
     from skald.cli.query import query_paths
 
     if not query_paths(words, form=format_.value, test=test):

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def tail_metrics(
     """
     run = _run(path)
     emit = {"table": _emit_text, "json": _emit_json, "csv": _emit_csv()}[form]
-    news = News(run, metrics, ids)
+    news = News(run, metrics, ids, waits=follow)
     emit(news.newest(lines))
     if not follow:
         return
@@ -135,10 +136,19 @@ class News:
     then time and content tell which rows are new.
     """
 
-    def __init__(self, run: Run, metrics: Sequence[str], ids: Sequence[str]) -> None:
-        self._run, self._metrics, self._ids = run, metrics, ids
+    def __init__(self, run: Run, metrics: Sequence[str], ids: Sequence[str], *, waits: bool = True) -> None:
+        """Look at nothing yet.
+
+        Args:
+            run: the run.
+            metrics: globs.
+            ids: `NAME=VALUE`.
+            waits: whether a metric or an id that is not there yet is no failure: then it is told once.
+        """
+        self._run, self._metrics, self._ids, self._waits = run, metrics, ids, waits
         self._follower = Follower(run.path)
-        self._where: dict[str, Id] = {}
+        self._where: dict[str, Id] | None = None
+        self._has_told = False
         self._begun: dt.datetime | None = None
         self._told = self._ahead = pl.DataFrame()  # of the last seconds; beyond the follower's last look
 
@@ -165,14 +175,32 @@ class News:
         return new.sort(TIME, maintain_order=True)
 
     def _all(self) -> pl.LazyFrame:
-        rows = self._run.metrics
-        self._where = parse_ids(self._ids, rows)
+        rows, self._where = self._run.metrics, None
+        try:
+            self._where = parse_ids(self._ids, rows)
+        except InvalidInputError as error:
+            self._tell(error)
         return self._chosen(rows)
 
     def _chosen(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the rows that are asked for; none where what is asked for is not there yet."""
+        if self._where is None:
+            return rows.clear()
         if self._metrics:
-            rows = rows.filter(pl.col(METRIC).is_in(matching_names(self._follower.names, self._metrics)))
-        return rows.filter(has_ids(self._where, self._follower.kinds)) if self._where else rows
+            names: list[str] = []
+            try:
+                names = matching_names(self._follower.names, self._metrics)
+            except InvalidInputError as error:
+                self._tell(error)
+            rows = rows.filter(pl.col(METRIC).is_in(names))
+        return rows.filter(has_ids(self._where, self._follower.kinds))
+
+    def _tell(self, error: InvalidInputError) -> None:
+        if not self._waits:
+            raise error
+        if not self._has_told:
+            warnings.warn(f"{error}; it is waited for", stacklevel=2)
+        self._has_told = True
 
     def _recent(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Return the rows that came after the first look, and not much before those that were told last."""
