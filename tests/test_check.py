@@ -514,6 +514,20 @@ def test_check_misses_no_artifact_that_was_replaced_or_linked(kept: Path) -> Non
     assert output("check", "run", folder=kept.parent) == "1 run checked, none damaged\n"
 
 
+def test_check_takes_no_file_for_damaged_that_is_replaced_meanwhile(tmp_path: Path) -> None:
+    """The run is being written, and its list was read before."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for name in ("a.md", "b.md"):
+            logger.log_text(name, "first")
+        (tmp_path / "run" / "artifacts" / "a.md").write_text("damaged")
+        faults = find_faults(tmp_path / "run")
+        assert next(faults).path.name == "a.md"
+
+        logger.log_text("b.md", "second")
+
+        assert list(faults) == []
+
+
 def test_check_tells_each_fault_on_a_line_and_in_every_form(run: Path) -> None:
     """A parser's words of several lines too; JSON is a list of objects, CSV a row a fault."""
     (run / PARAMS).write_text("lr: [0.1\n", encoding="utf-8")
