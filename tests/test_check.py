@@ -67,6 +67,7 @@ def test_check_finds_a_damaged_row_group_and_repair_keeps_the_others(run: Path) 
     repaired = output("check", "run", "--repair", folder=run.parent)
 
     assert f"{left:,} rows kept" in repaired
+    assert repaired.endswith("1 run checked, 1 repaired\n")
     assert (run / "damaged" / PARQUET).read_bytes() == damaged
     assert values(run, "accuracy") == [k / 7 for k in range(140_000)]
     assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"

@@ -93,6 +93,7 @@ def _print(found: Sequence[dict[str, Any]], runs: int) -> None:
         done = f"; {fault['repaired']}" if fault["repaired"] else saved
         sys.stdout.write(f"{fault['run']}/{fault['path']}: {fault['problem']}{done}\n")
     damaged = len({fault["run"] for fault in found})
-    sys.stdout.write(f"{plural(runs, 'run')} checked, {damaged or 'none'} damaged\n")
-    if found and not any(fault["repaired"] for fault in found):
+    is_repaired = any(fault["repaired"] for fault in found)
+    sys.stdout.write(f"{plural(runs, 'run')} checked, {damaged or 'none'} {'repaired' if is_repaired else 'damaged'}\n")
+    if found and not is_repaired:
         sys.stdout.write("--repair keeps what can be read, and puts the damaged files aside\n")
