@@ -35,8 +35,14 @@ def find_partings(rows: pl.LazyFrame, runs: Sequence[str]) -> pl.DataFrame:
     kinds = id_kinds(rows.collect_schema())
     keys, by = [METRIC, *kinds], [METRIC, *series_ids(kinds)]
     turn = pl.int_range(pl.len()).over([RUN, *keys]).alias(_TURN)
-    numbered = rows.select(RUN, *keys, VALUE).with_row_index(_ROW).with_columns(turn)
-    numbered = numbered.join(_firsts(rows, runs, by).lazy(), on=by, nulls_equal=True)
+    shared = _shared(rows, runs, by)
+    numbered = rows.filter(pl.col(METRIC).is_in(shared[METRIC].unique().implode()))
+    numbered = (
+        numbered.select(RUN, *keys, VALUE)
+        .with_row_index(_ROW)
+        .join(shared.lazy(), on=by, nulls_equal=True, maintain_order="left")
+    )
+    numbered = numbered.with_columns(turn)
     is_first = pl.col(RUN) == pl.col(_FIRST)
     others = numbered.filter(~is_first).select(*keys, _TURN, pl.col(VALUE).alias(_OTHER))
     paired = numbered.filter(is_first).join(others, on=[*keys, _TURN], nulls_equal=True)
@@ -50,8 +56,9 @@ def find_partings(rows: pl.LazyFrame, runs: Sequence[str]) -> pl.DataFrame:
     return found.sort(_ROW).drop(_ROW).collect(engine="streaming")
 
 
-def _firsts(rows: pl.LazyFrame, runs: Sequence[str], by: Sequence[str]) -> pl.DataFrame:
-    """Return for each series the first run that has it."""
+def _shared(rows: pl.LazyFrame, runs: Sequence[str], by: Sequence[str]) -> pl.DataFrame:
+    """Return the series that several runs have, and the first run that has each."""
     place = pl.col(RUN).replace_strict({run: place for place, run in enumerate(runs)}, return_dtype=pl.Int64)
     found = rows.select(RUN, *by).unique().collect(engine="streaming").sort(place)
-    return found.unique(by, keep="first", maintain_order=True).rename({RUN: _FIRST})
+    shared = found.group_by(by, maintain_order=True).agg(pl.col(RUN).first().alias(_FIRST), pl.len().alias(PAIRS))
+    return shared.filter(pl.col(PAIRS) > 1).drop(PAIRS)
