@@ -69,7 +69,7 @@ names = [f"group{n // 20}/metric{n}" for n in range(int(sys.argv[3]))]
 with skald.Logger(sys.argv[1], sys.argv[2], capture=False) as logger:
     for step in range(10**9):
         logger.log_metrics({name: (step % 97) / 97 for name in names}, step=step)
-        if step == 1000:
+        if step == int(sys.argv[4]):
             print("begun", flush=True)
         time.sleep(0.01)
 """
@@ -90,7 +90,7 @@ def main() -> None:
                 f"first picture of a run of {rows:,} rows and {METRICS} metrics, {name}", taken, "s", goal=goal
             )
         report(benchmark, f"a run of {rows:,} rows", answers(closed, rounds=benchmark.size(6, 1)))
-        with training(place, benchmark.size(METRICS, 20)) as live:
+        with training(place, benchmark.size(METRICS, 20), steps=benchmark.size(1000, 50)) as live:
             report(benchmark, "beside a process that logs", answers(live, rounds=benchmark.size(6, 1)))
         beside, alone = logging(place, rounds=benchmark.size(30, 2), calls=benchmark.size(100_000, 1000))
         benchmark.report("log_metric beside a viewer", beside, "µs a call", against=alone)
@@ -162,9 +162,9 @@ def answer(terminal: Terminal, key: str, pattern: str) -> float:
 
 
 @contextmanager
-def training(place: Path, metrics: int) -> Iterator[Path]:
-    """Give a run into which another process logs so many metrics a hundred times a second."""
-    command = [sys.executable, "-c", TRAIN, "live", str(place), str(metrics)]
+def training(place: Path, metrics: int, *, steps: int) -> Iterator[Path]:
+    """Give a run of so many steps, into which another process logs so many metrics a hundred times a second."""
+    command = [sys.executable, "-c", TRAIN, "live", str(place), str(metrics), str(steps)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
