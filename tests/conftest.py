@@ -2,7 +2,7 @@
 
 Programs that tests start find modules that are compiled, as installed packages have them: else each start compiles a
 hundred, which would be a quarter of the time of all tests. And no test begins inside a repository, of which each
-logger would ask git.
+logger would ask git. A program that forks says nothing of Arrow's threads, as Python 3.12 does on its stderr.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from hypothesis import settings
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+os.environ["PYTHONWARNINGS"] = "ignore:This process:DeprecationWarning"
 
 settings.register_profile("skald", deadline=None)
 settings.load_profile("skald")

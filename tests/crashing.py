@@ -16,7 +16,9 @@ from types import TracebackType
 from typing import Any, Self
 
 DIED = 77
-EVENTS = frozenset({"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"})
+EVENTS = frozenset({"os.rename", "os.remove", "os.rmdir", "os.mkdir"})
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+"""A file opened with none of them is only read: a death before that leaves what one before the next operation does."""
 
 
 class CrashServer:
@@ -101,7 +103,8 @@ def _count_operations(pipe: int, die_at: int | None) -> None:
         os.write(pipe, (json.dumps([name, *map(str, arguments)]) + "\n").encode())
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in EVENTS and "/run" in str(arguments[0]):
+        is_change = event in EVENTS or (event == "open" and arguments[2] & WRITES)
+        if is_change and "/run" in str(arguments[0]):
             operation(event, arguments[:2])
 
     fsync = os.fsync

@@ -85,10 +85,12 @@ def test_check_finds_any_byte_that_changed_and_repair_leaves_a_run_that_can_be_r
     steps = sorted({*range(4), *range(0, len(whole), 83), *range(len(whole) - 120, len(whole))})
     for at, change in ((at, change) for at in steps for change in (0x01, 0xFF)):
         (run / PARQUET).write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :])
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(run, copy)
 
         assert [fault.path for fault in find_faults(run)] == [run / PARQUET], at
+        if change != (0x01, 0xFF)[at % 2]:  # one of the two is repaired, which takes most of the time
+            continue
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(run, copy)
         repair(copy)
 
         left = values(copy)

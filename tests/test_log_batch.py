@@ -319,7 +319,7 @@ BAD: dict[str, tuple[Any, dict[str, Any], type[SkaldError], str]] = {
     "time text": ({"loss": [1.0]}, {"time": "noon"}, InvalidInputError, "time.*seconds"),
     "time object": ({"loss": [1.0]}, {"time": object()}, InvalidInputError, "time.*seconds"),
     "time NaN": ({"loss": [1.0]}, {"time": float("nan")}, InvalidInputError, "time.*seconds"),
-    "time NaT": ({"loss": [1.0]}, {"time": np.datetime64("NaT")}, InvalidInputError, "time.*missing"),
+    "time NaT": ({"loss": [1.0]}, {"time": np.datetime64("NaT", "us")}, InvalidInputError, "time.*missing"),
     "time in ms": ({"loss": [1.0]}, {"time": 1_800_000_000_000}, InvalidInputError, "time.*seconds.*1800000000000"),
     "time far": (
         {"loss": [1.0]},

@@ -127,8 +127,8 @@ def test_run_is_whole_when_two_compactions_die(tmp_path: Path, server: CrashServ
     expected = table(original)
     total = len(server.compact(shutil.copytree(original, tmp_path / "counted" / "run"))[1])
 
-    for first in range(0, total, 5):
-        for second in range(0, total, 5):
+    for first in range(0, total, 3):
+        for second in range(0, total, 2):
             run = tmp_path / f"{first}-{second}" / "run"
             shutil.copytree(original, run)
             server.compact(run, die_at=first)
@@ -230,7 +230,7 @@ def test_reader_never_sees_a_wrong_count_while_others_compact(tmp_path: Path, fo
     (run / RUN_JSON).touch()
     rows = 0
     scans = 0
-    deadline = time.monotonic() + 4
+    deadline = time.monotonic() + 2
     with compactor(run) as order:
         kept = scan_metrics(run)
         kept.collect_schema()

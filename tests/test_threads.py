@@ -180,6 +180,7 @@ def at_each_bytecode() -> Iterator[Callable[[Callable[[], None]], None]]:
                 action()
             return trace
 
+        sys._getframe().f_trace_opcodes = True  # NOTE: Python 3.12 asks for it when the tracing begins
         sys.settrace(trace)  # type: ignore[arg-type]
 
     yield begin

@@ -89,8 +89,8 @@ def test_value_may_be_no_finite_number(logger: skald.Logger, given: Any) -> None
 
 BAD: list[Any] = [
     *["0.5", b"0.5", np.str_("0.5"), np.array("0.5"), None, [1.0], (1.0,), {1.0}, np.zeros(2), np.array([1.0])],
-    *[1j, np.complex64(1), np.array(1j), object(), print, dt.timedelta(1), np.datetime64(5, "ns"), np.timedelta64(5)],
-    *[np.timedelta64(5, "ns"), np.array("x", dtype=object), Decimal("sNaN"), np.zeros((0,))],
+    *[1j, np.complex64(1), np.array(1j), object(), print, dt.timedelta(1), np.datetime64(5, "ns")],
+    *[np.timedelta64(5, "D"), np.timedelta64(5, "ns"), np.array("x", dtype=object), Decimal("sNaN"), np.zeros((0,))],
 ]
 
 
