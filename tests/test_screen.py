@@ -78,6 +78,16 @@ def test_screen_shows_the_same_however_a_text_is_cut(seed: int) -> None:
     assert shown(*pieces) == shown(*text)
 
 
+@pytest.mark.parametrize("odd", ["", "\N{SNOWMAN}", "\udc80"])
+def test_screen_leaves_colors_out_of_large_texts(odd: str) -> None:
+    """However many lines come at once, and whatever stands between the codes."""
+    line = f"\x1b[1;32mINFO\x1b[0m a{odd}b \x1b[38;5;214mc\x1b[0m"
+
+    shown = Screen().feed(f"{line}\n" * 2000)
+
+    assert shown == f"INFO a{odd}b c\n" * 2000
+
+
 def test_screen_lets_plain_lines_go_at_once() -> None:
     """A line that is only appended to is final when it ends, coloured or not."""
     screen = Screen()

@@ -14,6 +14,7 @@ HEIGHT: Final = 100
 LONGEST_LINE: Final = 1 << 18
 """Characters after which a line that has no end is let go in pieces."""
 _FEW_COLORS: Final = 12
+_LARGE: Final = 1 << 15
 _LONGEST_CODE: Final = 1 << 12
 _ALTERNATE: Final = frozenset({"?47", "?1047", "?1049"})
 
@@ -259,10 +260,23 @@ def _overlaid(texts: list[str]) -> str:
 
 
 def _without_colors(text: str) -> str:
-    """Leave the codes of colours out: mostly a few of them, again and again, which `replace` finds quickest."""
+    """Leave the codes of colours out: mostly a few of them, again and again, which are found quickest one by one."""
     for _ in range(_FEW_COLORS):
         code = _COLOR.search(text)
         if code is None:
             return text
-        text = text.replace(code[0], "")
+        text = _without(text, code[0])
     return _COLOR.sub("", text)
+
+
+def _without(text: str, code: str) -> str:
+    """Leave a code out; NOTE: Arrow does it twice as fast, and lets a program that prints go on meanwhile."""
+    if len(text) < _LARGE:
+        return text.replace(code, "")
+    import pyarrow as pa
+    import pyarrow.compute as pc  # takes 20 ms to load
+
+    try:
+        return str(pc.replace_substring(pa.scalar(text), code, "").as_py())
+    except UnicodeEncodeError:  # it has bytes that could not be decoded
+        return text.replace(code, "")
