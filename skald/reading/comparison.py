@@ -8,11 +8,13 @@ from typing import Final
 import polars as pl
 
 from skald.reading.selection import id_kinds
-from skald.schema import METRIC, RUN, VALUE, series_ids
+from skald.schema import METRIC, RUN, VALUE, Kinds, series_ids
 
 PARTS_AT: Final = "parts_at"
 PAIRS: Final = "pairs"
 
+_PART_ROWS: Final = 2_000_000
+"""About so many rows are compared at once, unless one metric has more."""
 _OWN: Final = "\x01"  # no metric and no id can be named so
 _ROW, _TURN, _OTHER, _FIRST = f"{_OWN}row", f"{_OWN}turn", f"{_OWN}other", f"{_OWN}first"
 
@@ -33,16 +35,27 @@ def find_partings(rows: pl.LazyFrame, runs: Sequence[str]) -> pl.DataFrame:
         null where none does.
     """
     kinds = id_kinds(rows.collect_schema())
+    shared = _shared(rows, runs, [METRIC, *series_ids(kinds)])
+    found = [
+        _partings(rows.filter(pl.col(METRIC).is_in(metrics)), shared.lazy(), kinds)
+        for metrics in _parts(rows, shared[METRIC].unique().to_list())
+    ]
+    return pl.concat(found)
+
+
+def _parts(rows: pl.LazyFrame, metrics: list[str]) -> list[list[str]]:
+    """Put metrics together that have about as many rows as have room in memory at once; at least one, of none."""
+    sizes = rows.filter(pl.col(METRIC).is_in(metrics)).group_by(METRIC).len().collect(engine="streaming").sort(METRIC)
+    part = (sizes["len"].cum_sum() - 1) // _PART_ROWS
+    parts = sizes.with_columns(part.alias("part")).partition_by("part", maintain_order=True)
+    return [found[METRIC].to_list() for found in parts] or [[]]
+
+
+def _partings(rows: pl.LazyFrame, shared: pl.LazyFrame, kinds: Kinds) -> pl.DataFrame:
     keys, by = [METRIC, *kinds], [METRIC, *series_ids(kinds)]
     turn = pl.int_range(pl.len()).over([RUN, *keys]).alias(_TURN)
-    shared = _shared(rows, runs, by)
-    numbered = rows.filter(pl.col(METRIC).is_in(shared[METRIC].unique().implode()))
-    numbered = (
-        numbered.select(RUN, *keys, VALUE)
-        .with_row_index(_ROW)
-        .join(shared.lazy(), on=by, nulls_equal=True, maintain_order="left")
-    )
-    numbered = numbered.with_columns(turn)
+    numbered = rows.select(RUN, *keys, VALUE).with_row_index(_ROW)
+    numbered = numbered.join(shared, on=by, nulls_equal=True, maintain_order="left").with_columns(turn)
     is_first = pl.col(RUN) == pl.col(_FIRST)
     others = numbered.filter(~is_first).select(*keys, _TURN, pl.col(VALUE).alias(_OTHER))
     paired = numbered.filter(is_first).join(others, on=[*keys, _TURN], nulls_equal=True)
