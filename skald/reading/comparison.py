@@ -53,9 +53,11 @@ def _parts(rows: pl.LazyFrame, metrics: list[str]) -> list[list[str]]:
 
 def _partings(rows: pl.LazyFrame, shared: pl.LazyFrame, kinds: Kinds) -> pl.DataFrame:
     keys, by = [METRIC, *kinds], [METRIC, *series_ids(kinds)]
-    turn = pl.int_range(pl.len()).over([RUN, *keys]).alias(_TURN)
+    recur = rows.select(pl.struct(RUN, *keys).n_unique() < pl.len()).collect(engine="streaming").item()
+    # NOTE: to count turns takes most of the time
+    turn = pl.int_range(pl.len()).over([RUN, *keys]) if recur else pl.lit(0)
     numbered = rows.select(RUN, *keys, VALUE).with_row_index(_ROW)
-    numbered = numbered.join(shared, on=by, nulls_equal=True, maintain_order="left").with_columns(turn)
+    numbered = numbered.join(shared, on=by, nulls_equal=True, maintain_order="left").with_columns(turn.alias(_TURN))
     is_first = pl.col(RUN) == pl.col(_FIRST)
     others = numbered.filter(~is_first).select(*keys, _TURN, pl.col(VALUE).alias(_OTHER))
     paired = numbered.filter(is_first).join(others, on=[*keys, _TURN], nulls_equal=True)
