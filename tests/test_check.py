@@ -258,8 +258,7 @@ def test_repair_makes_run_json_anew_and_leaves_good_params_alone(run: Path, *, h
     assert len(values(run, "loss")) == 140_000
 
 
-@pytest.mark.parametrize("path", ["runs", "runs/lost"])
-@pytest.mark.parametrize("loses", ["closed", "crashed"])
+@pytest.mark.parametrize(("path", "loses"), [("runs", "closed"), ("runs/lost", "crashed")])
 def test_check_finds_a_run_without_its_run_json(path: str, loses: str, tmp_path: Path) -> None:
     """Which no other command takes for a run; repair makes one up. Tables of other programs are let alone."""
     folder = tmp_path / "runs" / "lost"

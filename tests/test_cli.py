@@ -383,6 +383,19 @@ def test_a_failure_is_one_line_on_stderr(folder: Path, args: list[str], message:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.fixture(scope="module")
+def globbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with three runs in two folders, beside what is no run."""
+    top = tmp_path_factory.mktemp("globbed")
+    for name in ("lr=1/a", "lr=1/b", "lr=2/a"):
+        place = top / "runs" / name
+        with skald.Logger(place.name, place.parent, capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=1)
+    (top / "runs" / "lr=1.log").write_text("no run")
+    (top / "runs" / "lr-notes").mkdir()
+    return top
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [
@@ -400,16 +413,9 @@ def test_a_failure_is_one_line_on_stderr(folder: Path, args: list[str], message:
         (["lr*"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
     ],
 )
-def test_a_path_may_be_a_glob_that_no_shell_has_expanded(args: list[str], said: list[str], tmp_path: Path) -> None:
+def test_a_path_may_be_a_glob_that_no_shell_has_expanded(args: list[str], said: list[str], globbed: Path) -> None:
     """Here or in the default folder; what matches and is no run is not mentioned, and names are as of `scan`."""
-    for name in ("lr=1/a", "lr=1/b", "lr=2/a"):
-        place = tmp_path / "runs" / name
-        with skald.Logger(place.name, place.parent, capture=False) as logger:
-            logger.log_metric("loss", 1.0, step=1)
-    (tmp_path / "runs" / "lr=1.log").write_text("no run")
-    (tmp_path / "runs" / "lr-notes").mkdir()
-
-    shown = output(*args, folder=tmp_path)
+    shown = output(*args, folder=globbed)
 
     assert [text for text in said if text not in shown] == []
 
