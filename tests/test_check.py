@@ -142,6 +142,7 @@ def test_repair_of_a_file_without_its_footer_deletes_nothing(run: Path) -> None:
     whole = (run / PARQUET).read_bytes()
     (run / PARQUET).write_bytes(whole[: len(whole) // 2])
 
+    assert "; no row of it can be read\n" in start("check", "run", folder=run.parent).stdout
     assert "0 rows kept" in output("check", "run", "--repair", folder=run.parent)
     assert (run / "damaged" / PARQUET).read_bytes() == whole[: len(whole) // 2]
     assert skald.Run(run).metrics.collect().height == 0

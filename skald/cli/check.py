@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +87,19 @@ def _problem(fault: Fault) -> str:
     return " ".join(fault.problem.removesuffix(place).replace(f"{place},", ",").split())
 
 
+def _saved(fault: Mapping[str, Any]) -> str:
+    """Return how many rows of a file can be read; nothing of a file that holds none."""
+    folder, _, name = fault["path"].rpartition("/")
+    if fault["rows"]:
+        return f"{plural(fault['rows'], 'row')} can be read"
+    is_table = name in {layout.PARQUET, layout.CSV} and not folder and Path(fault["run"], name).exists()
+    return "no row of it can be read" if is_table or layout.segment_number(name) is not None else ""
+
+
 def _print(found: Sequence[dict[str, Any]], runs: int) -> None:
     for fault in found:
-        saved = f"; {plural(fault['rows'], 'row')} can be read" if fault["rows"] else ""
-        done = f"; {fault['repaired']}" if fault["repaired"] else saved
-        sys.stdout.write(f"{fault['run']}/{fault['path']}: {fault['problem']}{done}\n")
+        outcome = fault["repaired"] or _saved(fault)
+        sys.stdout.write(f"{fault['run']}/{fault['path']}: {fault['problem']}{f'; {outcome}' if outcome else ''}\n")
     damaged = len({fault["run"] for fault in found})
     is_repaired = any(fault["repaired"] for fault in found)
     sys.stdout.write(f"{plural(runs, 'run')} checked, {damaged or 'none'} {'repaired' if is_repaired else 'damaged'}\n")

@@ -22,7 +22,7 @@ from skald.engine.salvage import count_readable
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, missing_rows, segment_files
 from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
-from skald.errors import CorruptRunError, RunNotFoundError
+from skald.errors import CorruptRunError, RunNotFoundError, SkaldError
 from skald.record.artifacts import Artifact, broken_lines, missing_artifacts, read_sums
 from skald.record.info import read_info
 from skald.record.params import decode_params
@@ -83,7 +83,7 @@ def is_lost_run(folder: Path) -> bool:
     """Tell whether a folder without run.json holds metrics as only a run does."""
     if layout.is_run(folder):
         return False
-    with contextlib.suppress(CorruptRunError):
+    with contextlib.suppress(SkaldError, OSError):  # a table of another program is no fault of ours
         stored = open_stored(folder)
         if stored:
             stored.close()
