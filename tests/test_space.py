@@ -137,8 +137,8 @@ def test_full_disk_is_read_without_harm(disk: Path) -> None:
 def test_full_disk_raises_when_the_waiting_memory_is_used_up(disk: Path) -> None:
     """A clear error at the call instead of a machine without memory; rows logged before are not lost."""
     source = f"""
-import skald.engine.writer
-skald.engine.writer.MOST_WAITING_BYTES = 1 << 24
+import skald.engine.open_segments
+skald.engine.open_segments.MOST_WAITING_BYTES = 1 << 24
 {FULL}
 try:
     for step in range(130_000, 10_000_000):

@@ -30,13 +30,13 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def logger(run: Path) -> Iterator[skald.Logger]:
     """Log a staged run whose thread ends as soon as it begins: tests flush by hand."""
     with skald.Logger("run", run.parent) as logger:
-        logger._session.writer()._flusher._stop.set()
+        logger._session.writer().segments.flusher._stop.set()
         yield logger
 
 
 def flush(logger: skald.Logger) -> None:
     """Write what is committed, as the thread does every half second."""
-    assert logger._session.writer()._flusher.flush() is None
+    assert logger._session.writer().segments.flusher.flush() is None
 
 
 def segment_of(logger: skald.Logger) -> Any:
@@ -199,7 +199,7 @@ def test_flush_from_several_threads_writes_each_segment_once(run: Path, monkeypa
 def test_staged_segments_are_let_go_when_they_are_written(run: Path) -> None:
     """Memory and descriptors do not grow with the rolls."""
     with skald.Logger("run", run.parent) as logger:
-        flusher = logger._session.writer()._flusher
+        flusher = logger._session.writer().segments.flusher
         for step in range(200_000):
             logger.log_metric("loss", step)
         flush(logger)

@@ -64,7 +64,7 @@ PLACES = [
     ("registry.py", "learn"),
     ("segment.py", "reserve"),
     ("segment.py", "seal"),
-    ("writer.py", "_retire"),
+    ("open_segments.py", "retire"),
     ("storage.py", "create"),
 ]
 

@@ -5,6 +5,7 @@ Down, in the order in which a row meets them:
     functions, source        the generated log functions, which store into the active segment
     writer, streams          what they fall back on: streams of segments, and their rolls
     batch, filled            whole columns at once
+    open_segments            the segments of a writer, and their files: made, flushed, synced, sealed
     pending                  rows whose value an accelerator has not produced yet
     registry, claim          what writers agree on, and how they tell who is alive:
     lock, mark               by locks, and by files beside them where locks do not reach

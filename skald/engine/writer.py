@@ -1,4 +1,4 @@
-"""The writer: one process's hold on a run, its streams of segments, and the slow path of a log call.
+"""The writer: one process's hold on a run, its streams of rows, and the slow path of a log call.
 
 Invariant: `stream.segment` is the one truth, and changes by one store; the published state and the sealing of
 what came before follow from it, and where an exception has cut them off, the next call makes up for it. So an
@@ -7,34 +7,26 @@ exception between any two bytecodes, a signal handler and another thread meet th
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import itertools
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from skald.durable import is_full, sync_file, sync_folder
 from skald.engine.batch import Batch
-from skald.engine.blueprint import Capacity, Columns, Shape, blueprint
+from skald.engine.blueprint import Capacity, Columns, Shape
 from skald.engine.claim import Claim
 from skald.engine.dictionary import FIRST, Dictionary, DictionaryFull, next_capacity
-from skald.engine.filled import FILLED_ROWS, Filled, as_kind, filled_segments
+from skald.engine.filled import FILLED_ROWS, as_kind, filled_segments
 from skald.engine.functions import Namespace
 from skald.engine.lock import holds_reentrant, is_held_here
 from skald.engine.newest import Newest, newest_values
+from skald.engine.open_segments import OpenSegments, storage_error
 from skald.engine.registry import Registry, merge_kinds
-from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment, content
+from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment
 from skald.engine.source import BLOCK_ROWS
-from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
-from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
 from skald.engine.streams import Stream, Streams
 from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
-from skald.layout import WRITER_LOCK, segment_name, segment_number
 from skald.notice import tell
 from skald.schema import METRIC, Id, Kind, Kinds, fit_id
 
@@ -63,15 +55,8 @@ class Writer:
         self.registry = Registry(claim.run if claim else None)
         self.lock = threading.RLock()
         self.closed = False
-        self._process = os.getpid()
-        self.mode = choose_mode(claim.folder) if claim else "volatile"
-        self._network = bool(claim) and self.mode == "staged" and is_network(claim.folder)  # type: ignore[union-attr]
-        self._flusher = Flusher(claim.folder / WRITER_LOCK if claim and not claim.is_seen else None)
-        self._numbers = itertools.count()
+        self.segments = OpenSegments(claim, self.lock, self._check_open)
         self._streams = Streams()
-        self._open: dict[int, Segment] = {}
-        self._synced = 0  # segments with a smaller number are on the disk itself
-        self._depth = 0  # of calls that interrupted each other in the slow path
         self._unknown: deque[Mapping[str, Id]] = deque()  # ids of such calls, for the interrupted one to learn
 
     def append(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
@@ -121,7 +106,7 @@ class Writer:
         if self._is_nested():
             segment, fitted = self._segment_aside((name,), ids)
             slot = Slot(segment, segment.hold(name, fitted))
-            self._retire(segment)
+            self.segments.retire(segment)
             return slot
         return self._slowly(partial(self._reserve, name, ids))
 
@@ -133,45 +118,11 @@ class Writer:
                 slot.segment.time[slot.row] = time_ns
             slot.segment.reserved -= 1
             if slot.segment.retired:
-                self._retire(slot.segment)
+                self.segments.retire(slot.segment)
 
     def newest(self) -> dict[str, Newest]:
         """Return the newest value of each metric that was logged lately."""
-        return newest_values(list(self._open.values()))
-
-    def sync(self) -> None:
-        """Wait until the disk itself has every row.
-
-        Raises:
-            StorageError: the disk takes nothing.
-        """
-        with self.lock:
-            self._flush()
-            try:
-                for segment in list(self._open.values()):
-                    segment.storage.sync()
-            except OSError as error:
-                raise storage_error(error) from error
-            still_open = list(self._open)
-        if self.claim:
-            try:
-                self._sync_sealed(self.claim.folder, still_open)
-            except OSError as error:
-                raise storage_error(error) from error
-
-    def _flush(self) -> None:
-        fault = self._flusher.flush()
-        if fault:
-            raise StorageError(fault.errno, f"rows wait in memory, the disk does not take them: {fault}")
-
-    def _sync_sealed(self, folder: Path, still_open: Collection[int]) -> None:
-        """Wait for the segments that were sealed since the last time."""
-        numbers = {number for path in folder.iterdir() if (number := segment_number(path.name)) is not None}
-        for number in sorted(number for number in numbers.difference(still_open) if number >= self._synced):
-            with contextlib.suppress(FileNotFoundError):  # compacted, which waits for the disk too
-                sync_file(folder / segment_name(number))
-        sync_folder(folder)
-        self._synced = min(still_open, default=max(numbers, default=0))
+        return newest_values(list(self.segments))
 
     def cut(self) -> int:
         """Seal all active segments; return a number between those of the rows logged so far and of all that follow.
@@ -188,16 +139,7 @@ class Writer:
         for stream in self._streams:
             stream.segment = None
             self._activate(stream)
-        return next(self._numbers)
-
-    def flush(self) -> None:
-        """Put the rows that wait in memory into the files.
-
-        Raises:
-            StorageError: the disk takes nothing.
-        """
-        with self.lock:
-            self._flush()
+        return self.segments.take_number()
 
     def seal(self) -> OSError | None:
         """Let no call append any more; return the fault that keeps rows from the disk, if there is one.
@@ -207,15 +149,7 @@ class Writer:
         with self.lock:
             self.closed = True
             self.namespace.empty()
-            for segment in list(self._open.values()):
-                segment.seal()
-            self._open.clear()
-            return self._flusher.stop()
-
-    @property
-    def waiting_rows(self) -> int:
-        """How many rows the disk has not taken."""
-        return self._flusher.waiting_rows
+            return self.segments.seal()
 
     def release(self) -> None:
         """Say that this writer is done, after `seal`."""
@@ -231,7 +165,7 @@ class Writer:
     def _slowly(self, action: Callable[[], T]) -> T:
         # NOTE: no context manager written in Python: an exception as it is entered would leave the lock held
         with self.lock:
-            self._depth = 0
+            self.segments.depth = 0
             try:
                 self._check_open()
                 return action()
@@ -244,7 +178,7 @@ class Writer:
     def _check_open(self) -> None:
         if self.closed:
             raise LoggerClosedError("the logger is closed, so nothing more can be logged to this run")
-        if os.getpid() != self._process:  # NOTE: a forked child must make no file in its parent's folder
+        if self.segments.is_inherited:  # NOTE: a forked child must make no file in its parent's folder
             raise LoggerClosedError("the process was forked in the midst of this call: in the child it logs nothing")
 
     def _append(self, rows: Sequence[Row], ids: Mapping[str, Id], time_ns: int) -> None:
@@ -279,15 +213,7 @@ class Writer:
         columns = Columns(tuple((name, kinds[name]) for name in names))
         ids = {name: as_kind(name, batch.ids[name], kinds[name]) for name in names}
         for filled in filled_segments(batch, stream, columns, ids):
-            self._fill(filled)
-
-    def _fill(self, filled: Filled) -> None:
-        """Make a segment that is full, and sealed at once."""
-        storage = self._store(next(self._numbers), filled.shape, filled.head)
-        fill(storage.memory, filled.columns)
-        self._check_open()  # NOTE: a forked child must not seal what its parent still fills
-        storage.seal()
-        storage.close()
+            self.segments.make_filled(filled)
 
     def _into(self, stream: Stream, store: Callable[[Segment], T], *, rows: int = 1) -> T:
         """Store into the active segment of a stream, which rolls as often as that takes."""
@@ -317,7 +243,7 @@ class Writer:
         for name, value in rows:
             segment.store(name, value, fitted, time_ns)
         self._check_open()  # NOTE: without the lock `seal` may have missed this segment
-        self._retire(segment)
+        self.segments.retire(segment)
 
     def _segment_aside(self, names: Sequence[str], ids: Mapping[str, Id]) -> tuple[Segment, Mapping[str, Id]]:
         """Make a small segment for rows of one interrupting call; return it, and the ids as its columns store them."""
@@ -330,11 +256,11 @@ class Writer:
             room *= 2
         capacity = Capacity(len(names) + FIRST.entries, room)
         shape = self._shape(self._streams.aside, columns, len(names), lambda _: capacity)
-        self._depth += 1
+        self.segments.depth += 1
         try:
-            return self._create(shape, [None] * len(shape.dictionaries)), fitted
+            return self.segments.make(shape, [None] * len(shape.dictionaries)), fitted
         finally:
-            self._depth -= 1
+            self.segments.depth -= 1
 
     def _kinds_aside(self, ids: Mapping[str, Id]) -> Kinds:
         known = self.registry.kinds
@@ -382,7 +308,7 @@ class Writer:
             return capacity
 
         shape = self._shape(stream.number, columns, size, decide)
-        segment = self._create(shape, carried)
+        segment = self.segments.make(shape, carried)
         stream.segment = segment
         self._activate(stream)
         return segment
@@ -392,65 +318,14 @@ class Writer:
         active = stream.segment
         if not stream.mixed:
             self.namespace.publish(stream.names, active.state if active else ())
-        for segment in list(self._open.values()):
+        for segment in self.segments:
             if segment.shape.stream == stream.number and segment is not active:
-                self._retire(segment)
+                self.segments.retire(segment)
         stream.activated = active
 
     def _shape(self, stream: int, columns: Columns, rows: int, capacity_of: Callable[[str], Capacity]) -> Shape:
         names = [METRIC, *(name for name, kind in columns.ids if kind == "str")]
         return Shape(stream, columns, rows, tuple(capacity_of(name) for name in names))
-
-    def _create(self, shape: Shape, older: Sequence[Dictionary | None]) -> Segment:
-        number = next(self._numbers)
-        storage = self._store(number, shape, content(shape, older))
-        segment = Segment(number, shape, storage, older, self.lock)
-        if os.getpid() != self._process:  # NOTE: forked since `_store`, when it was not there to be abandoned
-            segment.abandon()
-            self._check_open()
-        self._open[number] = segment
-        return segment
-
-    def _store(self, number: int, shape: Shape, parts: Parts) -> Storage:
-        """Make the memory of a segment, and its file; in memory at first where calls interrupt each other too often."""
-        size = blueprint(shape).size
-        self._check_open()
-        if self.claim is None:
-            return Volatile(size, parts)
-        path = self.claim.folder / segment_name(number)
-        if self.mode == "mapped" and self._depth <= 1:
-            try:
-                return Mapped(path, size, parts, self._check_open)
-            except OSError as error:
-                if not is_full(error):
-                    raise storage_error(error) from error
-        if self._flusher.waiting_bytes > MOST_WAITING_BYTES:
-            text = f"the disk takes no rows, and {MOST_WAITING_BYTES >> 20} MiB wait in memory: {path.parent}"
-            raise StorageError(errno.ENOSPC, text)
-        staged = Staged(path, shape, parts, network=self._network)
-        if self._depth <= 1:
-            try:
-                staged.open(self._check_open)
-            except FileNotFoundError as error:
-                raise storage_error(error) from error
-            except OSError:
-                pass  # tried again, and told, by the flush
-        self._flusher.add(staged)
-        return staged
-
-    def _retire(self, segment: Segment) -> None:
-        """Seal a segment that gets no new rows, once the last reserved one is there."""
-        segment.retired = True
-        if not segment.reserved:
-            segment.seal()
-            self._open.pop(segment.number, None)
-
-
-def storage_error(error: OSError) -> StorageError:
-    """Say in our words that the disk, or the run's folder, is not there to write to."""
-    if isinstance(error, FileNotFoundError):
-        return StorageError(error.errno, f"the run's folder is gone: {error.filename}")
-    return StorageError(error.errno, f"cannot write to the run: {error.strerror}", error.filename)
 
 
 def _next_rows(old: Segment | None, *, grow: bool) -> int:

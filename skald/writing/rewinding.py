@@ -40,7 +40,7 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
     bound = fit_bound(bound, kinds)
     stop = writer.cut()
     session.pending.finish()
-    writer.flush()
+    writer.segments.flush()
     taken = take_back(session.run, bound, Scope(writer.claim.name, stop, tuple(sorted(session.ended))))
     session.say("INFO", told(bound, taken))
     had_ranks = any(each.joined for each in read_info(session.run).sessions)

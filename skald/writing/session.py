@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
+from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
-from skald.engine.writer import Writer, storage_error
+from skald.engine.writer import Writer
 from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError
 from skald.layout import (
     SEGMENTS,
@@ -261,7 +262,7 @@ class Session:
             StorageError: the disk takes nothing.
         """
         self.pending.finish()
-        self.writer().sync()
+        self.writer().segments.sync()
         try:
             if self._artifacts:
                 self._artifacts.sync()
@@ -337,7 +338,7 @@ class Session:
             self.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
             run = None
         elif fault:
-            raise _rows_wait(writer.waiting_rows, fault)
+            raise _rows_wait(writer.segments.flusher.waiting_rows, fault)
         elif writer.claim and not writer.claim.folder.is_dir():
             self.warn(f"rows are lost: their folder was removed while they were written, {writer.claim.folder}")
         info: RunInfo | None = None
