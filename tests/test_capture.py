@@ -229,6 +229,21 @@ def test_message_stands_once_with_its_ids(tmp_path: Path) -> None:
     assert found.out.count(b"message") == 1
 
 
+@on_plain_streams
+def test_message_stands_once_amid_fast_output(tmp_path: Path, streams: dict[str, Any]) -> None:
+    """Also where a handler of the user's prints it by itself, as those that make place for bars do."""
+    loguru.logger.add(lambda message: print(">", message, end=""), format="{message}")
+
+    with skald.Logger("run", tmp_path) as logger:
+        for number in range(3000):
+            print(number)
+        logger.info("hello")
+        print("next")
+
+    assert text_of(streams["stdout"]).count("> hello\nnext\n") == 1
+    assert re.sub(STAMP, "", log_of(tmp_path / "run")).endswith("2999\n | INFO | hello\nnext\n")
+
+
 def test_message_of_loguru_stands_there_after_one_of_ours(tmp_path: Path) -> None:
     """Also in a handler that prints, and after a warning of Skald's own."""
     program = """

@@ -16,7 +16,7 @@ from typing import Final
 MARK: Final = "skald"
 """The key of loguru's record under which a message says which file has it."""
 
-_speaking: Final[dict[int, str]] = {}
+speaking: Final[dict[int, str]] = {}
 """The threads in which loguru shows a message, and the file that has it already; until something else is written."""
 _marked = False
 """Whether there have been such messages since `forget`, which handlers may show at any time."""
@@ -26,12 +26,12 @@ def hush(file: str) -> None:
     """Keep what loguru's handlers now write in this thread out of a file, which has the message; others get it."""
     global _marked  # noqa: PLW0603 it is about all threads
     _marked = True
-    _speaking[threading.get_ident()] = file
+    speaking[threading.get_ident()] = file
 
 
 def unhush() -> None:
     """Take what this thread writes from now on: the message has been shown."""
-    _speaking.pop(threading.get_ident(), None)
+    speaking.pop(threading.get_ident(), None)
 
 
 def forget() -> None:
@@ -44,24 +44,24 @@ def forget() -> None:
 def one_message() -> Iterator[None]:
     """Let `hush` hold for one message: the next one of this thread may be the user's."""
     ident = threading.get_ident()
-    before = _speaking.get(ident)
+    before = speaking.get(ident)
     try:
         yield
     finally:
         if before is None:
-            _speaking.pop(ident, None)
+            speaking.pop(ident, None)
         else:
-            _speaking[ident] = before
+            speaking[ident] = before
 
 
 def speaker() -> str | None:
     """Return the file that has what this thread writes, None unless it is loguru that writes."""
-    if not _speaking:
+    if not speaking:
         return None
     ident = threading.get_ident()
-    file = _speaking.get(ident)
+    file = speaking.get(ident)
     if file and not any(frame.f_globals.get("__name__") == "loguru._handler" for frame in callers()):
-        del _speaking[ident]
+        del speaking[ident]
         return None
     return file
 

@@ -20,7 +20,7 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.screen import LONGEST_LINE
-from skald.record.shown import callers, joined, marked, origin, speaker
+from skald.record.shown import callers, joined, marked, origin, speaker, speaking
 from skald.record.streams import reconfigurer, replace
 from skald.record.transcript import Transcript
 
@@ -134,7 +134,7 @@ class Tee:
             self._threads.clear()
 
     def _writer(self, original: Callable[[str], Any]) -> Callable[[str], Any]:
-        take, keep = self._take, self.pending.append
+        take, keep, messages = self._take, self.pending.append, speaking
 
         def write(text: str, /) -> Any:
             try:
@@ -142,7 +142,7 @@ class Tee:
             except KeyboardInterrupt:  # the stream has it, and shows it later
                 take(text)
                 raise
-            if self.is_alone:
+            if self.is_alone and not messages:
                 keep(text)
             else:
                 take(text)
