@@ -2,8 +2,8 @@
 
 Places are parts of the canvas, from 0 to 1: from the left, and from the bottom.
 
-NOTE: it draws a plot in a millisecond. A library took twenty for each, and 150 for its import, which a viewer that
-draws a screen of plots twice a second does not have.
+NOTE: it draws a plot in a millisecond, NaN among its values. plotext 6 takes twelve, and 110 for its import, which a
+viewer that draws a screen of plots twice a second does not have; and a NaN in a curve aborts its process.
 """
 
 from __future__ import annotations
