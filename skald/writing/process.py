@@ -7,8 +7,9 @@ import builtins
 import contextlib
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from skald.errors import SkaldError
 from skald.writing.ending import Ending, Word, ending
@@ -39,6 +40,9 @@ _sessions: Final[dict[int, Session]] = {}
 
 _closed_amid: Final[list[tuple[int, Session]]] = []
 """Sessions that were closed while an exception was passing, as in a `finally`, with the identity of that."""
+
+_failures: Final[list[Ending]] = []
+"""How this child of multiprocessing has failed, if it has."""
 
 
 def enter(session: Session) -> None:
@@ -79,7 +83,30 @@ def end_with_child(session: Session) -> None:
     """Have a session closed at the end of a child of multiprocessing, which ends without atexit."""
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
+        _note_failure()
         util.Finalize(None, lambda: _close(session, _ending_of_child()), exitpriority=0)
+
+
+def _note_failure() -> None:
+    """Note by which exception a child of multiprocessing ends, when it prints it.
+
+    NOTE: since Python 3.13 it is forgotten by the time that finalizers run.
+    """
+    printed = traceback.print_exc
+    if printed.__module__ == __name__:
+        return
+
+    def print_exc(*args: Any, **options: Any) -> None:
+        if sys._getframe(1).f_globals.get("__name__") == "multiprocessing.process":
+            _failures.append(ending(sys.exc_info()[1]))
+        printed(*args, **options)
+
+    traceback.print_exc = print_exc
+
+
+def ending_so_far() -> Ending:
+    """Return how this child of multiprocessing has failed, or a good end: what its function held goes after that."""
+    return _failures[0] if _failures else Ending()
 
 
 def is_daemon() -> bool:
@@ -89,6 +116,7 @@ def is_daemon() -> bool:
 
 
 def _after_fork() -> None:
+    _failures.clear()
     for session in list(_sessions.values()):
         session.after_fork()
 
@@ -99,7 +127,7 @@ def _at_exit() -> None:
         _close(session, _ending())
     left = _ending()
     for passed, session in _closed_amid if left.exception else ():
-        if passed == id(sys.last_value):
+        if passed == id(getattr(sys, "last_value", None)):
             with contextlib.suppress(OSError, SkaldError):  # the run may be gone by now
                 session.amend(left)
     if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
@@ -118,6 +146,8 @@ def _close(session: Session, ending: Ending) -> None:
 
 def _ending() -> Ending:
     """Return how the interpreter ends: by the exception that it has told of on stderr, or well."""
+    if _failures:
+        return _failures[0]
     if hasattr(sys, "ps1") or hasattr(builtins, "__IPYTHON__"):
         return Ending()  # the last error of a person who went on
     return ending(getattr(sys, "last_value", None))
@@ -126,6 +156,8 @@ def _ending() -> Ending:
 def _ending_of_child() -> Ending:
     """Return how a child of multiprocessing ends, which is on its way out of its function."""
     error = sys.exc_info()[1]
+    if _failures:
+        return _failures[0]
     return Ending() if isinstance(error, SystemExit) else ending(error)  # as where a process cannot see it
 
 

@@ -326,7 +326,7 @@ class Session:
             self._in_flight.wait()
             self.namespace.empty()
             try:
-                self._end(writer, Ending())
+                self._end(writer, process.ending_so_far())
             except BaseException:
                 self._writer, self.closed = writer, True  # it is tried again when the interpreter ends
                 raise
