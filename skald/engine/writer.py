@@ -164,16 +164,21 @@ class Writer:
 
     def _slowly(self, action: Callable[[], T]) -> T:
         # NOTE: no context manager written in Python: an exception as it is entered would leave the lock held
-        with self.lock:
-            self.segments.depth = 0
-            try:
-                self._check_open()
-                return action()
-            except (ValueError, StorageError):
-                self._check_open()  # closed under this call by a signal handler that interrupted it, or forked there
-                raise
-            finally:
-                self._learn_unknown()
+        try:
+            with self.lock:
+                self.segments.depth = 0
+                try:
+                    self._check_open()
+                    return action()
+                except (ValueError, StorageError):
+                    self._check_open()  # closed under this call by a signal handler that interrupted it, or forked
+                    raise
+                finally:
+                    self._learn_unknown()
+        except BaseException:
+            if is_held_here(self.lock):  # NOTE: Python 3.14 lets a Ctrl-C in between `with`'s taking it and its block
+                self.lock.release()
+            raise
 
     def _check_open(self) -> None:
         if self.closed:
