@@ -352,6 +352,35 @@ def test_handler_may_close_in_the_midst_of_log_params(tmp_path: Path) -> None:
     assert values(tmp_path / "run") == [1.0]
 
 
+class Interrupted:
+    """A lock that a Ctrl-C meets once it is taken, and before its block begins, as Python 3.14 lets it."""
+
+    def __init__(self, lock: Any) -> None:
+        self.lock, self.release, self._is_owned = lock, lock.release, lock._is_owned
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        raise KeyboardInterrupt
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+def test_interrupt_as_the_lock_is_taken_leaves_it_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or other threads would wait for ever."""
+    with skald.Logger("run", tmp_path) as logger:
+        writer = logger._session.writer()
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "lock", Interrupted(writer.lock))
+            with pytest.raises(KeyboardInterrupt):
+                logger.log_metric("loss", 0.0)
+        is_held = lock.is_held_here(writer.lock)
+        logger.log_metric("loss", 1.0)
+
+    assert not is_held
+    assert values(tmp_path / "run") == [1.0]
+
+
 def test_handler_and_thread_do_not_wait_for_each_other(tmp_path: Path) -> None:
     """A handler in a call that holds the writer's lock logs, while a thread has code made for its calls."""
     with skald.Logger("run", tmp_path) as logger:
