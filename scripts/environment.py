@@ -26,8 +26,11 @@ def prepare() -> None:
     """Make `.venv` with Skald and its development tools, unless it stands and fits.
 
     Raises:
-        SystemExit: this Python is too old, or the installation failed.
+        SystemExit: help was asked for, this Python is too old, or the installation failed.
     """
+    if {"-h", "--help"} & {*sys.argv[1:]}:
+        print(sys.modules["__main__"].__doc__)
+        sys.exit()
     if sys.version_info < OLDEST:
         sys.exit(f"Skald needs Python {OLDEST[0]}.{OLDEST[1]} or newer, this is {sys.version.split()[0]}")
     wanted = fingerprint()

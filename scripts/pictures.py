@@ -89,7 +89,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    environment.prepare()
     if Path(sys.prefix) == environment.VENV:
         sys.exit(main())
-    environment.prepare()
     sys.exit(environment.run(environment.PYTHON, __file__))

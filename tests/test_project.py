@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 TOP = {"pyproject.toml", "skald", "benchmarks", "tests", "scripts", "README.md", "LICENSE"}
@@ -42,3 +46,14 @@ def test_project_is_tested_by_the_command_that_people_use() -> None:
     commands = [line for line in lines if line and not line.startswith(("#", "set ", "cd "))]
 
     assert commands == ["exec python3 scripts/test.py"]
+
+
+@pytest.mark.parametrize("name", ["demo", "lint", "test", "pictures"])
+def test_script_that_is_asked_for_help_does_nothing_else(name: str) -> None:
+    """It says what it would do, in the words that stand at its head."""
+    script = ROOT / "scripts" / f"{name}.py"
+
+    told = subprocess.run([sys.executable, script, "--help"], capture_output=True, text=True, check=True)
+
+    head = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")), clean=False)
+    assert (told.stdout, told.stderr) == (f"{head}\n", "")

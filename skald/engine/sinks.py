@@ -9,7 +9,7 @@ import contextlib
 import itertools
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Final
 
 import msgspec
 import numpy as np
@@ -36,19 +36,6 @@ _COMMA, _QUOTE, _NOTHING, _UTC = text_array([",", '"', "", "Z"])
 _arrow: Any = pa  # their stubs reject much of what they can do
 _compute: Any = pc
 _parquet: Any = pq
-
-
-class Sink(Protocol):
-    """A metrics file that is being written."""
-
-    def write(self, chunk: Chunk) -> None:
-        """Append a chunk."""
-
-    def finish(self, coverage: Coverage, metrics: Sequence[str], series: SeriesTable | None) -> None:
-        """Write what the file says of itself; the file stays open."""
-
-    def abandon(self) -> None:
-        """Give up, before the file is closed."""
 
 
 class ParquetSink:
