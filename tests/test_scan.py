@@ -19,8 +19,8 @@ from handmade import row, segment
 
 import skald
 from skald.layout import PARQUET, RUN_JSON
-from skald.many.union import describe_disagreed
-from skald.schema import Kind
+from skald.many.union import Member, describe_disagreed, scan_files, scan_folder
+from skald.schema import Kind, Kinds
 
 
 def log(runs: Path, name: str, rows: int = 3, **ids: Any) -> skald.Run:
@@ -472,3 +472,45 @@ def test_warning_of_kinds_stays_short_whatever_differs() -> None:
         "id 'other0' is int in 'a0', str in 'b'; id 'other1' is int in 'a1', str in 'b'; "
         "18 more ids differ likewise: out"
     )
+
+
+def test_rows_with_ids_that_came_after_the_look_are_left_out_of_a_live_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A table that was made before them cannot show them, also where another run has such an id."""
+    with skald.Logger("other", tmp_path, capture=False) as other:
+        other.log_metric("loss", 0.0, step=0)
+
+    def log_meanwhile(one: Member, kinds: Kinds) -> pl.LazyFrame:
+        rows = scan_folder(one, kinds)
+        logger.log_metric("loss", 1.0, step=1)
+        logger.log_metric("loss", 2.0, step=2, split="train")
+        return rows
+
+    with skald.Logger("live", tmp_path, capture=False) as logger:
+        monkeypatch.setattr("skald.many.scanning.scan_folder", log_meanwhile)
+        rows = skald.scan(tmp_path).collect()
+        monkeypatch.undo()
+
+        assert rows.select("run", "step", "value").rows() == [("other", 0, 0.0), ("live", 1, 1.0)]
+        assert skald.scan(tmp_path).collect()["split"].to_list() == [None, None, "train"]
+
+
+def test_rows_with_ids_that_came_after_the_look_are_left_out_of_a_replaced_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that is resumed and closed meanwhile is read as it was."""
+    for name in "ab":
+        with skald.Logger(name, tmp_path, capture=False) as logger:
+            logger.log_metric("loss", 1.0, step=1)
+
+    def log_meanwhile(*arguments: Any) -> pl.LazyFrame:
+        if not skald.Run(tmp_path / "b").tags:
+            with skald.Logger("b", tmp_path, mode="resume", tags="again", capture=False) as logger:
+                logger.log_metric("loss", 2.0, step=2, split="train")
+        return scan_files(*arguments)
+
+    monkeypatch.setattr("skald.many.scanning.scan_files", log_meanwhile)
+
+    assert skald.scan(tmp_path).collect().select("run", "step", "value").rows() == [("a", 1, 1.0), ("b", 1, 1.0)]
+    assert skald.scan(tmp_path).collect()["split"].to_list() == [None, None, "train"]

@@ -42,19 +42,21 @@ _FRAME_ROWS: Final = 1 << 19
 """Segments are handed to polars together up to about so many rows."""
 
 
-def scan_metrics(run: Path) -> pl.LazyFrame:
+def scan_metrics(run: Path, kinds: Kinds | None = None) -> pl.LazyFrame:
     """Return the table of a run: `metric`, its ids in order of first appearance, `value`, `time`.
 
     It may be kept: what is there is found out anew whenever it is collected.
 
     Args:
         run: the run's folder; without any rows in it the table is empty.
+        kinds: the ids of the table, as of an earlier look; rows that it cannot show are left out. None: those that
+            there are.
 
     Raises:
         CorruptRunError: the metrics file cannot be read.
         FormatVersionError: a newer Skald wrote the run.
     """
-    return _scan(_Source(run))
+    return _scan(_Source(run, kinds))
 
 
 def scan_rewound(run: Path) -> pl.LazyFrame:
@@ -104,9 +106,9 @@ def stored_names(stored: Stored, rewinds: Sequence[Rewind]) -> Iterable[str]:
 class _Source:
     """What polars asks for the columns and the rows of a run."""
 
-    def __init__(self, run: Path, *, taken: bool = False) -> None:
-        self._run, self._taken = run, taken
-        self._kinds: Kinds = {}
+    def __init__(self, run: Path, kinds: Kinds | None = None, *, taken: bool = False) -> None:
+        self._run, self._given, self._taken = run, kinds, taken
+        self._kinds: Kinds = kinds or {}
         self._told: set[str] = set()
 
     def schema(self) -> pl.Schema:
@@ -115,6 +117,8 @@ class _Source:
         NOTE: polars 2.1 asks at every collect, also where `collect_schema` was called before (12 kinds of plans
         tried); rows with ids that are newer than this answer were logged after that collect began.
         """
+        if self._given is not None:
+            return table_schema(self._given)
         kinds, disagreed = table_kinds(self._run)
         warn_disagreed(self._run, [name for name in disagreed if name not in self._told])
         self._told.update(disagreed)

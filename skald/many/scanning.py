@@ -239,7 +239,9 @@ def _together(
         pass  # told below, with the run whose it is
     names = [one.name for one in members]
     for one in members[names.index(last) :]:
-        found = _alone(query, one, scan_files([one], scanned, query.kinds, query.options), broken)
+        # NOTE: by its folder a run is read also where its file has been replaced since the look
+        rows = scan_folder(one, query.kinds) if one.folder else scan_files([one], scanned, query.kinds, query.options)
+        found = _alone(query, one, rows, broken)
         yield from (frame.slice(given) if one.name == last else frame for frame in found)
 
 

@@ -180,7 +180,7 @@ def scan_files(
         files,
         schema=table_schema(scanned),
         missing_columns="insert",
-        extra_columns="ignore",
+        extra_columns="raise",  # of a file that has come since the look: what it shows must have all ids
         cast_options=_INTS_AS_FLOATS,
         include_file_paths=RUN,
         hive_partitioning=False,  # a folder may be named lr=0.1
@@ -194,5 +194,4 @@ def scan_files(
 
 def scan_folder(one: Member, kinds: Kinds) -> pl.LazyFrame:
     """Return the rows of a run by way of its folder."""
-    frame = scan_metrics(Path(one.folder))
-    return fit(frame, id_kinds(frame.collect_schema()), kinds).with_columns(pl.lit(one.name).alias(RUN))
+    return scan_metrics(Path(one.folder), kinds).with_columns(pl.lit(one.name).alias(RUN))
