@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,7 +20,7 @@ from skald.schema import Id
 from skald.writing.artifact_calls import ArtifactCalls
 from skald.writing.calls import Calls
 from skald.writing.copies import Copyable
-from skald.writing.ending import Word, ending
+from skald.writing.ending import Ending, Word, ending
 from skald.writing.opening import Description, check_mode
 from skald.writing.scope import plain_ids
 from skald.writing.starting import start_session
@@ -325,15 +326,23 @@ class Logger(Copyable, Messages, ArtifactCalls):
         """Close the run, with a status that says how the block was left."""
         left = ending(error)
         try:
-            if error is not None and left.exception:
-                self._session.capture.tell(error)
-            self._session.close(*left)
+            self._leave(left, error)
         finally:
             self._session.capture.stop()
         if self._tui and self._session.run and not (self._session.joined or self._session.forked):
             from skald.writing.viewing import open_viewer
 
             open_viewer(self._session.run)
+
+    def _leave(self, left: Ending, error: BaseException | None) -> None:
+        if self._session.is_ended and error is not None and left.exception:  # closed in the block, as in a `finally`
+            self._session.amend(left, "".join(traceback.format_exception(error)))
+            return
+        try:
+            if error is not None and left.exception:
+                self._session.capture.tell(error)
+        finally:  # NOTE: also where a Ctrl-C comes as the traceback is written
+            self._session.close(*left)
 
     def __repr__(self) -> str:
         """Return one line: the run's name, status, rows and path, and the logger's ids."""

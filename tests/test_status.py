@@ -8,8 +8,10 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from logged import program, start, values
@@ -214,31 +216,99 @@ for name, handler in {"method": job.end, "partial": functools.partial(end_of, jo
     [
         ("raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
         (handled("lambda *_: sys.exit(143)"), "stopped", "SystemExit(143)"),
-        ("pass", "stopped", "KeyboardInterrupt"),
+        ("pass", "finished", None),
     ],
 )
-@pytest.mark.parametrize("where", ["Writer.seal", "session.write_info", "lastword.last_word"])
 def test_status_is_how_the_block_was_left_when_closing_is_interrupted(
-    tmp_path: Path, statement: str, status: str, exception: str, where: str
+    tmp_path: Path, statement: str, status: str, exception: str | None
 ) -> None:
-    """A second Ctrl-C, of somebody who does not want to wait, is not how the run ended; the rows are there."""
-    interrupting = f"""
-import signal, skald.writing.session, skald.engine.writer
-def interrupting(*args):
-    {where} = before
-    signal.raise_signal(signal.SIGINT)
-    return before(*args)
+    """A Ctrl-C at any step of closing is not how the run ended: it is raised once all is said; the rows are there."""
+    source = """
+import contextlib, signal, skald
 from skald.engine.writer import Writer
+from skald.upkeep import compacting
 from skald.writing import lastword, session
+@contextlib.contextmanager
+def interrupting(*places):
+    def interrupted(place, name, before):
+        def interrupt(*args, **options):
+            setattr(place, name, before)
+            signal.raise_signal(signal.SIGINT)
+            return before(*args, **options)
+        setattr(place, name, interrupt)
+    for place, name in places:
+        interrupted(place, name, getattr(place, name))
+    yield
+places = [(Writer, "seal"), (Writer, "release"), (session, "write_info"), (compacting, "compact")]
+places += [(lastword, "last_word"), (session, "say"), (session.LogFile, "close")]
+with skald.Logger("run", ".") as logger, interrupting(*places):
+    logger.log_metric("loss", 0.5)
+    import os, sys
+    {}
 """
-    source = BLOCK.format(f"before = {where}; {where} = interrupting; {statement}")
-
-    ended = program(interrupting + source, folder=tmp_path)
+    ended = program(source.replace("{}", statement), folder=tmp_path)
 
     run = skald.Run(tmp_path / "run")
-    assert "KeyboardInterrupt" in ended.stderr
+    assert ended.stderr.endswith("KeyboardInterrupt\n"), ended.stderr
     assert (run.status, run.info["exception"]) == (status, exception), ended.stderr
     assert values(tmp_path / "run") == [0.5]
+    assert f"run 'run' {status} in " in run.console
+    assert "not compacted" in run.console
+
+
+def test_burst_of_interrupts_stops_the_run(tmp_path: Path) -> None:
+    """Somebody who hammers on Ctrl-C, which signals the whole group again and again, leaves a run that was stopped."""
+    source = """
+import os, signal, threading, time, skald
+def hammer():
+    for _ in range(20):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.003)
+with skald.Logger("run", ".") as logger:
+    for step in range(100_000):
+        logger.log_metric("loss", 0.5, step=step)
+    threading.Thread(target=hammer).start()
+    signal.pause()
+"""
+    ended = program(source, folder=tmp_path)
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.status, run.info["exception"]) == ("stopped", "KeyboardInterrupt"), ended.stderr
+    assert "run 'run' stopped in " in run.console
+    assert len(values(tmp_path / "run")) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("word", "error", "status"),
+    [
+        ("finished", ValueError("no such thing"), "failed"),
+        ("finished", KeyboardInterrupt(), "stopped"),
+        ("stopped", ValueError("no such thing"), "stopped"),
+        ("failed", KeyboardInterrupt(), "failed"),
+    ],
+)
+def test_exception_through_a_block_that_has_closed_is_told(
+    tmp_path: Path, word: Any, error: BaseException, status: str
+) -> None:
+    """As where `close()` stands in a `finally`; only a good word gives way to the exception's, which is told always."""
+
+    def train() -> None:
+        with skald.Logger("run", tmp_path) as logger:
+            try:
+                raise error
+            finally:
+                logger.close(word)
+
+    with pytest.raises(type(error)):
+        train()
+
+    run = skald.Run(tmp_path / "run")
+    told = "".join(traceback.format_exception_only(error)).strip()
+    assert (run.status, run.info["exception"]) == (status, told)
+    assert f"run 'run' {status} after it was closed: {told}" in run.console
+    assert " in train\n    raise error\n" in run.console
+    assert run.console.endswith(f"{told}\n")
+    assert not (run.path / SEGMENTS).exists()
 
 
 @pytest.mark.parametrize("source", [BLOCK, NO_BLOCK])

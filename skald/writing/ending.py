@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
+T = TypeVar("T")
 Word = Literal["finished", "stopped", "failed"]
 
+PATIENCE_SECS: Final = 2.0
+"""How long somebody who presses Ctrl-C again and again is put off."""
 LONGEST_TEXT: Final = 10_000
 _SIGNALLED: Final = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM})
 """The codes with which a program says that a signal ended it."""
@@ -22,6 +26,24 @@ class Ending(NamedTuple):
 
     status: Word = "finished"
     exception: str | None = None
+
+
+def undisturbed(action: Callable[[], T]) -> tuple[T, BaseException | None]:
+    """Do something to its end, begun anew where a Ctrl-C, or a signal handler's exit, comes amid it.
+
+    Returns:
+        what it returns, and what came, for the caller to raise once it can.
+    """
+    came: BaseException | None = None
+    first = time.monotonic()
+    while True:
+        try:
+            return action(), came
+        except (KeyboardInterrupt, SystemExit) as error:
+            first = time.monotonic() if came is None else first
+            if time.monotonic() - first > PATIENCE_SECS:
+                raise
+            came = error
 
 
 def ending(error: BaseException | None) -> Ending:

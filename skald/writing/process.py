@@ -11,7 +11,6 @@ import traceback
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from skald.errors import SkaldError
 from skald.writing.ending import Ending, Word, ending
 
 
@@ -24,7 +23,7 @@ class Session(Protocol):
     def close(self, status: Word, exception: str | None = None) -> None:
         """End it."""
 
-    def amend(self, ending: Ending) -> None:
+    def amend(self, ending: Ending, trace: str = "") -> None:
         """Say, after it was closed, that the process has ended badly after all."""
 
     def after_fork(self) -> None:
@@ -122,14 +121,14 @@ def _after_fork() -> None:
 
 
 def _at_exit() -> None:
-    _join_children()
+    with contextlib.suppress(KeyboardInterrupt):  # who presses it again does not want to wait for them
+        _join_children()
     for session in list(_sessions.values()):
         _close(session, _ending())
     left = _ending()
     for passed, session in _closed_amid if left.exception else ():
         if passed == id(getattr(sys, "last_value", None)):
-            with contextlib.suppress(OSError, SkaldError):  # the run may be gone by now
-                session.amend(left)
+            session.amend(left)
     if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
         # NOTE: Python ends by SIGINT, as shells and launchers look for, unless a string is evaluated after the Ctrl-C,
         # as the import of a module with a named tuple does
@@ -138,10 +137,15 @@ def _at_exit() -> None:
 
 
 def _close(session: Session, ending: Ending) -> None:
-    try:
-        session.close(*ending)
-    except Exception as error:  # noqa: BLE001 told, and other sessions are still to be closed
-        session.warn_unclosed(error)
+    for _ in range(2):  # NOTE: where a Ctrl-C comes just before it can be put off, there is another try
+        try:
+            session.close(*ending)
+            return
+        except (KeyboardInterrupt, SystemExit):
+            continue
+        except Exception as error:  # noqa: BLE001 told, and other sessions are still to be closed
+            session.warn_unclosed(error)
+            return
 
 
 def _ending() -> Ending:

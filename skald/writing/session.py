@@ -40,7 +40,7 @@ from skald.record.params import Params
 from skald.schema import Id
 from skald.upkeep.latebar import late_bar
 from skald.writing import process
-from skald.writing.ending import Ending, Word
+from skald.writing.ending import Ending, Word, undisturbed
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
 from skald.writing.opening import Description, open_run, open_scratch
@@ -78,7 +78,7 @@ class Session:
         self.name, self.run, self.errors, self.joined = name, run, errors, joined
         self.namespace, self.losses = Namespace(), Losses(self.warn)
         self._renew()
-        self.closed = self._ended = False
+        self.closed = self.is_ended = False
         self._left = Ending()
         self.forked = False
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
@@ -275,44 +275,74 @@ class Session:
     def close(self, status: Word, exception: str | None = None) -> None:
         """End the session: seal, say how it ended, and by which exception, compact.
 
-        Where an earlier call was interrupted, by a second Ctrl-C, what it said of a bad end stands.
+        A Ctrl-C amid it is raised once that is done, or not compacted. Where an earlier call was interrupted all the
+        same, what it said of a bad end stands.
         """
-        if self._left.status == "finished":
+        if self._left.status == "finished" and not self.is_ended:
             self._left = Ending(status, exception)
         writer = self._writer
         if self.closed and writer and is_held_here(writer.lock):
             return  # another thread is at it, and waits for the call that this one interrupted
         with self._ending:
-            if self._ended:
+            if self.is_ended:
                 return
-            if self._system:
-                self._system.stop()
-            self.pending.stop()
-            if self.environment:
-                self.environment.stop()
-            with self.lock:
-                self.closed = True
-            self._in_flight.wait()
-            self.namespace.empty()
-            if self._writer:
-                self._end(self._writer, self._left)
-            self.file.close()
-            self._ended = True
+            info, came = undisturbed(self._stop)
+            try:
+                if info:
+                    self._compact(self.folder())
+            except (KeyboardInterrupt, SystemExit) as error:  # of somebody who does not want to wait
+                came = error
+            came = undisturbed(lambda: self._part(info))[1] or came
+            self.is_ended = True
             process.leave(self)
+        if came:
+            raise came
 
-    def amend(self, ending: Ending) -> None:
-        """Say, after it was closed, that the process has ended badly after all."""
+    def _stop(self) -> RunInfo | None:
+        """Take no more, and say how it ended."""
+        if self._system:
+            self._system.stop()
+        self.pending.stop()
+        if self.environment:
+            self.environment.stop()
+        with self.lock:
+            self.closed = True
+        self._in_flight.wait()
+        self.namespace.empty()
+        return self._end(self._writer, self._left) if self._writer else None
+
+    def _part(self, info: RunInfo | None) -> None:
+        """Say the last word, and let go of the console."""
+        self._say_last_word(info)
+        self.file.close()
+
+    def amend(self, ending: Ending, trace: str = "") -> None:
+        """Say, after it was closed, that the process has ended badly after all; a word that is no good one stands."""
         if self.run is None or self.forked or self._left.exception:
             return
-        with run_lock(self.run):
-            info = read_info(self.run)
+        word = ending.status if self._left.status == "finished" else self._left.status
+        self._left = Ending(word, ending.exception)
+        try:
+            self._amend(self.run, self._left)
+        except (OSError, SkaldError) as error:  # the run may be gone by now
+            self.warn(f"run {self} {word} after it was closed, which could not be noted: {error}")
+            return
+        file = LogFile(self._console)
+        say(file, "WARNING", f"skald: run {self} {word} after it was closed: {ending.exception}")
+        file.append(trace)
+        file.close()
+
+    def _amend(self, run: Path, ending: Ending) -> None:
+        was_compacted = not (run / SEGMENTS).exists()
+        with run_lock(run):
+            info = read_info(run)
             for session in info.sessions:
                 if session.writer == self._writer_name:
                     session.status, session.exception = ending
-            settle(info, writing=writing(info, live_writers(self.run)))
-            write_info(self.run, info)
-        self._compact(self.run)  # the folder of the lock goes again
-        self.warn(f"run {self.name!r} {ending.status} after it was closed: {ending.exception}")
+            settle(info, writing=writing(info, live_writers(run)))
+            write_info(run, info)
+        if was_compacted:
+            self._compact(run)  # the folder of the lock goes again
 
     def rest(self) -> None:
         """Close the writer of a logger that nobody holds any more, as at the end of the run; a call begins another."""
@@ -326,12 +356,16 @@ class Session:
             self._in_flight.wait()
             self.namespace.empty()
             try:
-                self._end(writer, process.ending_so_far())
+                info = self._end(writer, process.ending_so_far())
+                if info:
+                    self._compact(self.folder())
+                self._say_last_word(info)
             except BaseException:
                 self._writer, self.closed = writer, True  # it is tried again when the interpreter ends
                 raise
 
-    def _end(self, writer: Writer, ending: Ending) -> None:
+    def _end(self, writer: Writer, ending: Ending) -> RunInfo | None:
+        """Seal, and say in run.json how it ended; return what that holds now, None where there is nothing to say."""
         run = self.run
         fault = writer.seal()
         if run is not None and not run.is_dir():
@@ -341,18 +375,19 @@ class Session:
             raise _rows_wait(writer.segments.flusher.waiting_rows, fault)
         elif writer.claim and not writer.claim.folder.is_dir():
             self.warn(f"rows are lost: their folder was removed while they were written, {writer.claim.folder}")
-        info: RunInfo | None = None
         try:
-            if run is not None and not self.forked:
-                info = self._write_status(run, writer, ending)
-        finally:
+            info = None if run is None or self.forked else self._write_status(run, writer, ending)
+        except Exception:
             self._leave(writer)
-        if run is not None and info is not None:
-            self._compact(run)
-            if info.status != "running":
-                from skald.writing.lastword import last_word  # what reads metrics files is not needed before
+            raise
+        self._leave(writer)  # NOTE: not where a Ctrl-C came: until it has said how it ended nobody is to miss it
+        return info
 
-                self.say("SUCCESS", last_word(run, info))
+    def _say_last_word(self, info: RunInfo | None) -> None:
+        if self.run is not None and info is not None and info.status != "running":
+            from skald.writing.lastword import last_word  # what reads metrics files is not needed before
+
+            self.say("SUCCESS", last_word(self.run, info))
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
