@@ -19,6 +19,8 @@ SkaldError
 
 from __future__ import annotations
 
+import errno
+
 
 class SkaldError(Exception):
     """The root of all errors raised by Skald."""
@@ -66,3 +68,8 @@ class MissingLibraryError(SkaldError, ImportError):
 
 class StorageError(SkaldError, OSError):
     """The disk took no more, and the memory set aside for that is used up."""
+
+
+def folder_gone(folder: object) -> StorageError:
+    """Return what is raised where a run's folder was removed while it was written."""
+    return StorageError(errno.ENOENT, f"the run's folder is gone: {folder}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,57 @@ logger.close()
 
     assert len(said) == 1
     assert "4 rows of 1 metric" in said[0]
+
+
+def test_last_word_of_a_process_that_another_has_joined_meanwhile(
+    tmp_path: Path, told: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is left to the other; and a run without rows has none in segments, though the folder is there."""
+    second: list[skald.Logger] = []
+
+    def join(*_: object, **__: object) -> None:
+        second.append(skald.Logger("run", tmp_path, mode="join"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skald.upkeep.compacting.compact", join)
+        skald.Logger("run", tmp_path).close()
+        said = len(lines(told))
+        patch.setattr("skald.upkeep.compacting.compact", lambda *_, **__: None)
+        second[0].close()
+
+    assert "had finished before it was joined" in lines(told)[0]
+    assert said == 1
+    assert [": no rows, in " in line for line in lines(told)[said:]] == [True]
+
+
+def test_last_word_has_the_name_of_the_folder(tmp_path: Path, told: list[Any]) -> None:
+    """As `Run.name` does: a run that was copied, and goes on, is not the one that it was."""
+    skald.Logger("a", tmp_path).close()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    skald.Logger("b", tmp_path, mode="resume").close()
+
+    assert [line.split()[2] for line in lines(told)] == ["'a'", "'b'"]
+
+
+def test_last_word_counts_lines_of_the_console_that_were_lost(tmp_path: Path) -> None:
+    """As on a full disk, also those that were printed in a burst until the end."""
+    source = """
+import resource, skald
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+with skald.Logger("run", ".") as logger:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    for number in range(5000):
+        print("line", number)
+    logger.run.console
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+"""
+    ended = program(source, folder=tmp_path)
+
+    kept = len(re.findall(r"(?m)^line \d+$", skald.Run(tmp_path / "run").console))
+    assert 0 < kept < 5000
+    lost = re.search(r"; ([\d,]+) lines of the console lost", ended.stderr)
+    assert lost, ended.stderr
+    assert int(lost[1].replace(",", "")) - (5000 - kept) in (0, 1)  # one may be there but for its end
 
 
 def test_last_word_is_not_said_by_forked_children(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ import dataclasses
 import datetime as dt
 import decimal
 import enum
+import errno
 import functools
 import importlib.util
 import json
 import math
 import multiprocessing
 import os
+import pathlib
 import shutil
 import threading
 import uuid
@@ -200,6 +202,8 @@ def same(left: Any, right: Any) -> bool:
         (np.array(["a", None], dtype=object), ["a", None]),
         (np.datetime64("2026-11-23T08:15:00.5", "ns"), dt.datetime(2026, 11, 23, 8, 15, 0, 500_000)),  # noqa: DTZ001
         (int, "int"),
+        (list[int], "list[int]"),
+        (dict[str, pathlib.Path], "dict[str, pathlib.Path]"),
         (Optimizer, f"{__name__}.Optimizer"),
         (functools.partial(Optimizer, lr=0.1), f"{__name__}.Optimizer"),
         (json.dumps, "json.dumps"),
@@ -375,15 +379,6 @@ def test_params_edited_by_hand_win(run: Path, edited: str) -> None:
     assert read_params(run) == in_json(run) == {"lr": 0.2, "seed": 2}
 
 
-def test_params_file_removed_by_hand_is_no_params(run: Path) -> None:
-    """Who removes params.yaml removes the params."""
-    params_of(run).update({"lr": 0.1})
-
-    (run / layout.PARAMS).unlink()
-
-    assert read_params(run) == {}
-
-
 def test_params_write_a_date_that_occurs_twice_in_full(run: Path) -> None:
     """The file holds no YAML anchors, which people do not read."""
     day, limits = dt.date(2026, 11, 23), [1, 2]
@@ -492,6 +487,7 @@ def test_params_refuse_what_is_nested_too_deep(run: Path) -> None:
     ("value", "remedy"),
     [
         (dt.timedelta(1), "log its .total_seconds()"),
+        (dt.time(1), "log its .isoformat()"),
         (decimal.Decimal("0.1"), "log float(value), or str(value)"),
         (1j, "log [value.real, value.imag]"),
         (b"key", "log its .hex(), or the file that it is as an artifact"),
@@ -613,6 +609,43 @@ def test_params_edited_into_nonsense_leave_the_run_in_its_tables(tmp_path: Path)
     assert "it is kept as damaged/params.yaml" in skald.Run(tmp_path / "a").console
 
 
+def test_params_whose_file_was_deleted_are_those_of_run_json(tmp_path: Path) -> None:
+    """With one warning wherever they are read, and to log more mends it; a run without params has nothing to tell."""
+    with skald.Logger("none", dir=tmp_path), skald.Logger("a", dir=tmp_path) as logger:
+        logger.log_params(lr=0.1, model={"depth": 12})
+        logger.log_metric("loss", 1.0, step=0)
+    (tmp_path / "a" / layout.PARAMS).unlink()
+
+    missing = r"params\.yaml is missing, in .*a; the params of before"
+    with pytest.warns(UserWarning, match=missing) as warned:
+        found = skald.Run(tmp_path / "a").params
+    with pytest.warns(UserWarning, match=missing):
+        table = skald.runs(tmp_path)
+    with pytest.warns(UserWarning, match=missing):
+        rows = skald.scan(tmp_path, params="*").collect()
+    with skald.Logger("a", dir=tmp_path, mode="resume") as logger:
+        logger.log_param("seed", 1)
+
+    assert (found, len(warned)) == ({"lr": 0.1, "model": {"depth": 12}}, 1)
+    assert table.sort("run")["params.model.depth"].to_list() == [12, None]
+    assert rows["params.lr"].to_list() == [0.1]
+    assert loaded(tmp_path / "a") == {"lr": 0.1, "model": {"depth": 12}, "seed": 1}
+
+
+def test_params_tell_that_their_copy_alone_was_not_written(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the disk has room for params.yaml and not for run.json: they are kept, and count."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("skald.record.params.write_info", full)
+        with pytest.raises(StorageError, match=r"^params\.yaml has the params now, their copy in run\.json is old: "):
+            params_of(run).update({"lr": 0.1})
+
+    assert read_params(run) == {"lr": 0.1}
+
+
 def test_params_that_may_not_be_read_are_told(run: Path) -> None:
     """As a file without the right to read it: the error is one of ours, and names the file."""
     (run / layout.PARAMS).mkdir()
@@ -713,5 +746,5 @@ def test_params_survive_a_full_disk(run: Path) -> None:
 
 def test_params_tell_when_the_folder_is_gone(tmp_path: Path) -> None:
     """A run removed under a logger's feet is a clear error."""
-    with pytest.raises(StorageError, match="params were not written"):
+    with pytest.raises(StorageError, match=r"the run's folder is gone: .*gone"):
         Params(tmp_path / "gone").update({"lr": 0.1})

@@ -113,7 +113,7 @@ def test_table_of_pandas_keeps_its_index(logger: skald.Logger) -> None:
 @pytest.mark.parametrize("name", ["a", "a.csv"])
 def test_table_that_is_none_is_refused(logger: skald.Logger, name: str, given: Any) -> None:
     """The error says what was found, and nothing is kept."""
-    with pytest.raises(InvalidInputError, match=f"a {type(given).__name__} cannot be a .* table"):
+    with pytest.raises(InvalidInputError, match=f"a value of type {type(given).__name__} cannot be a .* table"):
         logger.log_table(name, given)
 
     assert not list(path_of(logger).parent.glob("a*"))

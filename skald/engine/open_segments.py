@@ -21,7 +21,7 @@ from skald.engine.filled import Filled
 from skald.engine.segment import Segment, content
 from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
 from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
-from skald.errors import StorageError
+from skald.errors import StorageError, folder_gone
 from skald.layout import WRITER_LOCK, segment_name, segment_number
 
 
@@ -166,5 +166,5 @@ class OpenSegments:
 def storage_error(error: OSError) -> StorageError:
     """Say in our words that the disk, or the run's folder, is not there to write to."""
     if isinstance(error, FileNotFoundError):
-        return StorageError(error.errno, f"the run's folder is gone: {error.filename}")
+        return folder_gone(error.filename)
     return StorageError(error.errno, f"cannot write to the run: {error.strerror}", error.filename)

@@ -150,4 +150,7 @@ def _compare(column: IdColumn, value: Any) -> tuple[Mask, Mask]:
     if column.kind == "int" and isinstance(value, float):  # NOTE: as floats, large ints would be rounded
         whole = math.floor(value)
         return values > whole, (values == whole) & (whole == value)
+    if column.kind == "float" and isinstance(value, int):  # NOTE: NumPy would compare with the float next to it
+        near = float(value)
+        return (values >= near if near > value else values > near), (values == near) & (near == value)
     return values > value, values == value

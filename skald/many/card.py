@@ -77,7 +77,7 @@ def read_card(found: Found) -> Card:
     check_path(found.folder)
     info = _read_info(f"{found.folder}{os.sep}{RUN_JSON}")
     folder = Path(found.folder)
-    params = flat(read_params(folder, info)) if PARAMS in found.holds else {}
+    params = flat(read_params(folder, info)) if info.params or PARAMS in found.holds else {}
     spans = [(session.started, session.ended) for session in info.sessions if session.ended]
     is_missing = not found.holds & {PARQUET, CSV} and any(session.rows for session in info.sessions)
     if is_missing or SEGMENTS in found.holds or info.status == "running" or len(spans) < len(info.sessions):

@@ -99,7 +99,8 @@ def read_cloud_kinds(file: str, options: StorageOptions) -> Kinds:
 def read_cloud_params(file: str, options: StorageOptions) -> dict[str, Any]:
     """Return the params of the run with this metrics file, nested as they were given; empty where there are none.
 
-    Where params.yaml was edited and cannot be read, a warning says so, and those of before the edit are returned.
+    Where params.yaml was edited and cannot be read, a warning says so, and those of before the edit are returned; of
+    one that is not there nothing is asked, as each question takes its time.
 
     Raises:
         OSError, PolarsError: the store cannot be reached.

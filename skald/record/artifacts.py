@@ -17,7 +17,7 @@ import msgspec
 from skald import layout
 from skald.durable import exchange, is_real_folder, remove, replace, sync_file, sync_folder, write_atomic
 from skald.engine.claim import Claim, run_lock
-from skald.errors import InvalidInputError, StorageError
+from skald.errors import InvalidInputError, StorageError, folder_gone
 from skald.record.copying import Content
 from skald.schema import KIND_OF, Id, Kinds, widen
 
@@ -95,6 +95,8 @@ class Artifacts:
         except OSError as error:
             if isinstance(error, StorageError):
                 raise
+            if not self._run.is_dir():
+                raise folder_gone(self._run) from error
             raise StorageError(error.errno, f"artifact {path!r} was not kept: {error}") from error
         finally:
             remove(beside)

@@ -47,6 +47,8 @@ class Session(msgspec.Struct, kw_only=True):
     """How many values a device did not produce."""
     rounded: int = 0
     """How many ints were logged rounded."""
+    lost_lines: int = 0
+    """How many lines of the console were not written, or only in part."""
     rows: int = 0
     """How many rows were in its segments when it ended: so many at least it has logged."""
     environment: dict[str, Any] = {}

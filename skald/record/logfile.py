@@ -26,7 +26,7 @@ class Source(Protocol):
 class LogFile:
     """A file appended to by threads and forked processes alike.
 
-    A fault of the disk raises nothing: it is told once on stderr, and `lost` counts the texts
+    A fault of the disk raises nothing: it is told once on stderr, and `lost` counts the lines
     that are not in the file, or only in part.
     """
 
@@ -62,30 +62,24 @@ class LogFile:
         if path is None:
             return
         data = (f"\n{text}" if self._torn else text).encode(errors="backslashreplace")
+        # NOTE: no lock, which a fork or a signal handler could find held: the local name keeps the file open
+        descriptor = self._descriptor
         try:
-            self._write(path, data)
+            if descriptor is None:
+                descriptor = self._descriptor = _Descriptor(path)
+            while data:  # a second round only where the disk had room for a part, to be told why
+                data = data[os.write(descriptor.number, data) :]
+                self._torn = bool(data)
         except OSError as error:
-            self._lose(path, error)
+            if not self.lost:
+                tell(f"{path} takes no more, so messages are lost from it: {error}")
+            self.lost += min(text.count("\n"), data.count(b"\n")) or 1
 
     def close(self) -> None:
         """Take no more; the file is closed as soon as the calls that are writing have done so."""
         if self.source is not None:
             self.source.stop()
         self._path = self._descriptor = None
-
-    def _write(self, path: Path, data: bytes) -> None:
-        # NOTE: no lock, which a fork or a signal handler could find held: the local name keeps the file open
-        descriptor = self._descriptor
-        if descriptor is None:
-            descriptor = self._descriptor = _Descriptor(path)
-        while data:  # a second round only where the disk had room for a part, to be told why
-            data = data[os.write(descriptor.number, data) :]
-            self._torn = bool(data)
-
-    def _lose(self, path: Path, error: OSError) -> None:
-        self.lost += 1
-        if self.lost == 1:
-            tell(f"{path} takes no more, so messages are lost from it: {error}")
 
 
 class _Descriptor:

@@ -24,7 +24,7 @@ import msgspec
 from skald import layout
 from skald.durable import read_atomic, write_atomic
 from skald.engine.claim import lock_of_run
-from skald.errors import CorruptRunError, InvalidInputError, StorageError
+from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone
 from skald.record.info import RunInfo, read_info, write_info
 from skald.record.plain import plain, type_name
 from skald.record.yamltext import to_yaml
@@ -60,7 +60,7 @@ class Params:
         """Merge into params.yaml, leaf by leaf; it is on disk when the call returns.
 
         A params.yaml that was edited and cannot be read is kept under `damaged/`, with a warning, and those of before
-        the edit go on.
+        the edit go on, as they do where it was deleted.
 
         Args:
             mapping: a mapping, or an object with fields (dataclass, msgspec.Struct, Namespace).
@@ -76,7 +76,11 @@ class Params:
             return
         try:
             self._write(self._run, params)
+        except _CopyError:
+            raise
         except OSError as error:
+            if not self._run.is_dir():
+                raise folder_gone(self._run) from error
             raise StorageError(f"params were not written: {error}, in {self._run}") from error
 
     def _write(self, run: Path, params: dict[str, Any]) -> None:
@@ -95,7 +99,8 @@ class Params:
             return _read(run, info)
         except CorruptRunError as error:
             kept = _keep_aside(run)
-            self._warn(f"{error}; it is kept as {kept.relative_to(run)}, and the params of before the edit go on")
+            aside = f"it is kept as {kept.relative_to(run)}, and " if kept else ""
+            self._warn(f"{error}; {aside}the params of before the edit go on")
             return info.params
 
 
@@ -107,14 +112,16 @@ def restore_params(run: Path) -> Path | None:
     Returns:
         Where the edited file stands now; None where it is missing.
     """
-    kept = _keep_aside(run) if (run / layout.PARAMS).exists() else None
+    kept = _keep_aside(run)
     info = read_info(run)
     _store(run, info, info.params)
     return kept
 
 
-def _keep_aside(run: Path) -> Path:
-    """Copy a params.yaml that is about to be replaced."""
+def _keep_aside(run: Path) -> Path | None:
+    """Copy a params.yaml that is about to be replaced; return where to, None where there is none."""
+    if not (run / layout.PARAMS).exists():
+        return None
     kept = layout.aside(run, run / layout.PARAMS)
     kept.parent.mkdir(exist_ok=True)
     shutil.copy2(run / layout.PARAMS, kept)
@@ -127,13 +134,20 @@ def _store(run: Path, info: RunInfo, params: dict[str, Any]) -> None:
     write_atomic(run / layout.PARAMS, data, sync=True)
     info.params = _for_json(params)
     info.params_crc32 = zlib.crc32(data) if info.params == params else None
-    write_info(run, info)
+    try:
+        write_info(run, info)
+    except OSError as error:
+        raise _CopyError(f"{layout.PARAMS} has the params now, their copy in run.json is old: {error}") from error
+
+
+class _CopyError(StorageError):
+    """The params are kept, and run.json does not say so."""
 
 
 def read_params(run: Path, info: Said | None = None) -> dict[str, Any]:
     """Return the params of a run, nested as they were given; empty where there are none.
 
-    Where params.yaml was edited and cannot be read, a warning says so, and those of before the edit are returned.
+    Where params.yaml was edited and cannot be read, or deleted, a warning says so, and those of before are returned.
 
     Args:
         run: the run's folder.
@@ -160,8 +174,10 @@ def _read(run: Path, info: Said) -> dict[str, Any]:
     path = run / layout.PARAMS
     try:
         data = read_atomic(path)
-    except FileNotFoundError:
-        return {}
+    except FileNotFoundError as error:
+        if not info.params:
+            return {}
+        raise CorruptRunError(f"{layout.PARAMS} is missing, in {run}") from error
     except OSError as error:
         raise StorageError(error.errno, f"cannot be read: {error.strerror}, in {path}") from error
     # NOTE: not by the time of the file: a copy has another, and an edit within one tick of the clock has the same

@@ -10,7 +10,7 @@ import numbers
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from types import ModuleType
+from types import GenericAlias, ModuleType
 from typing import Any, Final
 
 import msgspec
@@ -71,8 +71,8 @@ def _plain(value: Any, path: _Path) -> Any:
 def _remedy(value: Any) -> str:
     """Return what to log in place of a value."""
     match value:
-        case dt.timedelta():
-            return "log its .total_seconds()"
+        case dt.timedelta() | dt.time():
+            return f"log its {'.total_seconds()' if isinstance(value, dt.timedelta) else '.isoformat()'}"
         case bytes() | bytearray():
             return "log its .hex(), or the file that it is as an artifact"
         case complex():
@@ -218,12 +218,12 @@ def _from_numpy(value: Any) -> Any:
 
 
 def _qualified_name(value: Any) -> str | None:
-    """Return the name of a function, class, dtype, device or module, `torch.relu` or `int`, None for others."""
+    """Return the name of a function, class, dtype, device or module, `torch.relu`, `list[int]`, None for others."""
     if isinstance(value, ModuleType):
         return value.__name__
     if _is_of(value, "numpy", "dtype"):
         return f"numpy.{value.name}" if value.isbuiltin == 1 else str(value)
-    if _is_of(value, "torch", "dtype", "device"):
+    if isinstance(value, GenericAlias) or _is_of(value, "torch", "dtype", "device"):
         return str(value)
     name = getattr(value, "__qualname__", None) if callable(value) else None
     if not isinstance(name, str):

@@ -41,7 +41,7 @@ def table_bytes(table: Any, suffix: str) -> bytes:
             pq.write_table(found, file)
     except Exception as error:  # of Arrow, Polars, or the library of what is in the columns
         reason = str(error).strip().partition("\n")[0]
-        refused = InvalidInputError(f"a {type(table).__name__} cannot be a {suffix} table: {reason}")
+        refused = InvalidInputError(f"a value of type {type(table).__name__} cannot be a {suffix} table: {reason}")
         refused.add_note("hint: each column must be of one kind; nested ones need .parquet")
         raise refused from error
     return file.getvalue()

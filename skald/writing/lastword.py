@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from skald.amounts import duration_text, plural, size_text
+from skald.engine.snapshot import segment_files
 from skald.engine.stored import FILES, open_stored
 from skald.errors import SkaldError
 from skald.layout import SEGMENTS
@@ -23,7 +24,7 @@ def last_word(run: Path, info: RunInfo) -> str:
         info: what its run.json holds, now that the run has ended.
     """
     missing = ", ".join(_missing(info))
-    line = f"run {info.name!r} {info.status} in {duration_text(_duration(run, info))}: {_kept(run)}, in {run}"
+    line = f"run {run.resolve().name!r} {info.status} in {duration_text(_duration(run, info))}: {_kept(run)}, in {run}"
     return f"{line}; {missing}" if missing else line
 
 
@@ -39,9 +40,9 @@ def _duration(run: Path, info: RunInfo) -> dt.timedelta:
 
 def _kept(run: Path) -> str:
     """Return the rows, metrics and bytes of a run's metrics file; where there is more, that it is in segments."""
-    if (run / SEGMENTS).exists():
-        return f"its rows are in {SEGMENTS}/, not compacted"
     try:
+        if segment_files(run):
+            return f"its rows are in {SEGMENTS}/, not compacted"
         with open_stored(run) or contextlib.nullcontext() as stored:
             if stored is None:
                 return "no rows"
@@ -65,6 +66,9 @@ def _missing(info: RunInfo) -> Iterator[str]:
     rounded = sum(session.rounded for session in sessions)
     if rounded:
         yield f"{plural(rounded, 'int')} rounded, as too large for a float64"
+    lines = sum(session.lost_lines for session in sessions)
+    if lines:
+        yield f"{plural(lines, 'line')} of the console lost, as the disk did not take them"
 
 
 def _sum(counts: Iterable[dict[str, int]]) -> Counter[str]:

@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from skald.engine.rewind import Bound
+from skald.engine.rewind import Bound, are_comparable
 from skald.errors import InvalidInputError
 from skald.record.info import read_info
-from skald.schema import KIND_OF, Id, Kinds, check_id_name, kind_error, plain_id, widen
+from skald.schema import KIND_OF, Id, Kinds, check_id_name, kind_error, plain_id
 from skald.writing.session import Session
 
 if TYPE_CHECKING:
@@ -84,12 +84,9 @@ def _fit(name: str, value: Id, kinds: Kinds) -> Id:
         if near:
             raise InvalidInputError(f"no row has an id {name!r}; did you mean {near[0]!r}?")
         return value
-    kind, found = kinds[name], KIND_OF[type(value)]
-    if kind == "int" and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if (kind, found) == ("int", "float") or not widen(kind, found):
-        raise kind_error(name, found, kind)
-    return value
+    if not are_comparable(kinds[name], value):
+        raise kind_error(name, KIND_OF[type(value)], kinds[name])
+    return int(value) if isinstance(value, float) and kinds[name] == "int" and value.is_integer() else value
 
 
 def told(bound: Bound, taken: Taken) -> str:

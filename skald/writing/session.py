@@ -24,7 +24,7 @@ from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
 from skald.engine.writer import Writer
-from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError
+from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError, folder_gone
 from skald.layout import (
     SEGMENTS,
     console_name,
@@ -153,7 +153,7 @@ class Session:
             with run_lock(self.run):
                 return Claim(self.run, forked=True)
         except OSError as error:
-            raise StorageError(error.errno, f"the run's folder is gone: {self.run}") from error
+            raise folder_gone(self.run) from error
 
     def _join_again(self) -> Writer:
         """Begin another writer after a rest."""
@@ -384,13 +384,17 @@ class Session:
         return info
 
     def _say_last_word(self, info: RunInfo | None) -> None:
-        if self.run is not None and info is not None and info.status != "running":
+        if self.run is None or info is None or info.status == "running":
+            return
+        if not live_writers(self.run):  # else another has joined meanwhile, and says it
             from skald.writing.lastword import last_word  # what reads metrics files is not needed before
 
             self.say("SUCCESS", last_word(self.run, info))
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
+        if self.file.source:
+            self.file.source.catch_up()  # what is lost is counted then
         with run_lock(run):
             info = read_info(run)
             for session in info.sessions:
@@ -399,6 +403,7 @@ class Session:
                     session.ended = dt.datetime.now(dt.UTC)
                     session.refused = dict(self.losses.refused)
                     session.failed_values, session.rounded = self.losses.failed, self.losses.rounded
+                    session.lost_lines = self.file.lost
                     session.rows = _written_rows(writer)
             settle(info, writing=writing(info, live_writers(run)))
             write_info(run, info)
