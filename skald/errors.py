@@ -67,7 +67,7 @@ class MissingLibraryError(SkaldError, ImportError):
 
 
 class StorageError(SkaldError, OSError):
-    """The disk took no more, and the memory set aside for that is used up."""
+    """The disk took no more, and the memory set aside for that is used up; or a cloud store gives nothing."""
 
 
 def folder_gone(folder: object) -> StorageError:

@@ -543,3 +543,69 @@ def test_check_tells_each_fault_on_a_line_and_in_every_form(run: Path) -> None:
     assert (lines[0].count(PARAMS), lines[0].endswith(", line 2")) == (1, True)
     assert [(one["run"], one["path"], one["rows"], one["repaired"]) for one in objects] == [("run", PARAMS, 0, "")]
     assert [(row["run"], row["path"], row["problem"]) for row in rows] == [("run", PARAMS, objects[0]["problem"])]
+
+
+def test_check_says_how_many_rows_repair_keeps_though_the_first_cannot_be_read(run: Path) -> None:
+    """What it says is what can be read, not what comes before the damage."""
+    left = damage_first_row_group(run / PARQUET)
+
+    said = start("check", "run", folder=run.parent).stdout
+
+    assert f"; {left:,} rows can be read\n" in said
+    assert f"{left:,} rows kept" in output("check", "run", "--repair", folder=run.parent)
+
+
+@pytest.mark.parametrize("name", ["metrics.parquet", "metrics.csv"])
+def test_check_finds_a_folder_in_the_place_of_the_metrics(run: Path, name: str) -> None:
+    """As damage, which reading and repair know too."""
+    (run / PARQUET).unlink()
+    (run / name).mkdir()
+
+    with pytest.raises(skald.CorruptRunError, match="expected a file, found a folder, in "):
+        skald.Run(run).metrics  # noqa: B018  it looks
+    said = start("check", "run", folder=run.parent).stdout
+    output("check", "run", "--repair", folder=run.parent)
+
+    assert said.startswith(f"run/{name}: expected a file, found a folder; no row")
+    assert "1 run checked, 1 damaged\n" in said
+    assert skald.Run(run).metrics.collect().is_empty()
+
+
+def test_check_names_a_run_that_it_cannot_check(tmp_path: Path) -> None:
+    """In the table, JSON and CSV, with the reason; it is counted by itself."""
+    for name in "ab":
+        skald.Logger(name, tmp_path, capture=False).close()
+    info = json.loads((tmp_path / "b" / RUN_JSON).read_text(encoding="utf-8"))
+    (tmp_path / "b" / RUN_JSON).write_text(json.dumps(info | {"format": 99}), encoding="utf-8")
+
+    done = start("check", ".", folder=tmp_path)
+    [fault] = json.loads(start("check", ".", "--format", "json", folder=tmp_path).stdout)
+    [row] = csv.DictReader(start("check", ".", "--format", "csv", folder=tmp_path).stdout.splitlines())
+
+    assert (done.code, done.stdout.splitlines()[1]) == (1, "1 run checked, none damaged, 1 could not be checked")
+    assert done.stdout.startswith("b: ")
+    assert (fault["run"], row["run"]) == ("b", "b")
+    assert "99" in fault["problem"]
+    assert fault["problem"] == row["problem"]
+
+
+def test_check_names_rows_with_a_time_that_no_writer_stores(tmp_path: Path) -> None:
+    """Readers leave them out with a warning, and so does compaction."""
+    run = tmp_path / "run"
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 0.0)
+    bad = row("loss", 9, 9)._replace(time=-1)
+    file = segment(run, "w", 0, [row("loss", 1, 1), bad, row("loss", 2, 2), bad])
+
+    with pytest.warns(UserWarning, match="2 damaged rows of a segment left out, in .*w/"):
+        left = values(run)
+    with pytest.warns(UserWarning, match="2 damaged rows of a segment left out"):
+        last = skald.Run(run).summary()["last"].to_list()
+    said = start("check", "run", folder=tmp_path).stdout
+    done = skald.compact(run)
+
+    assert (left, last) == ([0, 1, 2], [2])
+    assert "2 rows without a name or a time; 2 rows can be read" in said
+    assert done.damaged_rows == 2
+    assert not file.exists()
+    assert values(run) == left

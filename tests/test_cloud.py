@@ -135,3 +135,12 @@ def test_source_of_paths_and_addresses_is_an_error(runs: Path) -> None:
     """One scan is of one place."""
     with pytest.raises(skald.InvalidInputError, match="addresses"):
         skald.scan([runs, "s3://bucket/runs"])
+
+
+def test_scan_of_a_store_that_gives_nothing_fails_in_our_words(store: Store) -> None:
+    """On one line, with the cause kept."""
+    with pytest.raises(skald.StorageError, match=r"^nothing can be read at s3://nope-bucket/runs: .+$") as error:
+        skald.scan("s3://nope-bucket/runs", storage_options=store.options)
+
+    assert "\n" not in str(error.value)
+    assert error.value.__cause__ is not None

@@ -6,6 +6,7 @@ import datetime as dt
 import itertools
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +118,21 @@ def test_export_leaves_the_files_of_a_run_alone(runs: Path) -> None:
     assert (runs / "runs" / "a" / "metrics.parquet").read_bytes() == before
 
 
+@pytest.mark.parametrize("command", [("plot", "a", "-m", "loss", "-o", "{}.svg"), ("export", "a", "-o", "{}.csv")])
+def test_what_is_written_into_a_run_goes_to_its_artifacts(runs: Path, command: Sequence[str]) -> None:
+    """Where a program may put files of its own; elsewhere they would stand among those of the run."""
+    kept, refused = ([part.format(f"runs/a/{place}/x") for part in command] for place in ("artifacts", "segments"))
+    for place in ("artifacts", "segments"):
+        (runs / "runs" / "a" / place).mkdir(exist_ok=True)
+
+    output(*kept, folder=runs)
+    done = start(*refused, folder=runs)
+
+    assert (done.code, "must not be in the folder of a run" in done.stderr) == (1, True)
+    assert [path.stem for path in (runs / "runs" / "a" / "artifacts").iterdir()] == ["x"]
+    assert not any((runs / "runs" / "a" / "segments").iterdir())
+
+
 @pytest.mark.parametrize("is_wide", [False, True])
 def test_export_does_not_grow_with_the_rows(tmp_path: Path, *, is_wide: bool) -> None:
     """Ten times the rows take little more memory, also where they become a wide table."""
@@ -124,6 +140,7 @@ def test_export_does_not_grow_with_the_rows(tmp_path: Path, *, is_wide: bool) ->
 import resource, sys, numpy, skald
 from skald.cli import parting
 from skald.cli.export import export_paths
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 rows, is_wide, parting.PART_ROWS = int(sys.argv[1]), sys.argv[2] == "True", 500_000

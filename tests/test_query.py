@@ -205,3 +205,35 @@ def test_query_says_how_times_are_compared_with_now(runs: Path) -> None:
         sql = "select count(*) as n from metrics where "
         assert output("query", "a", sql + condition, folder=runs).split()[0] == "n"
     assert "is compared with one that has no time zone" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sql", "got"),
+    [
+        ("select 1", "1"),
+        ("select 'true'", '"true"'),
+        ("select null", "null"),
+        ("select run from runs where false", "no row"),
+    ],
+)
+def test_query_test_says_what_it_expects(runs: Path, sql: str, got: str) -> None:
+    """On one line, and what the first value is; what is false needs no word."""
+    done = start("query", "runs", sql, "--test", folder=runs)
+
+    assert (done.code, done.stderr) == (
+        1,
+        f"skald: --test expects true or false as the first value of the result, got {got}\n",
+    )
+    assert start("query", "runs", "select 1 > 2", "--test", folder=runs).stderr == ""
+
+
+def test_query_shows_its_tables(runs: Path) -> None:
+    """Both, though the table of runs is only made where it is asked for."""
+    assert output("query", "runs", "show tables", "--format", "csv", folder=runs).split() == ["name", "metrics", "runs"]
+
+
+def test_query_names_columns_of_the_tables_that_it_asks(runs: Path) -> None:
+    """Of `runs` alone, not those of `metrics`."""
+    said = start("query", "runs", 'select run from runs where "loss.min" < 1', folder=runs).stderr
+
+    assert "the columns are run, path, status, started, duration, rows, tags, lr\n" in said

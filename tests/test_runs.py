@@ -261,7 +261,7 @@ def test_runs_leaves_broken_runs_out_with_a_warning(sweep: Path) -> None:
 
     assert found["run"].to_list() == ["a", "b", "good"]
     (warning,) = caught
-    assert all(text in str(warning.message) for text in ("4 runs", "'cut'", "'json'", "'newer'", "1 more"))
+    assert all(text in str(warning.message) for text in ("4 runs", "'cut'", "'json'", "'newer'", "'nothing'"))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a forked child")
@@ -532,3 +532,34 @@ def test_runs_warns_at_the_line_of_a_program_in_a_folder_named_like_a_library(tm
         exec(compile(source, "/data/polars/train.py", "exec"), {"__name__": "__main__"})  # noqa: S102
 
     assert [(warning.filename, warning.lineno) for warning in told] == [("/data/polars/train.py", 2)]
+
+
+def test_runs_that_disagree_on_an_id_are_named_to_who_asks_with_the_wrong_kind(tmp_path: Path) -> None:
+    """And what to give, which finds the rows of all."""
+    for name, epoch in (("a", 3), ("b", 3), ("odd", "3")):
+        with skald.Logger(name, tmp_path, capture=False) as logger:
+            logger.log_metric("loss", 1.0, epoch=epoch)
+
+    with pytest.raises(
+        skald.IdTypeError, match="id 'epoch' is int in 'a', 'b', str in 'odd': read as string, got 3"
+    ) as error:
+        skald.runs(tmp_path, metrics="loss", epoch=3)
+    with pytest.warns(UserWarning, match="id 'epoch'"):
+        found = skald.runs(tmp_path, metrics="loss", epoch="3")
+
+    assert error.value.__notes__ == ["hint: give it as '3'"]
+    assert len(found) == 3
+
+
+def test_runs_names_ten_that_are_broken_and_counts_the_others(tmp_path: Path) -> None:
+    """Who has a few sees all of them."""
+    for number in range(12):
+        (tmp_path / f"r{number:02}").mkdir()
+        (tmp_path / f"r{number:02}" / RUN_JSON).write_bytes(b"junk")
+
+    with pytest.warns(
+        UserWarning, match="12 runs cannot be read and are left out: 'r00', .*, 'r09' and 2 more "
+    ) as told:
+        skald.runs(tmp_path)
+
+    assert str(told[0].message).count("'r") == 10

@@ -116,7 +116,11 @@ def test_where_that_nothing_meets_is_no_failure(folder: Path) -> None:
     [
         ("lr <", "in the SQL: Expected: an expression, found: its end\n  lr <\n      ^"),
         ("lrr < 1", "in the SQL: there is no column 'lrr'; did you mean 'lr'?"),
-        ("loss < 1", "in the SQL: there is no column 'loss'; did you mean 'rows'?; hint: of a metric write NAME.last,"),
+        ("loss < 1", "in the SQL: there is no column 'loss'; the columns are run, path,"),
+        (
+            "tags = 'vit'",
+            "in the SQL: cannot cast List type (inner: 'String', to: 'String'); hint: tags is a list: write",
+        ),
         (
             "loss.min < 1",
             "loss.min means 2 columns: loss{split=train}.min, loss{split=val}.min; hint: name one of them",
@@ -400,3 +404,71 @@ def test_long_params_leave_room_for_each_other(tmp_path: Path) -> None:
 
     assert all(f"/data/{name}/xxxx" in printed and f"{name} prompt" in printed for name in "ab")
     assert all(local_time(skald.Run(tmp_path / "runs" / name).started) in printed for name in "ab")
+
+
+@pytest.fixture(name="mixed", scope="module")
+def runs_of_which_one_has_no_number(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return runs whose `lr` is a number in all but one."""
+    folder = tmp_path_factory.mktemp("mixed")
+    for name, lr, opt in (("a", 1e-5, "sgd"), ("b", 0.01, 3), ("c", 10.0, "adam"), ("d", "auto", "adam")):
+        with skald.Logger(name, folder / "runs", capture=False) as logger:
+            logger.log_params(lr=lr, opt=opt, **{"lr scale": lr})
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("condition", "names", "told"),
+    [
+        ("lr < 0.05", "ab", "param 'lr' is compared as a number, which it is not in 'd'"),
+        ("lr > 0.5", "c", "compared as a number"),
+        ("lr > 9", "c", "compared as a number"),
+        ('"params.lr scale" > 9', "c", "param 'lr scale' is compared as a number"),
+        ("lr < 0.05 and opt <> 'sgd'", "b", "param 'lr' is compared as a number"),
+        ("lr = 'auto'", "d", ""),
+        ("lr in ('auto', 'x')", "d", ""),
+        ("lr is null", "", ""),
+        ("try_cast(lr as double) < 0.05", "ab", ""),
+        (
+            "lr = 'auto' or lr < 0.05",
+            "bd",
+            "param 'lr' is compared as text, as it is no number in 'd'; hint: for numbers",
+        ),
+    ],
+)
+def test_where_compares_a_param_that_is_a_number_in_some_runs_as_one(
+    mixed: Path, condition: str, names: str, told: str
+) -> None:
+    """With one warning, where it can be asked of numbers; else as the text that its column is."""
+    done = start("show", "runs", "--where", condition, "--format", "json", folder=mixed)
+
+    assert (done.code, sorted(run["run"] for run in json.loads(done.stdout))) == (0, [*names])
+    assert done.stderr.count("\n") == bool(told)
+    assert told in done.stderr
+    assert skald.runs(mixed / "runs")["params.lr"].to_list() == ["1e-05", "0.01", "10.0", "auto"]
+
+
+def test_query_warns_of_a_param_that_is_compared_as_text(mixed: Path) -> None:
+    """Once, with the way out, which is one."""
+    done = start("query", "runs", "select run from runs r where r.lr < 0.05", "--format", "csv", folder=mixed)
+    out = "select run from runs where try_cast(lr as double) < 0.05 order by run"
+
+    assert "try_cast(lr as double)" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert output("query", "runs", out, "--format", "csv", folder=mixed).split() == ["run", "a", "b"]
+
+
+def test_where_asks_of_tags_as_of_a_list(folder: Path) -> None:
+    """As the hint says."""
+    assert len(shown(folder, "--where", "array_contains(tags, 'sweep') and lr > 0.01")) == SEEDS
+    assert shown(folder, "--where", "array_contains(tags, 'vit')") == []
+
+
+def test_show_runs_says_nothing_of_params_that_none_of_these_has(tmp_path: Path) -> None:
+    """Of a few runs of a folder: what is the same in all of them is not nothing."""
+    for name, params in (("old", {"seed": 1}), ("x", {"lr": 1}), ("y", {"lr": 1})):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_params(params)
+
+    below = on_terminal(tmp_path, "--last", "2", width=60)[-1]
+
+    assert below == "in all: lr=1"

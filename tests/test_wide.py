@@ -386,3 +386,11 @@ def test_wide_equals_its_definition(rows: list[Row], index: list[str]) -> None:
             widen(table(rows), index=index)
     else:
         assert widen(table(rows), index=index).collect().rows() == expected
+
+
+def test_wide_of_a_run_without_metrics_says_so(tmp_path: Path) -> None:
+    """It is not the ids that are missing."""
+    skald.Logger("empty", tmp_path, capture=False).close()
+
+    with pytest.raises(InvalidInputError, match="there are no metrics"):
+        skald.Run(tmp_path / "empty").wide()

@@ -37,7 +37,8 @@ def check_paths(paths: Sequence[str], *, mend: bool, form: str) -> bool:
     runs = [*runs_in(folders), *(run for folder in folders for run in _lost_runs(folder))]
     if not runs:
         raise no_runs(folders)
-    found, could_check = [], True
+    found: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
     with late_bar("checking runs") as progress:
         for number, run in enumerate(runs):
             if progress:
@@ -46,14 +47,15 @@ def check_paths(paths: Sequence[str], *, mend: bool, form: str) -> bool:
                 found += _check(run, mend=mend)
             except (SkaldError, OSError) as error:
                 report(error)
-                could_check = False
+                problem = " ".join(str(error).split())
+                failed.append({"run": path_text(run), "path": "", "problem": problem, "rows": 0, "repaired": ""})
     if form == "json":
-        sys.stdout.write(to_json(found))
+        sys.stdout.write(to_json(found + failed))
     elif form == "csv":
-        sys.stdout.write(to_csv(_HEADER, [[*fault.values()] for fault in found]))
+        sys.stdout.write(to_csv(_HEADER, [[*fault.values()] for fault in found + failed]))
     else:
-        _print(found, len(runs))
-    return could_check and (mend or not found)
+        _print(found, failed, len(runs), mend=mend)
+    return not failed and (mend or not found)
 
 
 def _lost_runs(top: Path) -> Iterator[Path]:
@@ -96,12 +98,16 @@ def _saved(fault: Mapping[str, Any]) -> str:
     return "no row of it can be read" if is_table or layout.segment_number(name) is not None else ""
 
 
-def _print(found: Sequence[dict[str, Any]], runs: int) -> None:
+def _print(found: Sequence[dict[str, Any]], failed: Sequence[dict[str, Any]], runs: int, *, mend: bool) -> None:
+    for fault in failed:
+        sys.stdout.write(f"{fault['run']}: {fault['problem']}\n")
     for fault in found:
         outcome = fault["repaired"] or _saved(fault)
         sys.stdout.write(f"{fault['run']}/{fault['path']}: {fault['problem']}{f'; {outcome}' if outcome else ''}\n")
     damaged = len({fault["run"] for fault in found})
     is_repaired = any(fault["repaired"] for fault in found)
-    sys.stdout.write(f"{plural(runs, 'run')} checked, {damaged or 'none'} {'repaired' if is_repaired else 'damaged'}\n")
+    others = f", {len(failed):,} could not be {'repaired' if mend else 'checked'}" if failed else ""
+    outcome = "repaired" if is_repaired else "damaged"
+    sys.stdout.write(f"{plural(runs - len(failed), 'run')} checked, {damaged or 'none'} {outcome}{others}\n")
     if found and not is_repaired:
         sys.stdout.write("--repair keeps what can be read, and puts the damaged files aside\n")

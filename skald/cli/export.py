@@ -13,9 +13,8 @@ from polars.io.plugins import register_io_source
 
 from skald import layout
 from skald.cli.choice import chosen_rows
-from skald.cli.format import path_text
 from skald.cli.parting import parts
-from skald.cli.paths import as_source, resolve_all
+from skald.cli.paths import as_source, check_place, resolve_all
 from skald.cli.runchoice import rows_where
 from skald.durable import replace
 from skald.errors import InvalidInputError
@@ -57,7 +56,7 @@ def export_paths(
     """
     write = _writer_for(target)
     if target.stem != STDOUT:
-        _check_place(target)
+        check_place(target)
     folders = resolve_all(paths)
     source = as_source(folders)
     is_one = isinstance(source, Path) and layout.is_run(source) and where is None
@@ -93,15 +92,6 @@ def _writer_for(target: Path) -> Write:
     if write is None:
         raise InvalidInputError(f"-o must end in one of {', '.join(writers)}, got {target.name!r}")
     return write
-
-
-def _check_place(target: Path) -> None:
-    if not target.parent.is_dir():
-        raise InvalidInputError(f"there is no folder {path_text(target.parent)} to write {target.name} into")
-    if layout.is_run(target.parent):
-        raise InvalidInputError(
-            f"-o must not be in the folder of a run, whose files are its own, got {path_text(target)}"
-        )
 
 
 def _replace(target: Path, rows: pl.LazyFrame, write: Write) -> None:

@@ -76,6 +76,24 @@ def runs_in(folders: Iterable[Path]) -> list[Path]:
     return list(dict.fromkeys(Path(run.folder) for run in found))
 
 
+def check_place(target: Path) -> None:
+    """Hold a file to write to a folder that is there, and to none of a run but `artifacts/`, where files are welcome.
+
+    Raises:
+        InvalidInputError: it would stand elsewhere.
+    """
+    if not target.parent.is_dir():
+        raise InvalidInputError(f"there is no folder {path_text(target.parent)} to write {target.name} into")
+    folder = target.parent.resolve()
+    for run in (folder, *folder.parents):
+        if layout.is_run(run) and not folder.is_relative_to(run / layout.ARTIFACTS):
+            error = InvalidInputError(
+                f"-o must not be in the folder of a run, whose files are its own, got {path_text(target)}"
+            )
+            error.add_note(f"hint: write it elsewhere, or into {layout.ARTIFACTS}/ of the run")
+            raise error
+
+
 def no_runs(folders: Sequence[Path]) -> RunNotFoundError:
     """Return the error of folders that hold no run."""
     return RunNotFoundError(f"there are no runs in {', '.join(map(path_text, folders))}")

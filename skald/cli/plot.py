@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from skald.cli import terminal
 from skald.cli.chart import FRAME_LINES, Style, draw
 from skald.cli.composing import Wish, compose
-from skald.cli.format import path_text
+from skald.cli.paths import check_place
 from skald.cli.picture import Picture
 from skald.durable import write_atomic
 from skald.errors import InvalidInputError
@@ -71,8 +71,7 @@ def _write(paths: Sequence[str], wish: Wish, output: Path, size: tuple[int, int]
     form = FORMS.get(output.suffix.lower())
     if form is None:
         raise InvalidInputError(f"-o must end in one of {', '.join(FORMS)}, got {output.name!r}")
-    if not output.parent.is_dir():
-        raise InvalidInputError(f"there is no folder {path_text(output.parent)} to write {output.name} into")
+    check_place(output)
     try:
         from skald.cli.chartfile import render
     except ImportError as error:

@@ -16,6 +16,7 @@ from rich.text import Text
 from skald.amounts import duration_text
 from skald.cli import terminal
 from skald.cli.format import MISSING, ids_text, local_time, number_text, param_text
+from skald.cli.mixedparams import mixed_params, warn_of_text
 from skald.cli.paths import as_source, resolve_all
 from skald.cli.shapes import to_csv, to_json
 from skald.cli.shortnames import with_short_names
@@ -39,7 +40,7 @@ def query_paths(words: Sequence[str], *, form: str, test: bool) -> bool:
         test: whether it is a test.
 
     Raises:
-        InvalidInputError: the SQL is wrong; the message shows where.
+        InvalidInputError: the SQL is wrong; the message shows where. Or the result of a test has no truth.
     """
     *paths, sql = words
     if not paths and " " not in sql.strip():
@@ -53,14 +54,26 @@ def query_paths(words: Sequence[str], *, form: str, test: bool) -> bool:
         sys.stdout.write(to_csv(found.columns, found.iter_rows()))
     else:
         _print_table(found)
-    return not test or (found.height > 0 and found.item(0, 0) is True)
+    return not test or _truth(found)
+
+
+def _truth(found: pl.DataFrame) -> bool:
+    """Return the first value of a result, which must be a bool."""
+    first = found.item(0, 0) if found.height and found.width else "no row"
+    if isinstance(first, bool):
+        return first
+    got = first if first == "no row" and not found.height else to_json(first).strip()
+    raise InvalidInputError(f"--test expects true or false as the first value of the result, got {got}")
 
 
 def _answer(source: Any, sql: str) -> pl.DataFrame:
     tables: dict[str, Any] = {"metrics": scan(source)}
-    if re.search(r"\bruns\b", sql, re.IGNORECASE):  # NOTE: it is looked up for each run, so only where it is asked for
+    # NOTE: it is looked up for each run, so only where it is asked for
+    if re.search(r"\bruns\b|\bshow\s+tables\b", sql, re.IGNORECASE):
         tables["runs"] = runs(source)
-    columns = [name for table in tables.values() for name in table.collect_schema()]
+        warn_of_text(tables["runs"], mixed_params(tables["runs"], sql))
+    named = [table for name, table in tables.items() if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
+    columns = [name for table in named or tables.values() for name in table.collect_schema()]
     return answered(lambda: _asked(tables, sql), sql, columns)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,14 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from skald.cli.choice import parse_ids
+from skald.cli.mixedparams import (
+    compared_with_numbers,
+    mixed_params,
+    names_in,
+    warn_of_numbers,
+    warn_of_text,
+    with_numbers,
+)
 from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
@@ -24,7 +33,6 @@ STATISTICS: Final = ("last", "min", "max")
 """The numbers of a metric that a table of runs shows."""
 _LIKE_METRIC: Final = re.compile(r"(?P<metric>.+?)(?P<key>\{.*\})?\.(?:last|min|max)(?:_at(?:\..*)?)?$", re.DOTALL)
 _STRING: Final = re.compile(r"'(?:[^']|'')*'")
-_NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*(?:\.\w+)*)')
 _BARE_SPAN: Final = re.compile(r'(?<![\w."])"?duration"?\s*(?:[<>=!]+|between\b)\s*[\d.]', re.IGNORECASE)
 _ROW: Final = "__row"
 _NAMED: Final = 6
@@ -140,17 +148,11 @@ def _metrics_meant(wish: RunWish, columns: Sequence[str]) -> list[str]:
     found = []
     if wish.sort is not None and not _of_runs(wish.sort, columns):
         found.append(_metric(wish.sort))
-    for name in _names_in(wish.where or ""):
+    for name in names_in(wish.where or ""):
         place = _LIKE_METRIC.match(name)
         if place and not _of_runs(name, columns):
             found.append(place["metric"])
     return found
-
-
-def _names_in(condition: str) -> list[str]:
-    """Return the words of a condition in SQL that may be names, quoted or not."""
-    found = _NAME.findall(_STRING.sub("", condition))
-    return [quoted.replace('""', '"') or plain for quoted, plain in found]
 
 
 def _metric(name: str) -> str:
@@ -211,6 +213,8 @@ def in_order(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFr
 def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
     """Return the rows of a table of runs of which a condition in SQL holds.
 
+    A param that is a number in some runs only is compared as one, null in the others, wherever that can be asked.
+
     NOTE: polars compares a duration with a number as microseconds, so that every run takes longer than 60.
 
     Raises:
@@ -220,8 +224,27 @@ def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
         error = InvalidInputError(f"a duration is compared with a bare number in {condition!r}")
         error.add_note("hint: write duration > interval '60 seconds'")
         raise error
-    for name in _names_in(condition):
+    for name in names_in(condition):
         _check_single(name, table.columns)
+    mixed = mixed_params(table, condition)
+    first_error: InvalidInputError | None = None
+    for numbers in itertools.chain.from_iterable(
+        itertools.combinations(mixed, count) for count in range(len(mixed), -1, -1)
+    ):
+        try:
+            rows = _holding(with_numbers(table, numbers), condition)
+        except InvalidInputError as error:  # that of the numbers is about what was meant
+            first_error = first_error or error
+            continue
+        warn_of_numbers(table, numbers)
+        warn_of_text(table, compared_with_numbers([name for name in mixed if name not in numbers], condition))
+        return table[rows]
+    assert first_error is not None
+    raise first_error
+
+
+def _holding(table: pl.DataFrame, condition: str) -> pl.Series:
+    """Return the places of the rows of which a condition holds."""
     named = with_short_names(table, condition).with_columns(pl.int_range(pl.len()).alias(_ROW))
     sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
     try:
@@ -230,4 +253,4 @@ def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
         if "there is no column" in str(error):
             error.add_note("hint: of a metric write NAME.last, NAME.min or NAME.max")
         raise
-    return table[rows[_ROW]]
+    return rows[_ROW]

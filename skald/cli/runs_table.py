@@ -179,7 +179,7 @@ def _print_rest(
     table: pl.DataFrame, order: Sequence[str], shown: Collection[str], wanted: Collection[str], console: Console
 ) -> None:
     """Say on one line which params are the same in all runs, and on another how many columns had no room."""
-    same = [name for name in _shown(table) if is_param(name) and name not in order]
+    same = [name for name in _shown(table) if is_param(name) and name not in order and table[name][0] is not None]
     if same:
         pairs = [f"{label(name)}={_param(table[name][0])}" for name in same]
         console.print(Text(_line("in all: ", pairs, console.width), style="dim"), soft_wrap=True)

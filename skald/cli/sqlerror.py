@@ -89,6 +89,8 @@ def _explained(error: BaseException, sql: str, columns: Sequence[str], line: int
         explained.add_note(
             "hint: write value = cast('nan' as double), or value <> cast('nan' as double) for the others"
         )
+    if "cannot cast List" in said or "list[str]" in said:
+        explained.add_note("hint: tags is a list: write array_contains(tags, 'vit')")
     return explained
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from skald.engine.rows import LOST_TIME
 from skald.errors import IdTypeError, InvalidInputError, ValueTypeError
 from skald.schema import KIND_OF, Id, Kind, check_id_name, check_metric_name, fit_id, plain_id
 from skald.values import EXACT_INT, as_value
@@ -183,7 +184,7 @@ def _as_times(when: Any) -> np.ndarray:
     array = _nanoseconds(_to_numpy("time", when) if is_array else np.asarray(when))
     if array.ndim > 1:
         raise InvalidInputError(f"time of a batch must be one or a 1-D array, got shape {array.shape}")
-    return np.where(array == 0, 1, array)  # a row of time 0 would not exist
+    return np.select([array == 0, array == LOST_TIME], [1, LOST_TIME - 1], array)  # a row of time 0 would not exist
 
 
 def _nanoseconds(array: np.ndarray) -> np.ndarray:

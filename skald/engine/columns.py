@@ -42,7 +42,7 @@ def without_later(rows: Rows, kinds: Kinds) -> Rows:
     for name in later:
         column = rows.ids.pop(name)
         given |= True if column.given is None else column.given
-    return take(rows, ~given)
+    return take(rows, ~given, damaged=rows.damaged)
 
 
 def frame_of(rows: Rows, kinds: Kinds, columns: Collection[str]) -> pl.DataFrame:

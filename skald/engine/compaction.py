@@ -57,7 +57,7 @@ class Compaction:
         bytes_written: size of the new metrics file; 0 where none was written.
         seconds: how long it took.
         damaged: segments that could not be read; they are left where they are.
-        damaged_rows: rows in readable segments whose names were lost; they are gone.
+        damaged_rows: rows in readable segments that are damaged themselves, see `Rows`; they are gone.
         rewound_rows: rows that were moved out of the way, as a rewind had taken them back.
         file: the run's metrics file, None where it has none.
         complete: whether nothing is left in segments.

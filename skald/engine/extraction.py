@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from skald.engine.arrays import text_array
 from skald.engine.blueprint import SEALED_AT
-from skald.engine.rows import Codes, IdColumn, Ints, Mask, Rows, Texts, take
+from skald.engine.rows import LOST_TIME, Codes, IdColumn, Ints, Mask, Rows, Texts, take
 from skald.engine.segmentfile import Fetch, Layout, Strings, with_segment
 from skald.schema import VALUE, Kind
 
@@ -199,6 +199,10 @@ class _Part:
             name: np.array(self.column(number, _STORAGE[header.kinds[name]])[rows]) for name, number in numbers.items()
         }
         names, good = self._names(_METRIC, metric)
+        if (
+            times.min(initial=0) < 0
+        ):  # NOTE: others before 1970 are times; the look at all is spared where there are none
+            good &= times != LOST_TIME
         ids = {}
         for name, number in numbers.items():
             given: Mask | None = None if present is None else (present >> (number - first_id)) & 1 != 0
@@ -231,7 +235,7 @@ class _Part:
 
 def _committed(times: Ints) -> slice | Ints:
     """Return the rows whose time is stored: as a slice where there is no hole, which spares a copy."""
-    if times.all():
+    if times.min(initial=1) > 0:  # NOTE: it takes half the time of `all`
         return slice(0, len(times))
     rows = np.flatnonzero(times)
     return slice(0, len(rows)) if not len(rows) or rows[-1] == len(rows) - 1 else rows

@@ -17,6 +17,8 @@ Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Mask = npt.NDArray[np.bool_]
 FEW_NAMES: Final = 1 << 14
+LOST_TIME: Final = -1
+"""A time of which all bits are set, as damage leaves it; no writer stores it."""
 Texts = Any
 """A pyarrow.StringArray; its stubs reject most of what it can do."""
 
@@ -49,7 +51,7 @@ class Rows:
         value: the values; None where they were not asked for.
         ids: the id columns that were asked for.
         stream: the number of the stream, in its writer.
-        damaged: how many more rows there are whose names are lost.
+        damaged: how many more rows there are whose names are lost, or whose time is LOST_TIME.
     """
 
     time: Ints

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
+from skald.amounts import plural
 from skald.engine.closed import closed_run
 from skald.engine.registry import read_kinds
 from skald.engine.rewind import Rewind, Rewinds
+from skald.engine.rows import Rows
 from skald.engine.segmentfile import read_header
 from skald.engine.standing import logged_rows, read_rewinds
 from skald.engine.stored import FILES, Stored, open_stored, stored_kinds
@@ -73,7 +75,7 @@ def segment_files(run: Path, writers: Iterable[Path] | None = None) -> list[Segm
 def take_snapshot(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T]) -> Snapshot[T]:
     """Copy what is in the segments, and open the metrics file; the caller closes it.
 
-    A segment that cannot be read is left out with a warning.
+    A segment that cannot be read is left out with a warning, and so are damaged rows where `copy` returns Rows.
 
     Args:
         run: the run's folder.
@@ -115,11 +117,10 @@ def _of_open(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T]) -> S
         # NOTE: gone and not covered: two compactions have passed, and the second no longer names its writer. A rewind
         # that came meanwhile may have been followed by rows in the segments copied last.
         if not left or (all(file.path.exists() for file in left) and read_rewinds(run).made == rewinds.made):
-            for file in damaged.keys() & left:
-                warn_damaged(damaged[file])
             if stored is None and not left:
                 _warn_missing(run)
             segments = [(file, copied[file]) for file in left if file in copied]
+            _warn_left_out([damaged[file] for file in damaged.keys() & left], segments)
             return Snapshot(stored, segments, on_stored(rewinds, stored), rewinds.made)
         if stored:
             stored.close()
@@ -192,6 +193,14 @@ def registered_kinds(run: Path) -> Kinds:
         return {}
 
 
+def _warn_left_out(damaged: Iterable[CorruptRunError], segments: Iterable[tuple[SegmentFile, object]]) -> None:
+    for error in damaged:
+        warn_damaged(error)
+    for file, part in segments:
+        if isinstance(part, Rows):
+            warn_damaged_rows(file, part)
+
+
 def _warn_missing(run: Path) -> None:
     if missing_rows(run):
         warnings.warn(f"the metrics file of run {run.name!r} is missing, in {run.parent}", stacklevel=3)
@@ -200,6 +209,12 @@ def _warn_missing(run: Path) -> None:
 def warn_damaged(error: CorruptRunError) -> None:
     """Say that a segment is left out."""
     warnings.warn(f"a damaged segment is left out: {error}", stacklevel=2)
+
+
+def warn_damaged_rows(file: SegmentFile, rows: Rows) -> None:
+    """Say how many rows of a segment are left out, if any."""
+    if rows.damaged:
+        warnings.warn(f"{plural(rows.damaged, 'damaged row')} of a segment left out, in {file.path}", stacklevel=2)
 
 
 def warn_disagreed(run: Path, ids: Iterable[str]) -> None:

@@ -295,7 +295,7 @@ def open_parquet(path: Path) -> Stored | None:
         FormatVersionError: a newer Skald wrote it.
     """
     try:
-        file = path.open("rb")
+        file = _opened(path)
     except FileNotFoundError:
         return None
     with _closed_on_error(file):
@@ -316,7 +316,7 @@ def _open_csv(run: Path) -> Stored | None:
     path = run / CSV
     while True:
         try:
-            file = path.open("rb")
+            file = _opened(path)
         except FileNotFoundError:
             return None
         with _closed_on_error(file):
@@ -369,6 +369,13 @@ def crc32_of(file: BinaryIO, crc: int = 0, *, size: int = sys.maxsize) -> int:
         crc = zlib.crc32(block, crc)
         size -= len(block)
     return crc
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except IsADirectoryError:
+        raise CorruptRunError(f"expected a file, found a folder, in {path}") from None
 
 
 @contextmanager

@@ -18,7 +18,15 @@ from skald.engine.extraction import read_segment
 from skald.engine.rewind import Rewind, choose
 from skald.engine.rows import IdColumn, Ints
 from skald.engine.series import SeriesTable
-from skald.engine.snapshot import SegmentFile, Snapshot, on_stored, segment_files, table_kinds, take_snapshot
+from skald.engine.snapshot import (
+    SegmentFile,
+    Snapshot,
+    on_stored,
+    segment_files,
+    table_kinds,
+    take_snapshot,
+    warn_damaged_rows,
+)
 from skald.engine.standing import read_rewinds
 from skald.engine.statistics import MAX_SERIES, Part, SeriesTally, Values, known_part, sum_up
 from skald.engine.stored import Stored, open_stored
@@ -76,6 +84,7 @@ def _read_all(run: Path) -> tuple[Kinds, SeriesTable] | None:
 
 def _sum_up(kinds: Kinds, file: SegmentFile, rewinds: Sequence[Rewind]) -> _Segment:
     rows = without_later(choose(read_segment(file.path), rewinds), kinds)
+    warn_damaged_rows(file, rows)
     assert rows.value is not None
     values = Values(IdColumn("str", rows.metric, rows.names), rows.value, rows.ids)
     part = sum_up(values, series_ids(kinds)) if len(rows.names) <= MAX_SERIES else None

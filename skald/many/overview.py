@@ -18,7 +18,8 @@ import polars as pl
 
 from skald.engine.columns import TIME_TYPE
 from skald.engine.reader import scan_metrics
-from skald.errors import InvalidInputError, SkaldError
+from skald.engine.rows import as_text
+from skald.errors import IdTypeError, InvalidInputError, SkaldError
 from skald.many.card import Card
 from skald.many.cardcache import read_cards
 from skald.many.cloud import is_cloud
@@ -34,10 +35,10 @@ from skald.many.seriescolumns import (
     series_in_file,
     series_in_summary,
 )  # fmt: skip
-from skald.many.union import Member, describe_broken, union_kinds
+from skald.many.union import Member, describe_broken, describe_disagreed, union_kinds
 from skald.reading.selection import as_names, has_ids, id_kinds
 from skald.reading.summary import read_summary, summarize
-from skald.schema import METRIC, RUN, Id, Kinds, plain_id, series_ids
+from skald.schema import METRIC, RUN, Id, Kind, Kinds, plain_id, series_ids
 
 _METRICS: Final = msgspec.json.Decoder(Metrics)
 _EXTREMES: Final = msgspec.json.Decoder(Extremes)
@@ -146,7 +147,7 @@ def _metric_columns(
     kinds, disagreed = union_kinds([Member(look.name, look.kinds, None) for look in looks])
     if not looks:
         return []
-    condition = has_ids(ids, kinds)
+    condition = _condition(ids, kinds, disagreed)
     has_globs = any(_GLOB & set(glob) for glob in globs)
     names = _names(source, looks, globs, cards, broken) if has_globs else list(dict.fromkeys(globs))
     if not disagreed and all(kinds[name] in {"str", "bool"} for name in ids):
@@ -160,6 +161,18 @@ def _metric_columns(
         names = _names(source, looks, globs, cards, broken)  # raises unless it is the ids that nothing has
     of_runs = [series.get(run.name, []) for run in found if run.name in cards]
     return [column for name in names for column in metric_columns(name, of_runs, kinds)]
+
+
+def _condition(ids: Mapping[str, Id], kinds: Kinds, disagreed: Mapping[str, Mapping[Kind, Sequence[str]]]) -> pl.Expr:
+    try:
+        return has_ids(ids, kinds)
+    except IdTypeError as error:
+        for name in (name for name in ids if name in disagreed and not isinstance(ids[name], str)):
+            text = as_text(plain_id(name, ids[name]))
+            mixed = IdTypeError(describe_disagreed({name: disagreed[name]}, f"read as string, got {ids[name]!r}"))
+            mixed.add_note(f"hint: give it as {text!r}")
+            raise mixed from error
+        raise
 
 
 def _looks(found: Sequence[Found], cards: dict[str, Card], broken: dict[str, BaseException]) -> Iterator[_Look]:

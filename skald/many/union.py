@@ -24,6 +24,7 @@ from skald.schema import RUN, Kind, Kinds, unify, widen
 
 _NAMED: Final = 3
 """So many runs, and so many ids, are named in a warning."""
+_NAMED_BROKEN: Final = 10
 _INTS_AS_FLOATS: Final = pl.ScanCastOptions(integer_cast="allow-float")
 
 
@@ -135,17 +136,17 @@ def describe_disagreed(disagreed: Mapping[str, Mapping[Kind, Sequence[str]]], ou
     return f"{'; '.join(texts)}: {outcome}"
 
 
-def name_some(runs: Sequence[str]) -> str:
+def name_some(runs: Sequence[str], most: int = _NAMED) -> str:
     """Name some runs, and how many more there are."""
-    named = ", ".join(repr(run) for run in islice(runs, _NAMED))
-    return f"{named} and {len(runs) - _NAMED:,} more" if len(runs) > _NAMED else named
+    named = ", ".join(repr(run) for run in islice(runs, most))
+    return f"{named} and {len(runs) - most:,} more" if len(runs) > most else named
 
 
 def describe_broken(broken: Mapping[str, BaseException]) -> str:
     """Say which runs are left out, and what is wrong with the first."""
     first = next(iter(broken.values()))
     outcome = f"{plural(len(broken), 'run')} cannot be read and {'is' if len(broken) == 1 else 'are'} left out"
-    told = f"{outcome}: {name_some([*broken])} ({first})"
+    told = f"{outcome}: {name_some([*broken], _NAMED_BROKEN)} ({first})"
     return f"{told}; hint: skald check tells what is damaged"
 
 

@@ -146,6 +146,8 @@ def _differs(name: str) -> pl.Expr:
 def _common_ids(facts: pl.DataFrame, ids: Sequence[str]) -> list[str]:
     """Return the ids that every metric was logged with."""
     common = [name for name in ids if (facts[name] > 0).all()]
+    if not common and facts.is_empty():
+        raise InvalidInputError("there are no metrics, so there is nothing to put side by side")
     if not common:
         error = InvalidInputError("these metrics have no id in common, so their rows cannot be put side by side")
         error.add_note('hint: name the ids of a row as index= (--index), or index="time" for metrics without ids')

@@ -123,7 +123,7 @@ def _segment(file: SegmentFile) -> Iterator[Fault]:
         yield Fault(file.path, str(error), mended.rows if mended else rows)
         return
     if damaged:
-        yield Fault(file.path, f"{plural(damaged, 'row')} without a name", rows, is_whole=True)
+        yield Fault(file.path, f"{plural(damaged, 'row')} without a name or a time", rows, is_whole=True)
 
 
 def _metrics(run: Path) -> Iterator[Fault]:
@@ -140,13 +140,11 @@ def _metrics(run: Path) -> Iterator[Fault]:
             said = f"it is missing, and with it at least {plural(missing, 'row')} that were logged"
             yield Fault(run / FILES[read_info(run).metrics_format], said)
         return
-    rows = 0
     with stored:
         try:
-            for table in read_tables(stored):
-                rows += len(table)
+            rows = sum(map(len, read_tables(stored)))
         except CorruptRunError as error:
-            yield Fault(stored.path, str(error), _readable_rows(stored.path) or rows)
+            yield Fault(stored.path, str(error), _readable_rows(stored.path))
             return
         if not is_as_written(stored):
             yield Fault(stored.path, _OTHER, rows)
@@ -157,29 +155,31 @@ def _metrics(run: Path) -> Iterator[Fault]:
 
 
 def _readable_rows(path: Path) -> int:
-    """Return how many rows of a metrics file that cannot be opened can be read all the same."""
+    """Return how many rows of a metrics file that cannot be read to its end can be read all the same."""
     run = path.parent
-    stored = open_loosely(run, path, run / layout.CSV_DESCRIPTION) if path.name == layout.CSV else None
-    if stored is None:
+    try:
+        is_csv = path.name == layout.CSV
+        stored = open_loosely(run, path, run / layout.CSV_DESCRIPTION) if is_csv else open_parquet(path)
+        if stored is None:
+            return 0
+        with stored:
+            return count_readable(stored)
+    except CorruptRunError:  # which is what is told of it
         return 0
-    with stored:
-        return count_readable(stored)
 
 
 def _rewound(path: Path) -> Iterator[Fault]:
     """Read rows that a rewind took back; what somebody has removed is not missed."""
-    rows = 0
     try:
         stored = open_parquet(path)
         if stored is None:
             return
         with stored:
-            for table in read_tables(stored):
-                rows += len(table)
+            rows = sum(map(len, read_tables(stored)))
             if not is_as_written(stored):
                 yield Fault(path, _OTHER, rows)
     except CorruptRunError as error:
-        yield Fault(path, str(error), rows)
+        yield Fault(path, str(error), _readable_rows(path))
 
 
 def _artifacts(run: Path) -> Iterator[Fault]:
