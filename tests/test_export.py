@@ -236,3 +236,16 @@ def test_export_says_which_rows_a_wide_table_leaves_out(tmp_path: Path) -> None:
     assert (done.code, done.stdout) == (0, "run,epoch,batch,split,loss\na,0,1,train,1.0\n")
     assert done.stderr.startswith("skald: a wide table leaves out 1 row of 'loss' without id 'batch'; hint: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_json_lines_are_numbers_again_in_polars_pandas_and_duckdb(runs: Path) -> None:
+    """NaN and infinities, which JSON lacks, too."""
+    output("export", "a", "-o", "rows.jsonl", "--metric", "bad", folder=runs)
+    file = runs / "rows.jsonl"
+
+    polars = pl.read_ndjson(file, schema_overrides={"value": pl.String})["value"].cast(pl.Float64).to_list()
+    frame = pytest.importorskip("pandas").read_json(file, lines=True)
+    rows = pytest.importorskip("duckdb").sql(f"select value::double from '{file}'").fetchall()  # noqa: S608  of our own
+
+    for found in (polars, frame["value"].astype(float).to_list(), [value for (value,) in rows]):
+        assert [math.isnan(found[0]), found[1]] == [True, -math.inf]

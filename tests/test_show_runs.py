@@ -232,6 +232,7 @@ def test_extreme_that_runs_are_sorted_by_is_shown_with_where_it_was(folder: Path
         (["--sort", "x"], "there is no column and no metric 'x'; the columns are run, path, status, started,"),
         (["--sort", "accuracy.max_at"], "accuracy.max_at holds places, which have no order: sort by accuracy.max"),
         (["--param", "lrr"], "there is no param 'lrr'; did you mean 'lr'?"),
+        (["--param", "nonsense"], "there is no param 'nonsense'; the params are lr, seed,"),
         (["--id", "split=val"], "--id chooses series of metrics: name one with --metric too, got split=val"),
     ],
 )
@@ -445,6 +446,12 @@ def test_where_compares_a_param_that_is_a_number_in_some_runs_as_one(
     assert done.stderr.count("\n") == bool(told)
     assert told in done.stderr
     assert skald.runs(mixed / "runs")["params.lr"].to_list() == ["1e-05", "0.01", "10.0", "auto"]
+
+
+def test_sort_by_a_param_that_is_a_number_in_some_runs_is_by_the_numbers(mixed: Path) -> None:
+    """Text comes last."""
+    assert shown(mixed, "--sort", "lr") == ["a", "b", "c", "d"]
+    assert shown(mixed, "--sort", "lr", "--desc") == ["c", "b", "a", "d"]
 
 
 def test_query_warns_of_a_param_that_is_compared_as_text(mixed: Path) -> None:

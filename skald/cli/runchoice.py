@@ -197,7 +197,7 @@ def _no_column(name: str, columns: Sequence[str]) -> InvalidInputError:
 
 
 def in_order(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFrame:
-    """Return a table in order; NaN, and runs that have no value, come last in either.
+    """Return a table in order; NaN, and runs that have no value, come last in either, text after numbers.
 
     Raises:
         InvalidInputError: the column holds what has no order.
@@ -207,7 +207,10 @@ def in_order(table: pl.DataFrame, column: str, *, descending: bool) -> pl.DataFr
         raise InvalidInputError(f"{column} holds places, which have no order: sort by {column.removesuffix('_at')}")
     key = pl.col(column).list.join(" ") if dtype == pl.List(pl.String) else pl.col(column)
     key = key.fill_nan(None) if dtype.is_float() else key
-    return table.sort(key, descending=descending, nulls_last=True, maintain_order=True)
+    keys = [key]
+    if dtype == pl.String and column.startswith(PARAMS_PREFIX):
+        keys.insert(0, pl.col(column).cast(pl.Float64, strict=False).fill_nan(None))
+    return table.sort(keys, descending=descending, nulls_last=True, maintain_order=True)
 
 
 def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:

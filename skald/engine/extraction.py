@@ -112,7 +112,8 @@ def read_new(path: Path, mark: Mark, *, columns: Collection[str] | None = None) 
         known[mark.beyond - mark.first] = True
 
         def choose(times: Ints) -> slice | Ints:
-            rows = _committed(np.where(known, 0, times) if len(mark.beyond) else times)
+            new = np.where(known, 0, times) if len(mark.beyond) else times
+            rows = _committed(new, lowest=int(new.min(initial=1)))
             known[rows] = True
             return rows
 
@@ -182,10 +183,11 @@ class _Part:
         """
         header = self._layout.header
         times: Ints = np.array(self.column(_TIME, np.int64)[slice(None) if rows is None else rows])
+        lowest = int(times.min(initial=1))
         if rows is None:
             if not _IN_ORDER and not self._fetch(np.uint8, SEALED_AT, 1)[0]:
                 time.sleep(_SETTLE_SECS)
-            rows = (choose or _committed)(times)
+            rows = choose(times) if choose else _committed(times, lowest=lowest)
             times = times[rows]
         if wants is not None:
             chosen = self._of_metrics(rows, wants)
@@ -199,9 +201,7 @@ class _Part:
             name: np.array(self.column(number, _STORAGE[header.kinds[name]])[rows]) for name, number in numbers.items()
         }
         names, good = self._names(_METRIC, metric)
-        if (
-            times.min(initial=0) < 0
-        ):  # NOTE: others before 1970 are times; the look at all is spared where there are none
+        if lowest < 0:  # NOTE: so the look at all is spared; other times before 1970 are legal
             good &= times != LOST_TIME
         ids = {}
         for name, number in numbers.items():
@@ -233,9 +233,9 @@ class _Part:
         return _copy_names(self._fetch, self._layout.strings[number], codes, is_metric=number == _METRIC)
 
 
-def _committed(times: Ints) -> slice | Ints:
+def _committed(times: Ints, *, lowest: int) -> slice | Ints:
     """Return the rows whose time is stored: as a slice where there is no hole, which spares a copy."""
-    if times.min(initial=1) > 0:  # NOTE: it takes half the time of `all`
+    if lowest > 0:  # NOTE: to find the lowest takes less time than `all`
         return slice(0, len(times))
     rows = np.flatnonzero(times)
     return slice(0, len(rows)) if not len(rows) or rows[-1] == len(rows) - 1 else rows
