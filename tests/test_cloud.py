@@ -144,3 +144,9 @@ def test_scan_of_a_store_that_gives_nothing_fails_in_our_words(store: Store) -> 
 
     assert "\n" not in str(error.value)
     assert error.value.__cause__ is not None
+
+
+def test_scan_of_a_store_refuses_options_that_polars_does_not_take() -> None:
+    """What is wrong with them is told."""
+    with pytest.raises(skald.InvalidInputError, match=r"storage_options= .*'max_retries'"):
+        skald.scan("s3://bucket/runs", storage_options={"max_retries": "0"})

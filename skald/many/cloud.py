@@ -11,7 +11,7 @@ import msgspec
 import polars as pl
 
 from skald.engine.stored import COVERAGE_KEY, kinds_said
-from skald.errors import CorruptRunError, RunNotFoundError, StorageError
+from skald.errors import CorruptRunError, InvalidInputError, RunNotFoundError, StorageError
 from skald.layout import PARAMS, PARQUET, RUN_JSON
 from skald.record.params import decode_params, shown_instead
 from skald.schema import RUN, Kinds
@@ -48,6 +48,7 @@ def find_cloud_runs(addresses: Sequence[str], options: StorageOptions) -> list[C
     Raises:
         RunNotFoundError: there are none.
         StorageError: the store cannot be reached.
+        InvalidInputError: the options are none.
     """
     folders = {folder for address in addresses for folder in _folders(address, options)}
     # what is inside a run is no run
@@ -63,12 +64,14 @@ def find_cloud_runs(addresses: Sequence[str], options: StorageOptions) -> list[C
 def _folders(address: str, options: StorageOptions) -> list[str]:
     """Return the folders below an address that hold a run.json."""
     # NOTE: as lines of text, since a scan of parquet files would fail with the first broken one
-    files = pl.scan_lines(f"{address.rstrip('/')}/**/{RUN_JSON}", include_file_paths=RUN, storage_options=options)
     try:
+        files = pl.scan_lines(f"{address.rstrip('/')}/**/{RUN_JSON}", include_file_paths=RUN, storage_options=options)
         found = files.select(pl.col(RUN).unique()).collect().to_series()
     except (OSError, pl.exceptions.PolarsError) as error:
         said = " ".join(str(error).split())
         raise StorageError(f"nothing can be read at {address}: {said}") from error
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"storage_options= are not such as polars takes: {error}") from error
     return [file.removesuffix(f"/{RUN_JSON}") for file in found]
 
 
