@@ -256,7 +256,7 @@ def test_log_batch_has_the_time_of_the_call_by_default(logger: skald.Logger) -> 
 
 def test_log_batch_keeps_rows_at_the_epoch(logger: skald.Logger) -> None:
     """A time of 0 or before 1970 is a time."""
-    logger.log_batch({"loss": [1.0, 2.0, 3.0]}, time=[0, -1.0, -1e-9])
+    logger.log_batch({"loss": [1.0, 2.0, 3.0]}, time=np.array([0, -(10**9), -1], "datetime64[ns]"))
 
     logger.log_batch({"loss": [4.0, 5.0]}, time=dt.datetime(1970, 1, 1, tzinfo=dt.UTC))
 
