@@ -68,6 +68,7 @@ def scan(source: Source, *, params: Sequence[str] | str = (), storage_options: S
     Raises:
         RunNotFoundError: a path does not exist, nothing matches a glob, or a cloud store has no closed runs there.
         InvalidInputError: the source is nothing of that kind, or no run has such a param.
+        StorageError: the cloud store does not answer.
     """
     runs = _Runs(source, as_names(params, "params"), storage_options)
     runs.check()
