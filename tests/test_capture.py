@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import loguru
@@ -23,6 +24,8 @@ import pytest
 from tqdm.contrib import DummyTqdmFile
 
 import skald
+from skald.engine.lock import is_held_here
+from skald.record import tees
 from skald.record.screen import LONGEST_LINE
 from skald.record.tee import BATCH_CHARACTERS
 from skald.record.transcript import Unfinished
@@ -1040,6 +1043,45 @@ def test_interrupt_while_the_terminal_is_slow_keeps_the_line(tmp_path: Path, str
 
     assert log_of(tmp_path / "run").startswith("line\nTraceback")
     assert vars(stdout)["write"] is write
+
+
+def interrupted_at(place: int, action: Callable[[], None]) -> bool:
+    """Do something with a Ctrl-C at the n-th place of our code where Python hears one; tell whether there is such."""
+    left = place
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event in ("call", "c_return") and Path(frame.f_code.co_filename).parent.name == "record":
+            left -= 1
+            if left < 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    sys.setprofile(interrupt)
+    try:
+        action()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.setprofile(None)
+    return left < 0
+
+
+@on_plain_streams
+@pytest.mark.parametrize("hasty", [False, True])
+def test_interrupt_of_a_print_leaves_the_log_as_the_terminal(
+    tmp_path: Path, streams: dict[str, Any], *, hasty: bool
+) -> None:
+    """Wherever it comes, and also where the line is torn: the log has what the terminal has, and others may print."""
+    with skald.Logger("run", tmp_path):
+        tees._set_hasty(hasty=hasty)
+        place = 0
+        while interrupted_at(place, functools.partial(print, "line", place)):
+            place += 1
+
+    assert place > (3 if hasty else 50)
+    assert not is_held_here(tees._lock)
+    assert log_of(tmp_path / "run") == text_of(streams["stdout"])
 
 
 def test_full_disk_never_breaks_a_print(tmp_path: Path) -> None:

@@ -34,6 +34,8 @@ class LogFile:
         """Append to a file, which is made by the first text; None takes nothing."""
         self.name = str(path)
         self.lost = 0
+        self.is_writing = False
+        """Whether a text has got so far that the system has it."""
         self.source: Source | None = None
         self._path = path
         self._descriptor: _Descriptor | None = None
@@ -67,6 +69,7 @@ class LogFile:
         try:
             if descriptor is None:
                 descriptor = self._descriptor = _Descriptor(path)
+            self.is_writing = True
             while data:  # a second round only where the disk had room for a part, to be told why
                 data = data[os.write(descriptor.number, data) :]
                 self._torn = bool(data)

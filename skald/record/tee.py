@@ -63,6 +63,10 @@ class Tee:
         self.pending: list[str] = []
         self.begun: dict[int, list[str]] = {}
         """What threads have written of a line, without its end: those that print at once have whole lines each."""
+        self._taken: str | None = None
+        """The text that was taken last, for who is interrupted as it gives one."""
+        self._is_given = True
+        """Whether the texts that are being written have got to the transcripts."""
         self._bytes = 0
         """How many have been written to the stream since nothing was pending."""
         self._texts = _FIRST_TEXTS
@@ -140,12 +144,18 @@ class Tee:
             try:
                 written = original(text)
             except KeyboardInterrupt:  # the stream has it, and shows it later
-                take(text)
+                (keep if self.is_alone and not messages else take)(text)
                 raise
             if self.is_alone and not messages:
-                keep(text)
-            else:
+                keep(text)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
+                return written
+            self._taken = None
+            try:
                 take(text)
+            except KeyboardInterrupt:
+                if self._taken is None:
+                    take(text)
+                raise
             return written
 
         _our_code.add(write.__code__)
@@ -188,7 +198,9 @@ class Tee:
             self._keep(text)
         else:
             self.let_go(get_ident())
-            self.pending.append(marked(text, file))
+            message = marked(text, file)
+            self._taken = text
+            self.pending.append(message)
             self._catch_up(NO_HURRY)
 
     def _keep(self, text: str) -> None:
@@ -199,46 +211,67 @@ class Tee:
         if end and not self.hasty:
             self._settle()
         rest = text[end:] if end and type(text) is str else ""  # NOTE: loguru's know their origin, parts would not
-        begun = self.begun.pop(thread, [])  # NOTE: none is lost where a signal handler prints a line just now
+        begun = self.begun.setdefault(thread, [])
+        self._taken = text
         begun.append(text[:end] if rest else text)
-        is_whole = end or len(text) >= LONGEST_LINE or len(begun) > MOST_PENDING
-        if is_whole:
-            self.pending.extend(begun)
-            begun = [rest] if rest else []
-        if begun:
-            self.begun[thread] = begun
-        if is_whole and not self.hasty:
+        if not (end or len(text) >= LONGEST_LINE or len(begun) > MOST_PENDING):
+            return
+        self.let_go(thread)
+        if rest:
+            begun.append(rest)
+        if not self.hasty:
             self._catch_up(NO_HURRY)
+
+    @property
+    def is_amid_line(self) -> bool:
+        """Whether a thread has begun a line."""
+        return any(list(self.begun.values()))
 
     def let_go(self, *threads: int) -> None:
         """Have written what these threads, or all, have begun, as it is."""
         for thread in threads or list(self.begun):
-            self.pending.extend(self.begun.pop(thread, ()))
+            begun = self.begun.get(thread)
+            if begun:
+                # NOTE: no call between the two, so that a signal handler, or another thread, finds them here or there
+                self.pending += begun
+                del begun[:]
 
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return how many that was."""
         texts = self.pending[:most]
         del self.pending[: len(texts)]
-        start = self._bytes = 0
-        while start < len(texts):
-            batch = texts[start : start + self._texts]
-            start += len(batch)
-            whole = joined(batch)
-            if whole is None:
-                for text in batch:
-                    self._feed(str(text), besides=origin(text))
-                continue
-            for piece in _pieces(whole):
-                self._feed(piece)
-            # NOTE: more at once would be slower, by the page faults of copies; fewer too, as each write gives the lock
-            # of Python away, which a program that prints gives back late
-            self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
+        start = end = self._bytes = 0
+        try:
+            while (start := end) < len(texts):
+                self._is_given = False
+                batch = texts[start : start + self._texts]
+                end = start + len(batch)
+                whole = joined(batch)
+                if whole is None:
+                    for text in batch:
+                        self._feed(str(text), besides=origin(text))
+                    continue
+                for piece in _pieces(whole):
+                    self._feed(piece)
+                # NOTE: more at once would be slower, by the page faults of copies; fewer too, as each write gives the
+                # lock of Python away, which a program that prints gives back late
+                self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
+        except KeyboardInterrupt:
+            self.pending[:0] = texts[end if self._is_given else start :]
+            raise
         return len(texts)
 
     def _feed(self, text: str, *, besides: str | None = None) -> None:
+        self._is_given = True
         for transcript in list(self.transcripts) if text else ():
             if besides is None or transcript.file.name != besides:
-                transcript.feed(self.name, text)
+                transcript.file.is_writing = False
+                try:
+                    transcript.feed(self.name, text)
+                except KeyboardInterrupt:
+                    if not transcript.file.is_writing:
+                        transcript.feed(self.name, text)
+                    raise
 
 
 def _pieces(text: str) -> Iterator[str]:

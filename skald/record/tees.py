@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skald.record.pace import Pace
 from skald.record.shown import forget
 from skald.record.streams import before_each_cell, streams
-from skald.record.tee import Tee
+from skald.record.tee import NO_HURRY, Tee
 from skald.record.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
             _drain()
             while transcript.is_amid_line and _drain(1):
                 pass
-            is_amid_line = transcript.is_amid_line or any(each.begun for each in _tees)
+            is_amid_line = transcript.is_amid_line or any(each.is_amid_line for each in _tees)
             if not is_amid_line or threading.active_count() == 1 or look == LINE_END_LOOKS:
                 if is_amid_line:  # NOTE: else what has been begun since is for later
                     _let_go()
@@ -136,7 +136,10 @@ def write_unheard(descriptor: int, data: bytes) -> None:
 def _catch_up(timeout_secs: float) -> None:
     """Drain for a thread that prints, if it is its turn in time."""
     lock = _lock  # NOTE: a child that is forked meanwhile has another
-    if lock.acquire(timeout=timeout_secs):
+    if timeout_secs == NO_HURRY:
+        with lock:  # NOTE: a Ctrl-C after a call of `acquire` would leave it held
+            _pace.spend(_drain())
+    elif lock.acquire(timeout=timeout_secs):
         try:
             _pace.spend(_drain())
         finally:

@@ -13,7 +13,7 @@ from skald.engine.snapshot import segment_files
 from skald.engine.stored import FILES, open_stored
 from skald.errors import SkaldError
 from skald.layout import SEGMENTS
-from skald.record.info import RunInfo, last_sessions, total_span
+from skald.record.info import RunInfo, last_sessions, read_info, total_span
 
 
 def last_word(run: Path, info: RunInfo) -> str:
@@ -26,6 +26,13 @@ def last_word(run: Path, info: RunInfo) -> str:
     missing = ", ".join(_missing(info))
     line = f"run {run.resolve().name!r} {info.status} in {duration_text(_duration(run, info))}: {_kept(run)}, in {run}"
     return f"{line}; {missing}" if missing else line
+
+
+def was_last(run: Path, info: RunInfo) -> bool:
+    """Tell whether no process has joined the run since that was in its run.json; one that has says its own word."""
+    with contextlib.suppress(SkaldError):  # it is gone already
+        return [session.writer for session in read_info(run).sessions] == [each.writer for each in info.sessions]
+    return True
 
 
 def _duration(run: Path, info: RunInfo) -> dt.timedelta:

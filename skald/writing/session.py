@@ -386,10 +386,11 @@ class Session:
     def _say_last_word(self, info: RunInfo | None) -> None:
         if self.run is None or info is None or info.status == "running":
             return
-        if not live_writers(self.run):  # else another has joined meanwhile, and says it
-            from skald.writing.lastword import last_word  # what reads metrics files is not needed before
+        from skald.writing.lastword import last_word, was_last  # what reads metrics files is not needed before
 
-            self.say("SUCCESS", last_word(self.run, info))
+        word = last_word(self.run, info)
+        if was_last(self.run, info):
+            self.say("SUCCESS", word)
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
