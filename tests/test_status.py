@@ -41,6 +41,16 @@ try:
 finally:
     logger.close()
 """
+FINALLY_INTERRUPTED = f"""
+from skald.writing import session
+before = session.write_info
+def interrupting(*args):
+    session.write_info = before
+    signal.raise_signal(signal.SIGINT)
+    before(*args)
+session.write_info = interrupting
+{FINALLY.format("raise ValueError(3)")}
+"""
 HANDLED = """
 try:
     next(iter([]))
@@ -71,6 +81,7 @@ ENDS = {
     "exception without a block": (NO_BLOCK, "raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
     "close() in a finally": (NO_BLOCK, FINALLY.format("raise ValueError(3)"), "failed", "ValueError: 3"),
     "Ctrl-C, close() in a finally": (NO_BLOCK, FINALLY.format(INTERRUPT), "stopped", "KeyboardInterrupt"),
+    "Ctrl-C amid close() in a finally": (NO_BLOCK, FINALLY_INTERRUPTED, "stopped", "KeyboardInterrupt"),
     "close() as an exception is handled": (NO_BLOCK, HANDLED, "finished", None),
     "Ctrl-C without a block": (NO_BLOCK, INTERRUPT, "stopped", "KeyboardInterrupt"),
     "sys.exit(3) without a block": (NO_BLOCK, "sys.exit(3)", "finished", None),

@@ -8,6 +8,7 @@ import contextlib
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -126,14 +127,22 @@ def _at_exit() -> None:
     for session in list(_sessions.values()):
         _close(session, _ending())
     left = _ending()
-    for passed, session in _closed_amid if left.exception else ():
-        if passed == id(getattr(sys, "last_value", None)):
+    ended_by = set(_with_contexts(getattr(sys, "last_value", None))) if left.exception else ()
+    for passed, session in _closed_amid:
+        if passed in ended_by:
             session.amend(left)
     if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
         # NOTE: Python ends by SIGINT, as shells and launchers look for, unless a string is evaluated after the Ctrl-C,
         # as the import of a module with a named tuple does
         with contextlib.suppress(KeyboardInterrupt):
             exec("raise KeyboardInterrupt")  # noqa: S102  a constant
+
+
+def _with_contexts(error: BaseException | None) -> Iterator[int]:
+    """Go through the identities of an exception and of those amid which it came, as a Ctrl-C in a `finally`."""
+    while error is not None:
+        yield id(error)
+        error = error.__context__
 
 
 def _close(session: Session, ending: Ending) -> None:
