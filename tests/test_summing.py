@@ -199,9 +199,15 @@ def test_summary_leaves_out_what_is_damaged(tmp_path: Path) -> None:
     torn = segment(tmp_path, "a", 2, rows)
     torn.write_bytes(torn.read_bytes()[:-200])
 
-    with pytest.warns(UserWarning, match="damaged segment is left out"):
+    with (
+        pytest.warns(UserWarning, match="damaged segment is left out"),
+        pytest.warns(UserWarning, match="2 damaged rows"),
+    ):
         check(tmp_path)
-    with pytest.warns(UserWarning, match="damaged segment is left out"):
+    with (
+        pytest.warns(UserWarning, match="damaged segment is left out"),
+        pytest.warns(UserWarning, match="2 damaged rows"),
+    ):
         found = read_summary(tmp_path)
 
     assert found.select("metric", "count", "last").rows() == [("loss", 3, 0.0), ("accuracy", 1, 1.0)]
