@@ -16,7 +16,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from skald.engine.columns import TIME_TYPE, counts, fit, frame_of, holds, table_schema, without_later
-from skald.engine.extraction import read_segment
+from skald.engine.extraction import Wants, read_segment
 from skald.engine.order import NEVER, Clock, Interner
 from skald.engine.rewind import Rewind, choose, id_names
 from skald.engine.rows import Ints, Mask, Rows
@@ -29,7 +29,7 @@ from skald.engine.snapshot import (
     warn_disagreed,
 )
 from skald.engine.stored import Stored, open_parquet, read_tables
-from skald.schema import METRIC, TIME, Kinds
+from skald.schema import METRIC, TIME, VALUE, Kinds
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,7 +69,7 @@ def scan_rewound(run: Path) -> pl.LazyFrame:
 
 
 def _scan(source: _Source) -> pl.LazyFrame:
-    source.schema()  # polars would wrap its errors
+    source.look()  # polars would wrap its errors
     return register_io_source(source.read, schema=source.schema)
 
 
@@ -117,13 +117,15 @@ class _Source:
         NOTE: polars 2.1 asks at every collect, also where `collect_schema` was called before (12 kinds of plans
         tried); rows with ids that are newer than this answer were logged after that collect began.
         """
-        if self._given is not None:
-            return table_schema(self._given)
-        kinds, disagreed = table_kinds(self._run)
-        warn_disagreed(self._run, [name for name in disagreed if name not in self._told])
-        self._told.update(disagreed)
-        self._kinds = kinds
-        return table_schema(kinds)
+        self.look()
+        return table_schema(self._kinds)
+
+    def look(self) -> None:
+        """Find out which ids there are now."""
+        if self._given is None:
+            self._kinds, disagreed = table_kinds(self._run)
+            warn_disagreed(self._run, [name for name in disagreed if name not in self._told])
+            self._told.update(disagreed)
 
     def read(
         self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
@@ -131,11 +133,9 @@ class _Source:
         """Yield the rows that there are now, as the IO sources of polars do."""
         kinds = self._kinds
         # NOTE: of no columns, as a cross join asks, a frame would have no rows either
-        wanted = table_schema(kinds).names() if columns is None else columns or [METRIC]
-        is_of_metrics = predicate is not None and set(predicate.meta.root_names()) == {METRIC}
-        metrics = Metrics(predicate) if predicate is not None and is_of_metrics else None
-        query = Query(kinds, wanted, predicate, n_rows, taken=self._taken, metrics=metrics)
-        snapshot = take_snapshot(self._run, functools.partial(_copy, query))
+        wanted = [METRIC, *kinds, VALUE, TIME] if columns is None else columns or [METRIC]
+        query = Query(kinds, wanted, predicate, n_rows, taken=self._taken)
+        snapshot = take_snapshot(self._run, _Copies(query).copy)
         try:
             yield from _head(query, read_frames(query, snapshot))
         finally:
@@ -152,37 +152,40 @@ class Query(NamedTuple):
     n_rows: int | None
     taken: bool = False
     """Whether the rows are wanted that a rewind took back, in place of those that count."""
-    metrics: Metrics | None = None
-    """The metrics that are wanted; None: all, or the predicate is about ids too."""
 
     def of(self, rows: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
         """Return the rows and columns that are wanted, and the inner columns named."""
         return (rows if self.predicate is None else rows.filter(self.predicate)).select(*self.columns, *keys)
 
 
-def _copy(query: Query, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
-    """Copy what a query wants of a segment."""
-    later = [name for name, kind in read_header(file.path).kinds.items() if not holds(query.kinds, name, kind)]
-    stop = 0 if query.taken and not rewinds else None
-    wants = None if query.metrics is None else query.metrics.wants
-    rows = read_segment(file.path, columns={*query.columns, *later, *id_names(rewinds)}, stop=stop, wants=wants)
-    return without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
+class _Copies:
+    """What a query wants of segments."""
 
-
-class Metrics:
-    """Which metrics a predicate wants that is about nothing else."""
-
-    def __init__(self, predicate: pl.Expr) -> None:
-        self._predicate = predicate
+    def __init__(self, query: Query) -> None:
+        self._query = query
         self._known: dict[str, bool] = {}
+        """Of the metrics met so far, whether they are wanted."""
 
-    def wants(self, names: list[str]) -> Mask:
-        """Tell which of some metrics are wanted."""
+    @functools.cached_property
+    def _wants(self) -> Wants | None:
+        """What tells which metrics are wanted, where the predicate is about nothing else."""
+        predicate = self._query.predicate
+        return self._are_wanted if predicate is not None and set(predicate.meta.root_names()) == {METRIC} else None
+
+    def copy(self, file: SegmentFile, rewinds: Sequence[Rewind]) -> Rows:
+        """Copy what is wanted of a segment."""
+        query = self._query
+        later = [name for name, kind in read_header(file.path).kinds.items() if not holds(query.kinds, name, kind)]
+        stop = 0 if query.taken and not rewinds else None
+        columns = {*query.columns, *later, *id_names(rewinds)}
+        rows = read_segment(file.path, columns=columns, stop=stop, wants=self._wants)
+        return without_later(choose(rows, rewinds, taken=query.taken), query.kinds)
+
+    def _are_wanted(self, names: list[str]) -> Mask:
         new = pl.DataFrame({METRIC: [name for name in names if name not in self._known]}, schema={METRIC: pl.String})
-        if len(new):
-            self._known.update(
-                zip(new[METRIC], new.select(self._predicate.fill_null(value=False)).to_series(), strict=True)
-            )
+        if len(new) and self._query.predicate is not None:
+            wanted = new.select(self._query.predicate.fill_null(value=False)).to_series()
+            self._known.update(zip(new[METRIC], wanted, strict=True))
         return np.array([self._known[name] for name in names], np.bool_)
 
 
@@ -217,8 +220,9 @@ def read_frames(query: Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame
     if overlaps or len({(file.writer, rows.stream) for file, rows in segments}) > 1:
         yield from _merged(query, snapshot._replace(stored=stored, segments=segments), overlaps=overlaps)
         return
-    for frames in _grouped(query, (frame_of(rows, query.kinds, query.columns) for _, rows in segments)):
-        yield query.of(frames.lazy()).collect()
+    if segments:
+        for frames in _grouped(query, (frame_of(rows, query.kinds, query.columns) for _, rows in segments)):
+            yield query.of(frames.lazy()).collect()
 
 
 def _merged(query: Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Iterator[pl.DataFrame]:
