@@ -205,6 +205,9 @@ def _head(query: Query, frames: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame
 def read_frames(query: Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame]:
     """Yield the rows of a snapshot in log order, those that were taken back file by file."""
     stored = snapshot.stored
+    if stored and not (query.taken or snapshot.segments or stored.coverage.is_patchy()):
+        yield from _stored_frames(query, stored, snapshot.rewinds)
+        return
     if stored and query.taken:
         for name in stored.coverage.rewound:
             yield from _rewound_frames(query, stored.path.with_name(name))
@@ -215,14 +218,18 @@ def read_frames(query: Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame
     overlaps = oldest is not None and newest is not None and oldest < newest * 1000
     overlaps = overlaps or bool(stored and stored.coverage.is_patchy())
     if stored and not overlaps:
-        wanted = query.of(_table(query, stored, snapshot.rewinds))
-        yield from _batches(wanted if query.n_rows is None else wanted.head(query.n_rows))
+        yield from _stored_frames(query, stored, snapshot.rewinds)
     if overlaps or len({(file.writer, rows.stream) for file, rows in segments}) > 1:
         yield from _merged(query, snapshot._replace(stored=stored, segments=segments), overlaps=overlaps)
         return
-    if segments:
-        for frames in _grouped(query, (frame_of(rows, query.kinds, query.columns) for _, rows in segments)):
-            yield query.of(frames.lazy()).collect()
+    for frames in _grouped(query, (frame_of(rows, query.kinds, query.columns) for _, rows in segments)):
+        yield query.of(frames.lazy()).collect()
+
+
+def _stored_frames(query: Query, stored: Stored, rewinds: Sequence[Rewind]) -> Iterator[pl.DataFrame]:
+    """Yield the rows of an open metrics file, in its order."""
+    wanted = query.of(_table(query, stored, rewinds))
+    return _batches(wanted if query.n_rows is None else wanted.head(query.n_rows))
 
 
 def _merged(query: Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Iterator[pl.DataFrame]:
