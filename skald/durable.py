@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -132,6 +133,12 @@ def _exchange_at_once(new: Path, old: Path) -> bool:
     if fault in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
         return False
     raise OSError(fault, os.strerror(fault), str(old))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder unless it is there; NOTE: `exist_ok` fails where somebody removes it in between."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
 
 
 def unlink(path: Path) -> None:

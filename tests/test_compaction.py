@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -524,6 +525,21 @@ def test_new_writer_keeps_its_folder_while_others_compact(run: Path) -> None:
         thread.join()
 
     assert opened > 20
+
+
+def test_folder_of_segments_may_go_as_it_is_found_to_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last writer of a run removes it, while the next one makes it."""
+    make, found = os.mkdir, [FileExistsError(errno.EEXIST, "it was there")]
+
+    def removed_meanwhile(path: Path, mode: int = 0o777) -> None:
+        if found:
+            raise found.pop()
+        make(path, mode)
+
+    monkeypatch.setattr(os, "mkdir", removed_meanwhile)
+
+    with run_lock(tmp_path):
+        assert (tmp_path / SEGMENTS).is_dir()
 
 
 def test_reader_that_probes_does_not_make_a_dead_writer_look_alive(run: Path) -> None:

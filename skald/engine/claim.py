@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from skald.durable import make_folder
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked, knows_locks
 from skald.engine.mark import host_name, is_young, pid_exists
 from skald.engine.storage import choose_mode, locks_reach
@@ -93,7 +94,7 @@ def sole_lock(run: Path) -> Iterator[None]:
 def _standing_lock(lock: FileLock) -> Iterator[None]:
     """Hold a lock in `segments/`, which comes and goes."""
     while not lock.held:
-        lock.path.parent.mkdir(exist_ok=True)
+        make_folder(lock.path.parent)
         try:
             lock.acquire()
         except FileNotFoundError:

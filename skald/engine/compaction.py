@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from skald.durable import remove, sync_folder, unlink
+from skald.durable import make_folder, remove, sync_folder, unlink
 from skald.engine.claim import gives_sign, lock_of_compaction, lock_of_run, owners
 from skald.engine.feeds import Surveyed, survey
 from skald.engine.lock import PATIENCE_SECS, FileLock, holds_reentrant, is_locked
@@ -137,7 +137,7 @@ def _compaction_lock(run: Path, *, wanted: MetricsFormat | None) -> Iterator[Fil
             if wanted is None or all(not (run / name).exists() for format_, name in FILES.items() if format_ != wanted):
                 yield None
                 return
-            (run / SEGMENTS).mkdir(exist_ok=True)
+            make_folder(run / SEGMENTS)
     try:
         yield lock
     finally:
