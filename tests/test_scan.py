@@ -197,6 +197,20 @@ def test_scan_leaves_broken_runs_out_with_a_warning(broken: Path) -> None:
     assert "'pages'" in texts[1]
 
 
+@pytest.mark.parametrize("found", ["", "[]", '{"format": 9, "started": "2026-11-23T08:15:00Z"}'])
+def test_scan_leaves_out_the_runs_that_a_table_of_runs_leaves_out(tmp_path: Path, found: str) -> None:
+    """Those whose run.json cannot be read, or is a newer Skald's; what is joined by `run` has a row on both sides."""
+    log(tmp_path, "a", 1)
+    log(tmp_path, "b", 1)
+    assert len(rows(skald.scan(tmp_path))) == 2
+    (tmp_path / "b" / RUN_JSON).write_text(found)
+
+    with pytest.warns(UserWarning, match="1 run cannot be read and is left out: 'b'"):
+        assert [name for name, *_ in rows(skald.scan(tmp_path))] == ["a"]
+    with pytest.warns(UserWarning, match="1 run cannot be read and is left out: 'b'"):
+        assert skald.runs(tmp_path)["run"].to_list() == ["a"]
+
+
 def test_scan_gives_every_other_row_when_a_file_breaks_midway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that were handed out before a broken file is met are not given again."""
     monkeypatch.setattr("skald.many.scanning._BATCH_ROWS", 10_000)

@@ -95,6 +95,16 @@ def read_card(found: Found) -> Card:
     )
 
 
+def check_info(path: str) -> None:
+    """Refuse a run.json of which no card can be made.
+
+    Raises:
+        CorruptRunError: it cannot be read.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    _read_info(path)
+
+
 def _open_card(folder: Path, info: _Info, params: dict[str, Any]) -> Card:
     """Return the card of a run that is not closed, or whose metrics file is missing, which is told.
 

@@ -6,10 +6,10 @@ Invariant: no row of a run is left out because the ids of another run are of oth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import polars as pl
 
@@ -18,9 +18,12 @@ from skald.durable import identity
 from skald.engine.columns import fit, table_schema
 from skald.engine.reader import scan_metrics
 from skald.engine.stored import read_kinds
-from skald.layout import CSV, PARQUET, SEGMENTS
+from skald.layout import CSV, PARQUET, RUN_JSON, SEGMENTS
+from skald.many.card import check_info
 from skald.reading.selection import id_kinds
 from skald.schema import RUN, Kind, Kinds, unify, widen
+
+T = TypeVar("T")
 
 _NAMED: Final = 3
 """So many runs, and so many ids, are named in a warning."""
@@ -44,29 +47,31 @@ class Member(NamedTuple):
     folder: str = ""
 
 
-_MOST_KNOWN: Final = 100_000
+_MOST_KNOWN: Final = 200_000
 """So many files are remembered, a few hundred bytes of each."""
 
 
 class KnownFiles:
-    """The ids of files that were read before, as long as they are the same files."""
+    """What was read of files before, as long as they are the same files."""
 
     def __init__(self) -> None:
-        self._kinds: dict[str, tuple[tuple[int, ...], Kinds]] = {}
+        self._known: dict[str, tuple[tuple[int, ...], Any]] = {}
 
-    def kinds(self, path: str) -> Kinds:
-        """Return the ids of a metrics file.
+    def read(self, path: str, read: Callable[[str], T]) -> T:
+        """Return what a function reads of a file.
 
         Raises:
-            As `read_kinds`.
+            FileNotFoundError: it is not there.
+            As `read`.
         """
         now = identity(os.stat(path))  # noqa: PTH116  a Path takes longer than the call
-        known = self._kinds.get(path)
+        known = self._known.get(path)
         if known is None or known[0] != now:
-            if len(self._kinds) >= _MOST_KNOWN:
-                self._kinds.clear()
-            known = self._kinds[path] = (now, read_kinds(path))
-        return known[1]
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            known = self._known[path] = (now, read(path))
+        found: T = known[1]
+        return found
 
 
 def member(name: str, folder: str, holds: frozenset[str], known: KnownFiles) -> Member:
@@ -81,12 +86,13 @@ def member(name: str, folder: str, holds: frozenset[str], known: KnownFiles) -> 
     Raises:
         SkaldError: a file of the run cannot be read.
     """
+    known.read(f"{folder}{os.sep}{RUN_JSON}", check_info)
     if SEGMENTS in holds or CSV in holds:
         return Member(name, id_kinds(scan_metrics(Path(folder)).collect_schema()), None, folder)
     if PARQUET not in holds:
         return Member(name, {}, None, folder)
     file = f"{folder}{os.sep}{PARQUET}"
-    return Member(name, known.kinds(file), file, folder)
+    return Member(name, known.read(file, read_kinds), file, folder)
 
 
 def union_kinds(members: Sequence[Member]) -> tuple[Kinds, dict[str, dict[Kind, list[str]]]]:
