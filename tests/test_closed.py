@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +16,7 @@ from skald.engine.closed import closed_run
 from skald.engine.compaction import compact
 from skald.engine.rewind import Rewind
 from skald.engine.standing import add_rewind
-from skald.layout import PARQUET
+from skald.layout import PARQUET, SEGMENTS
 
 
 def logged(path: Path, *values: float, mode: str = "new", ids: str = "step", metrics_format: str = "parquet") -> Path:
@@ -121,3 +124,22 @@ def test_runs_with_other_rows_than_a_parquet_file_s_are_not_remembered(tmp_path:
 
     assert closed_run(logged(tmp_path / "csv", 1.0, metrics_format="csv")) is None
     assert closed_run(tmp_path / "none") is None
+
+
+def test_folder_of_which_the_system_knows_nothing_just_now_is_not_taken_for_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a network file system segments that another host has just made may be "stale" here: they are looked for."""
+    run = logged(tmp_path / "run", 1.0)
+    assert closed_run(run) is not None
+    look = os.stat
+
+    def stale(path: Any, **options: Any) -> os.stat_result:
+        if str(path).endswith(SEGMENTS):
+            raise OSError(errno.ESTALE, "Stale file handle")
+        return look(path, **options)
+
+    monkeypatch.setattr(os, "stat", stale)
+    monkeypatch.setattr(os, "access", lambda *_: False)
+
+    assert closed_run(run) is None

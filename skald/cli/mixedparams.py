@@ -12,7 +12,8 @@ import polars as pl
 from skald.many.union import name_some
 from skald.schema import PARAMS_PREFIX, RUN
 
-_STRING: Final = re.compile(r"'(?:[^']|'')*'")
+SQL_TEXT: Final = re.compile(r"'(?:[^']|'')*'")
+"""A text in SQL, with its quotes."""
 _NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*(?:\.\w+)*)')
 _SETTLED: Final = re.compile(
     r'cast\s*\(\s*(?:[\w.]|"(?:[^"]|"")+")+\s+as\b|(?:[\w.]|"(?:[^"]|"")+")+\s+is\s+(?:not\s+)?null\b', re.IGNORECASE
@@ -22,7 +23,7 @@ _SETTLED: Final = re.compile(
 
 def names_in(sql: str) -> list[str]:
     """Return the words of SQL that may be names, quoted or not."""
-    return [quoted.replace('""', '"') or plain for quoted, plain in _NAME.findall(_STRING.sub("", sql))]
+    return [quoted.replace('""', '"') or plain for quoted, plain in _NAME.findall(SQL_TEXT.sub("", sql))]
 
 
 def mixed_params(table: pl.DataFrame, sql: str) -> list[str]:
@@ -31,7 +32,7 @@ def mixed_params(table: pl.DataFrame, sql: str) -> list[str]:
     if not columns:
         return []
     known = {*table.columns, *(name.removeprefix(PARAMS_PREFIX) for name in table.columns)}
-    words = names_in(_SETTLED.sub("", _STRING.sub("", sql)))
+    words = names_in(_SETTLED.sub("", SQL_TEXT.sub("", sql)))
     named = {word if word in known else word.partition(".")[2] for word in words}  # runs.lr
     return [
         name
@@ -66,7 +67,7 @@ def warn_of_text(table: pl.DataFrame, columns: Sequence[str]) -> None:
 
 def compared_with_numbers(columns: Sequence[str], sql: str) -> list[str]:
     """Return those of the columns that SQL compares with a number as it is written."""
-    plain = _STRING.sub("", sql)
+    plain = SQL_TEXT.sub("", sql)
     words = {name: re.escape(name.removeprefix(PARAMS_PREFIX)) for name in columns}
     return [name for name, word in words.items() if re.search(rf'(?<!\w){word}"?\s*[<>=!]+\s*[-+]?\.?\d', plain)]
 

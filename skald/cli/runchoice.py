@@ -13,6 +13,7 @@ import polars as pl
 
 from skald.cli.choice import parse_ids
 from skald.cli.mixedparams import (
+    SQL_TEXT,
     compared_with_numbers,
     mixed_params,
     names_in,
@@ -32,7 +33,6 @@ from skald.schema import PARAMS_PREFIX, RUN
 STATISTICS: Final = ("last", "min", "max")
 """The numbers of a metric that a table of runs shows."""
 _LIKE_METRIC: Final = re.compile(r"(?P<metric>.+?)(?P<key>\{.*\})?\.(?:last|min|max)(?:_at(?:\..*)?)?$", re.DOTALL)
-_STRING: Final = re.compile(r"'(?:[^']|'')*'")
 _BARE_SPAN: Final = re.compile(r'(?<![\w."])"?duration"?\s*(?:[<>=!]+|between\b)\s*[\d.]', re.IGNORECASE)
 _ROW: Final = "__row"
 _NAMED: Final = 6
@@ -223,7 +223,7 @@ def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
     Raises:
         InvalidInputError: the SQL is wrong.
     """
-    if _BARE_SPAN.search(_STRING.sub("", condition)):
+    if _BARE_SPAN.search(SQL_TEXT.sub("", condition)):
         error = InvalidInputError(f"a duration is compared with a bare number in {condition!r}")
         error.add_note("hint: write duration > interval '60 seconds'")
         raise error

@@ -58,13 +58,22 @@ def closed_run(run: Path) -> ClosedRun | None:
         FormatVersionError: a newer Skald wrote it.
     """
     folder = f"{run}/"
-    # NOTE: first: whatever is in no segment then, is in the file that is there after it
-    if os.access(folder + SEGMENTS, os.F_OK) or os.access(folder + CSV, os.F_OK):
-        return None
     try:
+        # NOTE: first: whatever is in no segment then, is in the file that is there after it
+        if _is_there(folder + SEGMENTS) or _is_there(folder + CSV):
+            return None
         return _read(run, identity(os.stat(folder + PARQUET)), identity(os.stat(folder + RUN_JSON)))  # noqa: PTH116
     except OSError:
         return None
+
+
+def _is_there(path: str) -> bool:
+    """Tell whether a file is there; NOTE: a "stale" one of a network file system is none that is not."""
+    try:
+        os.stat(path)  # noqa: PTH116  as below
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @functools.lru_cache(_MOST)

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -181,11 +182,6 @@ def _settle(*, line: bool = False) -> None:
         _descriptors.settle(line=line)
 
 
-def _settle_line() -> None:
-    if _descriptors is not None:
-        _descriptors.settle(line=True)
-
-
 def _leave_unheard() -> None:
     """Leave streams that nobody listens to as they were found."""
     for each in list(_tees):
@@ -258,7 +254,7 @@ def _tee_of(stream: Any, name: str) -> Tee:
 
 
 def _new_tee(stream: Any, name: str) -> Tee:
-    new = Tee(stream, name, settle=_settle_line, catch_up=_catch_up)
+    new = Tee(stream, name, settle=partial(_settle, line=True), catch_up=_catch_up)
     if _descriptors is not None:
         new.divert(_descriptors)
     return new
