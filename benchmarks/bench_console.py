@@ -47,11 +47,11 @@ def compare(runs: Path, lines: int, rounds: int) -> dict[str, tuple[list[float],
         "print of 10 lines at once": (partial(print_lines, SEVERAL), lines // 10, True),
         f"print of {len(LARGE) + 1:,} characters": (partial(print_lines, LARGE), lines // 500, True),
         "print in colours": (partial(print_lines, COLORED), lines, True),
-        "print with flush": (print_flushed, lines // 10, True),
+        "print with flush": (print_flushed, lines // 3, True),
         "print over the same line": (print_bar, lines, True),
         "a step of tqdm": (run_bar, lines * 4, True),
         f'print of {len(SMALL)} characters, capture="fd"': (partial(print_lines, SMALL), lines, "fd"),
-        'print with flush, capture="fd"': (print_flushed, lines // 10, "fd"),
+        'print with flush, capture="fd"': (print_flushed, lines // 3, "fd"),
         f'{CHILD}, capture="fd"': (run_child, lines, "fd"),
     }
     names = (f"run{number}" for number in count())

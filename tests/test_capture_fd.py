@@ -290,6 +290,28 @@ def test_relay_that_is_killed_takes_nothing_down(tmp_path: Path) -> None:
     assert result.stdout.splitlines() == ["before", "child", "after", "child after", *numbers, "outside"]
 
 
+def test_relay_that_takes_long_to_begin_misses_nothing(tmp_path: Path) -> None:
+    """Lines keep their order, and signals for the whole group do not end it."""
+    slow = tmp_path / "slow.py"
+    slow.write_text(f"import time\ntime.sleep(0.3)\nexec(open({relay.__file__!r}).read())")
+    result = run_program(
+        tmp_path,
+        f"""
+        from skald.record import relay
+        relay.__file__ = {str(slow)!r}
+        with skald.Logger("run", capture="fd"):
+            print("began")
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                psutil.Process().children()[-1].send_signal(number)
+            os.write(1, b"raw\\n")
+            print("python")
+        """,
+    )
+
+    assert result.stdout.splitlines() == ["began", "raw", "python"]
+    assert lines_of(tmp_path) == ["began", "raw", "python"]
+
+
 def test_reader_that_goes_away_is_told_as_ever(tmp_path: Path) -> None:
     """`python train.py | head`: the program gets BrokenPipeError where it did before, and does not hang."""
     program = """

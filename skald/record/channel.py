@@ -15,7 +15,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from skald.record import relay
 from skald.record.relay import END, OTHER, OWN, SHOWING
@@ -25,6 +25,7 @@ CLOSE_SECS: Final = 10.0
 _CHUNK: Final = 1 << 16
 _FIRST_FREE: Final = 3
 _CAN_MARK: Final = hasattr(fcntl, "F_SETSIG")
+_MARK: Final = getattr(fcntl, "F_GETSIG", 0)
 
 
 class Channel:
@@ -36,7 +37,7 @@ class Channel:
         self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else pipe()
         if _CAN_MARK:
             fcntl.fcntl(self.write, fcntl.F_SETSIG, signal.SIGRTMIN + descriptors[0])
-        self._way = _file_of(self.write)
+        self._way = _file_of(self.write, _MARK)
         self._watch = watch_of(self.source)
         self._lock = threading.RLock()
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -52,24 +53,40 @@ class Channel:
     def leads(self, descriptor: int) -> bool:
         """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""
         try:
-            return self.is_open and _file_of(descriptor) == self._way
+            return self.is_open and _file_of(descriptor, _MARK) == self._way
         except OSError:  # closed
             return False
 
-    def write_past(self, descriptor: int, data: bytes | memoryview, state: mmap.mmap) -> bool:
-        """Write to where a descriptor led before, unless it leads elsewhere or the relay has something to show."""
-        with self._lock:  # `close` waits for it, as the numbers may be other files' then
-            # NOTE: in this order, so that nothing goes from the one to the other between the two looks; and without
-            # calls of our own, which cost a program that flushes each line as much as the looks
+    def writer(
+        self, descriptor: int, state: mmap.mmap, otherwise: Callable[[bytes | memoryview], None]
+    ) -> Callable[[Any], int]:
+        """Return what writes to where a descriptor led before.
+
+        NOTE: whoever uses it sees to it that `close` waits, as the numbers may be other files' then: a lock here would
+        cost a program that flushes each line as much as one of the looks, and so would calls of our own.
+
+        Args:
+            descriptor: one of this channel.
+            state: what the relay has.
+            otherwise: writes where it leads elsewhere, or the relay has something to show.
+        """
+        saved, way, has_more = self.saved, self._way, self._watch.poll
+
+        def write(data: Any) -> int:
+            if type(data) is not bytes:
+                data = memoryview(data).cast("B")
+            # NOTE: in this order, so that nothing goes from the one to the other between the two looks
             try:
-                if not self.is_open or _file_of(descriptor) != self._way or self._watch.poll(0) or state[SHOWING]:
-                    return False
+                is_free = self.is_open and _file_of(descriptor, _MARK) == way and not has_more(0) and not state[SHOWING]
             except (OSError, RuntimeError):  # it is closed; or another thread looks just now
-                return False
-            written = os.write(self.saved, data)
-            if written < len(data):
-                write_all(self.saved, memoryview(data)[written:])
-            return True
+                is_free = False
+            if not is_free:
+                otherwise(data)
+            elif (written := os.write(saved, data)) < len(data):
+                write_all(saved, memoryview(data)[written:])
+            return len(data)
+
+        return write
 
     def write_marked(self, descriptor: int, piece: bytes) -> None:
         """Write something for the relay to pass on without a copy; as it is, where the descriptor leads elsewhere."""
@@ -116,9 +133,8 @@ class Channel:
     def close(self) -> None:
         """Let go of everything."""
         self.restore()
-        with self._lock:
-            for number in (self.saved, self.source, self.write):
-                os.close(number)
+        for number in (self.saved, self.source, self.write):
+            os.close(number)
 
 
 def find_channels() -> list[Channel]:
@@ -184,14 +200,10 @@ def is_readable(watch: select.poll, *descriptors: int) -> bool:
     return bool(events) and any(event & select.POLLIN for _, event in events)
 
 
-def _status_of(descriptor: int) -> tuple[int, int]:
+def _status_of(descriptor: int, _mark: int) -> tuple[int, int]:
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino
 
 
-def _mark_of(descriptor: int) -> int:
-    return fcntl.fcntl(descriptor, fcntl.F_GETSIG)
-
-
-_file_of: Final[Callable[[int], object]] = _mark_of if _CAN_MARK else _status_of
+_file_of: Final[Callable[[int, int], object]] = fcntl.fcntl if _CAN_MARK else _status_of
 """What tells the open files of this module from all others: a mark, where the system has one, for speed."""

@@ -13,19 +13,22 @@ import contextlib
 import mmap
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from skald.record import relay
 from skald.record.channel import CLOSE_SECS, Channel, find_channels, high, is_readable, pipe, watch_of, write_all
-from skald.record.relay import HEADER, IN_HAND, OTHER, OWN, READS, SHOWING, STATE_BYTES
+from skald.record.relay import HEADER, IN_HAND, OTHER, OWN, READS, RUNS, SHOWING, SIGNALS, STATE_BYTES
 
 START_SECS: Final = 10.0
+"""How long the relay may take to begin, where there is something for it."""
 SETTLE_SECS: Final = 0.5
 """How long the beginning and the end of a block wait for what children have printed before."""
 LINE_SECS: Final = 0.02
@@ -65,7 +68,6 @@ class Descriptors:
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
-        self._wait(lambda: self._state[IN_HAND] != 0, START_SECS)  # until the relay runs
 
     def redirect(self) -> None:
         """Lead the descriptors to the relay, now that what Python prints knows its way past it."""
@@ -77,26 +79,30 @@ class Descriptors:
 
         They go past the relay, or marked through it while it has something else to pass on, which stands above them.
         """
-        channel = next((channel for channel in self._channels if descriptor in channel.descriptors), None)
+        channel = self._channel(descriptor)
         if channel is None:
             return None
-        state = self._state
+        return channel.writer(descriptor, self._state, partial(self._write_marked, channel, descriptor))
 
-        def write(data: Any) -> int:
-            view = data if type(data) is bytes else memoryview(data).cast("B")
-            if not channel.write_past(descriptor, view, state):
-                for start in range(0, len(view), _FRAME_BYTES):
-                    self._write_marked(channel, descriptor, bytes(view[start : start + _FRAME_BYTES]))
-            return len(view)
+    def write_unheard(self, descriptor: int, data: bytes) -> None:
+        """Write what needs no copy; through the relay, where the descriptor leads there."""
+        channel = self._channel(descriptor)
+        if channel is None:
+            write_all(descriptor, data)
+        else:
+            self._write_marked(channel, descriptor, data)
 
-        return write
+    def _channel(self, descriptor: int) -> Channel | None:
+        return next((channel for channel in self._channels if descriptor in channel.descriptors), None)
 
-    def _write_marked(self, channel: Channel, descriptor: int, piece: bytes) -> None:
-        try:
-            channel.write_marked(descriptor, piece)
-        except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
-            self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
-            write_all(descriptor, piece)
+    def _write_marked(self, channel: Channel, descriptor: int, data: bytes | memoryview) -> None:
+        for start in range(0, len(data), _FRAME_BYTES):
+            piece = bytes(data[start : start + _FRAME_BYTES])
+            try:
+                channel.write_marked(descriptor, piece)
+            except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
+                self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
+                write_all(descriptor, piece)
 
     def after_fork(self) -> None:
         """Let a forked child write, whatever its parent's threads were at; the parent has the relay."""
@@ -114,11 +120,15 @@ class Descriptors:
             return
         if line and time.monotonic() < self._settle_again:
             return
-        if not self._wait(self._has_more, LINE_SECS if line else SETTLE_SECS):
+        patience = (LINE_SECS if line else SETTLE_SECS) if self._state[RUNS] else START_SECS
+        if not self._wait(self._has_more, patience):
             self._settle_again = time.monotonic() + 20 * LINE_SECS
 
     def stop(self) -> None:
-        """Put the descriptors back, and wait until all is passed on; of a child that writes on, that goes on."""
+        """Put the descriptors back, and wait until all is passed on; of a child that writes on, that goes on.
+
+        Writers are to be used no more before `close`.
+        """
         if self._forked:
             return
         self._stopping.set()
@@ -127,10 +137,15 @@ class Descriptors:
         self._thread.join(CLOSE_SECS)
         if not self._thread.is_alive():  # else the terminal takes nothing, and the relay goes on without us
             os.close(self._back)
-        is_killed = self._process.poll() is not None
-        for channel in self._channels:
-            if is_killed:
+        if self._process.poll() is not None:
+            for channel in self._channels:
                 channel.rescue()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if self._forked:
+            return
+        for channel in self._channels:
             channel.close()
         _reap(self._process)
 
@@ -191,10 +206,10 @@ def _start_relay(channels: list[Channel]) -> tuple[int, mmap.mmap, subprocess.Po
         state.truncate(STATE_BYTES)
         shared = [copies, high(os.dup(state.fileno()))]
         told = mmap.mmap(state.fileno(), STATE_BYTES)
-    told[IN_HAND] = 1
     passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
     command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), *pairs]
     nowhere = subprocess.DEVNULL
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them, which is 20 ms later
     try:
         process = subprocess.Popen(command, pass_fds=passed, stdin=nowhere, stdout=nowhere, stderr=nowhere)
     except OSError:
@@ -203,6 +218,7 @@ def _start_relay(channels: list[Channel]) -> tuple[int, mmap.mmap, subprocess.Po
             channel.close()
         raise
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number in shared:
             os.close(number)
     return back, told, process

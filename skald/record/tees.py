@@ -129,9 +129,11 @@ def catch_up() -> None:
 
 def write_unheard(descriptor: int, data: bytes) -> None:
     """Write to a descriptor what is for the terminal alone, as a bar that is being drawn."""
-    write = (_descriptors and _descriptors.writer(descriptor)) or (lambda rest: os.write(descriptor, rest))
+    if (descriptors := _descriptors) is not None:
+        descriptors.write_unheard(descriptor, data)
+        return
     while data:
-        data = data[write(data) :]
+        data = data[os.write(descriptor, data) :]
 
 
 def _catch_up(timeout_secs: float) -> None:
@@ -212,11 +214,13 @@ def _end_descriptors() -> None:
     """Put the descriptors back; the lock is free, as the thread that is waited for needs it."""
     global _descriptors
     ended, _descriptors = _descriptors, None
+    if ended is None:
+        return
     _flush()
-    if ended is not None:
-        ended.stop()
-    for each in _tees:  # last: until then what they hold knows its way past the relay
+    ended.stop()
+    for each in _tees:  # until then what they hold knows its way past the relay
         each.divert(None)
+    ended.close()
 
 
 def _flush() -> None:
