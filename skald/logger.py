@@ -269,7 +269,9 @@ class Logger(Copyable, Messages, ArtifactCalls):
 
         The ids are compared as a tuple, in the order given. Rows that lack one of them no longer count if they
         were logged after the first row beyond. Concerned is what was logged so far by this logger, and by
-        processes that had closed or died when it was opened. Params, console and artifacts stay.
+        processes that had closed or died when it was opened. Of a logger with constant ids, as `{"rank": 3}`, rows
+        with others stay that a process left which had finished, or which began while this one was starting: of
+        another rank. Params, console and artifacts stay.
 
         Args:
             **ids: the last place to keep, from the outer id to the inner: `rewind(epoch=3, step=120)`.

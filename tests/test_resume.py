@@ -86,6 +86,41 @@ def test_second_rank_takes_back_nothing_of_what_the_first_has_logged_since(tmp_p
     assert values(tmp_path / "run") == [0, 1, 2, 3, 4, 105, 106, 107]
 
 
+REWIND = """
+import sys, skald
+logger = skald.Logger("run", ".", mode="join", ids={"rank": "mine"})
+for step, ids in [(3, {}), (5, {}), (6, {"rank": "done"}), (7, {"rank": None})]:
+    logger.log_metric("loss", step, step=step, **ids)
+if sys.argv[1] == "True":
+    skald.compact("run")
+logger.rewind(step=3)
+print(dict(sorted(logger.run.metrics.group_by("rank").len().collect().rows())))
+"""
+
+
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_rows_of_another_rank_that_has_finished_stay(tmp_path: Path, *, is_compacted: bool) -> None:
+    """A logger that has constant ids logs none of them again; what a rank leaves that was killed, it takes back."""
+    assert program(WRITE, "done", folder=tmp_path).returncode == 0
+    crash(WRITE, tmp_path, "killed")
+
+    result = program(REWIND, is_compacted, folder=tmp_path)
+
+    assert result.stdout == "{'done': 10, 'killed': 4, 'mine': 1}\n", result.stderr
+    assert str(dict(sorted(_counts(tmp_path / "run").items()))) + "\n" == result.stdout
+    assert sorted(rewound(tmp_path / "run")) == [4, 5, 5, 6, 6, 7, 7, 8, 9]
+
+
+def test_rows_of_another_rank_that_finished_in_this_process_are_taken_back(tmp_path: Path) -> None:
+    """A process is one rank: what it logged with other ids before is its own."""
+    with skald.Logger("run", tmp_path, ids={"rank": 0}) as logger:
+        logger.log_metric("loss", 1, step=1)
+    with skald.Logger("run", tmp_path, mode="join", ids={"rank": 1}) as logger:
+        logger.rewind(step=0)
+
+    assert values(tmp_path / "run") == []
+
+
 def test_rows_of_a_forked_child_stay_while_it_writes(tmp_path: Path) -> None:
     """A child is a writer of its own."""
     source = """
@@ -203,6 +238,21 @@ def test_readme_block_is_right_with_four_ranks(tmp_path: Path) -> None:
     lives = [0] * 10 + [1] * 10 + [2] * 20
     expected = [step + lives[step] / 10 for step in range(40)]
     assert found.sort("rank", "step")["value"].to_list() == expected * 4
+
+
+def test_readme_block_is_right_with_ranks_that_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    """Of those that begin together one ends, or is killed, before another opens the run: each step counts once."""
+    block = readme_block().replace('mode="auto"', 'mode="join", ids={"rank": int(sys.argv[1])}')
+    source = JOB + "sys.stdin.readline()\n" + block
+    for life, deaths in enumerate([{0: -1, 1: 15, 2: -1, 3: 25}, {0: -1, 1: 27, 3: -1}, {1: -1}]):
+        processes = {rank: start(source, rank, at, life, folder=tmp_path, SKALD_DIR=".") for rank, at in deaths.items()}
+        time.sleep(0.05)  # NOTE: when a process began is known to 10 ms
+        for rank, process in processes.items():
+            _, error = process.communicate("go\n")
+            assert process.returncode == (0 if deaths[rank] < 0 else -signal.SIGKILL), error
+
+    found = skald.Run(tmp_path / "job").metrics.filter(pl.col("metric") == "loss").collect()
+    assert sorted(found.select("rank", "step").rows()) == [*itertools.product(range(4), range(40))]
 
 
 def _wait_for_rows(run: Path, *, rank: int, life: int) -> None:

@@ -251,14 +251,20 @@ def is_beyond(bound: tuple[tuple[str, Any], ...], row: dict[str, Any], at: int, 
 
 
 @settings(deadline=None, max_examples=100)
-@given(tables(), BOUNDS, st.integers(0, 4))
+@given(tables(), BOUNDS, st.integers(0, 4), BOUNDS | st.just([]))
 def test_rule_is_the_same_for_segments_and_files(
-    table: tuple[dict[str, Any], list[dict[str, Any]], list[int]], bound: list[tuple[str, Any]], since: int
+    table: tuple[dict[str, Any], list[dict[str, Any]], list[int]],
+    bound: list[tuple[str, Any]],
+    since: int,
+    own: list[tuple[str, Any]],
 ) -> None:
     """Arrays and the expression that a metrics file is filtered by agree with a plain loop."""
     kinds, found, times = table
-    rewind = Rewind(number=1, ids=tuple(bound), since=since * 1000, writer="w", stop=1, ended=())
-    expected = [is_beyond(rewind.ids, row, at, since) for row, at in zip(found, times, strict=True)]
+    rewind = Rewind(number=1, ids=tuple(bound), since=since * 1000, writer="w", stop=1, ended=(), own=tuple(own))
+    expected = [
+        is_beyond(rewind.ids, row, at, since) and all(_is_own(row.get(name), value) for name, value in own)
+        for row, at in zip(found, times, strict=True)
+    ]
 
     columns = {name: _column(kind, [row[name] for row in found]) for name, kind in kinds.items()}
     by_arrays = is_taken([rewind], columns, np.array(times, np.int64) * 1000, unit_ns=1000).tolist()
@@ -272,6 +278,10 @@ def test_rule_is_the_same_for_segments_and_files(
 
     assert by_arrays == expected
     assert by_polars == expected
+
+
+def _is_own(found: Any, value: Any) -> bool:
+    return found is None or (found == value and isinstance(found, bool) == isinstance(value, bool))
 
 
 def _column(kind: Any, column: list[Any]) -> IdColumn:

@@ -103,19 +103,29 @@ def counts(rewinds: Iterable[Rewind], stored: Kinds, parts: Sequence[str] = (), 
         rewinds: those that concern the file.
         stored: the kinds of the ids there.
         parts: whose rows stand in the parts of the file.
-        part: the number of a row's part; None where a rewind concerns all or none of them.
+        part: the number of a row's part; None where a rewind concerns all alike.
     """
     gone = []
     for rewind in rewinds:
-        concerned = [number for number, writer in enumerate(parts or [""]) if rewind.concerns_part(writer)]
-        if part is not None:
-            gone.append(_taken(rewind, stored) & part.is_in(concerned))
-        elif concerned:
-            gone.append(_taken(rewind, stored))
+        on_parts = [rewind.on_part(writer) for writer in parts or [""]]
+        for found in dict.fromkeys(on_parts):
+            if found is not None:
+                concerned = [number for number, each in enumerate(on_parts) if each == found]
+                gone.append(_taken(found, stored) & (pl.lit(value=True) if part is None else part.is_in(concerned)))
     return ~pl.any_horizontal(gone) if gone else pl.lit(value=True)
 
 
 def _taken(rewind: Rewind, stored: Kinds) -> pl.Expr:
+    own = (_is_own(name, value, stored[name]) for name, value in rewind.own if name in stored)
+    return pl.all_horizontal(_beyond(rewind, stored), *own)
+
+
+def _is_own(name: str, value: Id, kind: Kind) -> pl.Expr:
+    column = pl.col(name)
+    return column.is_null() | _compared(column, kind, value)[1] if are_comparable(kind, value) else column.is_null()
+
+
+def _beyond(rewind: Rewind, stored: Kinds) -> pl.Expr:
     if not rewind.ids:
         return pl.lit(value=True)
     beyond, equal, complete = pl.lit(value=False), pl.lit(value=True), pl.lit(value=True)

@@ -294,7 +294,7 @@ def _chosen_table(stored: Stored, rewinds: Sequence[Rewind], *, taken: bool = Fa
     if not rewinds and not taken:
         return _stored_table(stored, with_rows=stored.coverage.is_patchy())
     writers = [writer for writer, _, _ in stored.coverage.rows_of()]
-    is_split = any(len({rewind.concerns_part(writer) for writer in writers}) > 1 for rewind in rewinds)
+    is_split = any(len({rewind.on_part(writer) for writer in writers}) > 1 for rewind in rewinds)
     table = _stored_table(stored, with_rows=is_split or stored.coverage.is_patchy())
     is_counting = counts(rewinds, stored.kinds, writers, _part_number(stored) if is_split else None)
     table = table.filter(~is_counting if taken else is_counting)

@@ -32,6 +32,9 @@ class Rewind(msgspec.Struct, frozen=True, kw_only=True):
         writer: who rewound.
         stop: of this writer, segments with a smaller number are concerned.
         ended: the writers that had closed or died when it was opened; all their segments are concerned.
+        ranks: of these, those of other ranks, which log nothing again because of this rewind.
+        own: the constant ids of the logger that rewound, where there are such: of their rows, and of those that were
+            compacted before, the ones with other ids are not concerned.
     """
 
     number: int
@@ -40,18 +43,23 @@ class Rewind(msgspec.Struct, frozen=True, kw_only=True):
     writer: str
     stop: int
     ended: tuple[str, ...]
+    ranks: tuple[str, ...] = ()
+    own: Bound = ()
 
-    def concerns(self, writer: str, number: int) -> bool:
-        """Tell whether rows of a segment may be taken back."""
-        return (writer == self.writer and number < self.stop) or writer in self.ended
+    def on_segment(self, writer: str, number: int) -> Rewind | None:
+        """Return it as it concerns the rows of a segment, if it does."""
+        return self._on(writer) if (writer == self.writer and number < self.stop) or writer in self.ended else None
 
-    def concerns_part(self, writer: str) -> bool:
-        """Tell whether rows of a writer in a metrics file that does not reflect this rewind may be taken back.
+    def on_part(self, writer: str) -> Rewind | None:
+        """Return it as it concerns the rows of a writer in a metrics file that does not reflect it, if it does.
 
         Args:
             writer: the empty name stands for writers that had ended before any that was then alive was opened.
         """
-        return writer in ("", self.writer) or writer in self.ended
+        return self._on(writer) if writer in ("", self.writer) or writer in self.ended else None
+
+    def _on(self, writer: str) -> Rewind:
+        return msgspec.structs.replace(self, own=()) if writer and writer not in self.ranks else self
 
 
 class Rewinds(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +75,7 @@ class Rewinds(msgspec.Struct, frozen=True, kw_only=True):
 
     def on_segment(self, writer: str, number: int) -> tuple[Rewind, ...]:
         """Return those that concern a segment."""
-        return tuple(rewind for rewind in self.standing if rewind.concerns(writer, number))
+        return tuple(filter(None, (rewind.on_segment(writer, number) for rewind in self.standing)))
 
     def on_stored(self, applied: int) -> tuple[Rewind, ...]:
         """Return those that concern the rows of a metrics file to which the first `applied` ones were applied."""
@@ -75,13 +83,13 @@ class Rewinds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def on_part(rewinds: Iterable[Rewind], writer: str) -> tuple[Rewind, ...]:
-    """Return those rewinds that concern a writer's rows in a metrics file; see `Rewind.concerns_part`."""
-    return tuple(rewind for rewind in rewinds if rewind.concerns_part(writer))
+    """Return those rewinds that concern a writer's rows in a metrics file; see `Rewind.on_part`."""
+    return tuple(filter(None, (rewind.on_part(writer) for rewind in rewinds)))
 
 
 def id_names(rewinds: Iterable[Rewind]) -> set[str]:
     """Return the ids that decide which rows are taken back."""
-    return {name for rewind in rewinds for name, _ in rewind.ids}
+    return {name for rewind in rewinds for name, _ in (*rewind.ids, *rewind.own)}
 
 
 def choose(rows: Rows, rewinds: Sequence[Rewind], *, taken: bool = False, unit_ns: int = 1) -> Rows:
@@ -109,8 +117,20 @@ def is_taken(rewinds: Iterable[Rewind], ids: Mapping[str, IdColumn], time: Ints,
         beyond, complete = compare(rewind.ids, ids, len(time))
         since = rewind.since // unit_ns
         units = time // unit_ns
-        gone |= np.where(complete, beyond, (units > since) | ((units == since) & beyond)) if rewind.ids else True
+        later = (units > since) | ((units == since) & beyond)
+        gone |= is_own(rewind, ids, len(time)) & (np.where(complete, beyond, later) if rewind.ids else True)
     return gone
+
+
+def is_own(rewind: Rewind, ids: Mapping[str, IdColumn], count: int) -> Mask:
+    """Return which rows have none of its constant ids otherwise."""
+    own: Mask = np.ones(count, np.bool_)
+    for name, value in rewind.own:
+        column = ids.get(name)
+        if column is not None:
+            same = _compare(column, value)[1] if are_comparable(column.kind, value) else np.zeros(count, np.bool_)
+            own &= same if column.given is None else same | ~column.given
+    return own
 
 
 def compare(bound: Bound, ids: Mapping[str, IdColumn], count: int) -> tuple[Mask, Mask]:

@@ -85,7 +85,7 @@ def forget_rewinds(run: Path, *, applied: int, left: Collection[tuple[str, int]]
     """
     known = read_rewinds(run)
     needed = tuple(
-        rewind for rewind in known.standing if rewind.number > applied or any(rewind.concerns(*file) for file in left)
+        rewind for rewind in known.standing if rewind.number > applied or any(rewind.on_segment(*file) for file in left)
     )
     if needed != known.standing:
         _write(run, Rewinds(made=known.made, standing=needed))

@@ -19,8 +19,8 @@ from skald.engine.coverage import ENDED
 from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS, TIME_UNIT_NS, read_counting
 from skald.engine.order import NEVER
-from skald.engine.rewind import Bound, Rewind, choose, compare, id_names, is_taken
-from skald.engine.rows import Ints, Mask, Rows
+from skald.engine.rewind import Bound, Rewind, choose, compare, id_names, is_own, is_taken
+from skald.engine.rows import Ints, Mask, Rows, take
 from skald.engine.segmentfile import read_header, with_segment
 from skald.engine.snapshot import SegmentFile, Snapshot, take_snapshot
 from skald.engine.standing import add_rewind, read_rewinds
@@ -35,6 +35,8 @@ class Scope(NamedTuple):
     writer: str
     stop: int
     ended: tuple[str, ...]
+    ranks: tuple[str, ...] = ()
+    own: Bound = ()
 
 
 @dataclass(slots=True)
@@ -111,8 +113,9 @@ def _judge(rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> tuple[Rewi
             return rewind, taken
         taken.restarts = _restarts(spans)
         taken.ended_restarts = ENDED in spans and spans[ENDED].restarts
+    beyond_all = msgspec.structs.replace(rewind, own=())  # the parts have the rows that it concerns alone
     for part in parts:
-        gone = is_taken([rewind], part.rows.ids, part.rows.time, unit_ns=part.unit_ns)
+        gone = is_taken([beyond_all], part.rows.ids, part.rows.time, unit_ns=part.unit_ns)
         names = part.rows.names.to_pylist()
         counts = np.bincount(part.rows.metric[gone], minlength=len(names))
         taken.metrics.update({names[code]: int(counts[code]) for code in np.flatnonzero(counts).tolist()})
@@ -134,24 +137,30 @@ class _Parts:
     def __init__(self, rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> None:
         self._rewind, self._snapshot = rewind, snapshot
         self._segments = [
-            (file, rewinds) for file, rewinds in snapshot.segments if rewind.concerns(file.writer, file.number)
+            (file, rewinds, concerning)
+            for file, rewinds in snapshot.segments
+            if (concerning := rewind.on_segment(file.writer, file.number))
         ]
-        self._names = {name for name, _ in rewind.ids}
+        self._names = id_names([rewind])
 
     def __iter__(self) -> Iterator[_Part]:
         stored = self._snapshot.stored
         for part in stored.coverage.rows_of() if stored else ():
-            if stored and self._rewind.concerns_part(part.writer):
+            if stored and (rewind := self._rewind.on_part(part.writer)):
                 for rows in read_counting(stored, part, self._snapshot.rewinds, self._names):
-                    yield _Part(rows, TIME_UNIT_NS, part.writer)
-        for file, rewinds in self._segments:
-            yield from self._segment_parts(file, rewinds)
+                    yield _Part(_concerned(rows, rewind), TIME_UNIT_NS, part.writer)
+        for file, rewinds, rewind in self._segments:
+            yield from self._segment_parts(file, rewinds, rewind)
 
-    def _segment_parts(self, file: SegmentFile, rewinds: tuple[Rewind, ...]) -> Iterator[_Part]:
+    def _segment_parts(self, file: SegmentFile, rewinds: tuple[Rewind, ...], rewind: Rewind) -> Iterator[_Part]:
         wanted = {*self._names, *id_names(rewinds)}
         for first in range(0, read_header(file.path).capacity, SLICE_ROWS):
             rows = read_segment(file.path, columns=wanted, first=first, stop=first + SLICE_ROWS)
-            yield _Part(choose(rows, rewinds), 1, file.writer)
+            yield _Part(_concerned(choose(rows, rewinds), rewind), 1, file.writer)
+
+
+def _concerned(rows: Rows, rewind: Rewind) -> Rows:
+    return take(rows, is_own(rewind, rows.ids, len(rows)), damaged=rows.damaged) if rewind.own else rows
 
 
 @dataclass(slots=True)

@@ -33,6 +33,8 @@ class Session(msgspec.Struct, kw_only=True):
     writer: str
     host: str
     pid: int
+    parent: int = 0
+    """The process that started it."""
     started: dt.datetime
     ended: dt.datetime | None = None
     status: Status = "running"

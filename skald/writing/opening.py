@@ -226,7 +226,9 @@ def _begin(info: RunInfo, claim: Claim, description: Description, *, joined: boo
     session = next((session for session in info.sessions if joined and session.writer == before), None)
     if session is None:
         now = dt.datetime.now(dt.UTC)
-        session = SessionInfo(writer=claim.name, host=platform.node(), pid=os.getpid(), started=now, joined=joined)
+        session = SessionInfo(
+            writer=claim.name, host=platform.node(), pid=os.getpid(), parent=os.getppid(), started=now, joined=joined
+        )
         info.sessions.append(session)
         session.daemon = joined and description.daemon
     session.writer, session.status, session.ended = claim.name, "running", None

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
+import platform
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.engine.rewind import Bound, are_comparable
 from skald.errors import InvalidInputError
+from skald.record.info import Session as SessionInfo
 from skald.record.info import read_info
 from skald.schema import KIND_OF, Id, Kinds, check_id_name, kind_error, plain_id
 from skald.writing.session import Session
@@ -41,12 +45,43 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
     stop = writer.cut()
     session.pending.finish()
     writer.segments.flush()
-    taken = take_back(session.run, bound, Scope(writer.claim.name, stop, tuple(sorted(session.ended))))
+    sessions = read_info(session.run).sessions
+    scope = Scope(writer.claim.name, stop, tuple(sorted(session.ended)))
+    own = _own(session, bound)
+    ranks = {each.writer for each in sessions if own and _is_other_rank(each)}
+    if ranks:
+        scope = scope._replace(ranks=tuple(sorted(session.ended & ranks)), own=own)
+    taken = take_back(session.run, bound, scope)
     session.say("INFO", told(bound, taken))
-    had_ranks = any(each.joined for each in read_info(session.run).sessions)
+    had_ranks = any(each.joined for each in sessions)
     warning = warning_of(bound, taken, kinds, had_ranks=had_ranks)
     if warning:
         session.warn(warning)
+
+
+def _is_other_rank(session: SessionInfo) -> bool:
+    """Tell whether a process had done its part, or began beside this one: not before it, nor in or by it."""
+    if session.host == platform.node() and os.getpid() in (session.pid, session.parent):
+        return False
+    return session.status == "finished" or session.started.timestamp() > _process_began()
+
+
+def _process_began() -> float:
+    """Return when this process began, in seconds since 1970."""
+    import psutil  # it takes 20 ms to load
+
+    began = psutil.Process().create_time()
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return began
+    # NOTE: Linux counts from its boot, of which psutil knows the second alone
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + began - psutil.boot_time()
+
+
+def _own(session: Session, bound: Bound) -> Bound:
+    """Return the constant ids that a rewind does not name itself."""
+    named = {name for name, _ in bound}
+    constant = ((name, value) for name, value in session.constant.items() if value is not None and name not in named)
+    return tuple((name, value) for name, value in constant if not isinstance(value, float) or math.isfinite(value))
 
 
 def checked_bound(ids: Mapping[str, Any]) -> Bound:
