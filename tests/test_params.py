@@ -88,6 +88,7 @@ class Model(msgspec.Struct):
 
     depth: int
     optimizer: Optimizer
+    width: int | msgspec.UnsetType | None = msgspec.UNSET
 
 
 @attrs.frozen
@@ -192,6 +193,7 @@ def same(left: Any, right: Any) -> bool:
         (dt.datetime(2026, 11, 23, 8, 15), dt.datetime(2026, 11, 23, 8, 15)),  # noqa: DTZ001 - users have naive ones
         (Optimizer(1e-3), {"lr": 1e-3, "betas": [0.9, 0.999]}),
         (Model(2, Optimizer(0.1)), {"depth": 2, "optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}}),
+        (Model(2, Optimizer(0.1), None), {"depth": 2, "optimizer": {"lr": 0.1, "betas": [0.9, 0.999]}, "width": None}),
         (argparse.Namespace(lr=0.1, layers=[1, 2]), {"lr": 0.1, "layers": [1, 2]}),
         (np.float32(0.5), 0.5),
         (np.longdouble(0.5), 0.5),

@@ -177,7 +177,10 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
     if _is_of(value, "argparse", "Namespace"):
         return dict(vars(value))
     names = _field_names(value)
-    return None if names is None else {name: getattr(value, name) for name in names}
+    if names is None:
+        return None
+    fields = {name: getattr(value, name) for name in names}
+    return {name: field for name, field in fields.items() if field is not msgspec.UNSET}
 
 
 def _field_names(value: Any) -> list[str] | None:
