@@ -261,3 +261,24 @@ skald.Logger("run", ".").close()
 
     assert ended.stderr == ""
     assert "finished" in skald.Run(tmp_path / "run").console
+
+
+def test_last_word_does_not_end_the_program_where_a_handler_fails(tmp_path: Path) -> None:
+    """One of the user's that raises, as it is to: its fault is told, and the word is in console.log."""
+    source = """
+import loguru, skald
+def fail(message):
+    raise OSError("sink is full")
+loguru.logger.remove()
+loguru.logger.add(fail, catch=False)
+with skald.Logger("run", ".", errors="warn") as logger:
+    logger.log_metric("", 1.0)
+print("went on")
+"""
+    ended = program(source, folder=tmp_path)
+
+    console = skald.Run(tmp_path / "run").console
+    assert ended.stdout == "went on\n"
+    assert ended.stderr.count("a handler of loguru failed, OSError('sink is full')") == 2
+    assert console.count(" | WARNING | skald: ") == 1
+    assert console.count(" | SUCCESS | skald: run 'run' finished in ") == 1

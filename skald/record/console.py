@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
+from skald.notice import tell
 from skald.record.logfile import LogFile
 from skald.record.shown import MARK, hush, one_message, unhush
 
@@ -258,9 +259,12 @@ def say(file: LogFile, level: str, text: str) -> None:
     """Say something in the terminal, as from the line that called Skald, and in a console file."""
     from loguru import logger
 
-    with one_message():
-        logger.opt(depth=_own_frames()).patch(lambda record: _hush(record, file)).log(level, "{}", text)
     file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
+    try:
+        with one_message():
+            logger.opt(depth=_own_frames()).patch(lambda record: _hush(record, file)).log(level, "{}", text)
+    except Exception as error:  # noqa: BLE001 of a handler with `catch=False`, which nobody has called here
+        tell(f"a handler of loguru failed, {error!r}, as it was to show: {text}")
 
 
 def _own_frames() -> int:
