@@ -139,6 +139,27 @@ def test_log_of_a_string_names_info(logger: skald.Logger, name: str) -> None:
         assert any("info(" in note for note in caught.value.__notes__)
 
 
+@pytest.mark.parametrize("name", ["log", "log_metrics"])
+def test_log_with_a_level_and_a_message_names_info(logger: skald.Logger, name: str) -> None:
+    """As loguru's own `log` takes them, with arguments of the message too, also where there is code for such calls."""
+    for step in range(3):
+        logger.log({"loss": 0.5}, step=step)
+        with pytest.raises(InvalidInputError, match="mapping of names to values, got str") as caught:
+            getattr(logger, name)("INFO", "epoch {} done", 3, step=step)
+
+        assert any("info(" in note for note in caught.value.__notes__)
+
+
+def test_log_metrics_takes_one_positional_argument(logger: skald.Logger) -> None:
+    """A second one, as a step in other libraries, is told as Python tells it, and nothing is logged."""
+    for _ in range(3):
+        logger.log_metrics({"loss": 0.5}, step=1)
+        with pytest.raises(TypeError, match="takes 1 positional argument but 2 were given"):
+            logger.log_metrics({"loss": 0.5}, 7)  # type: ignore[call-arg]
+
+    assert len(rows(logger)) == 3
+
+
 @pytest.mark.parametrize("given", [[("a", 1)], {"a"}, 3, None, object()], ids=["list", "set", "int", "None", "object"])
 def test_log_metrics_refuses_what_is_no_mapping(logger: skald.Logger, given: Any) -> None:
     """What has no names is refused with its type."""

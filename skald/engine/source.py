@@ -51,13 +51,17 @@ def write_source(name: str, branches: Sequence[Branch], parameters: Sequence[str
         contextual: whether a call must look for ids of `contextualize`.
     """
     arguments = {"log_metric": "_skald_name, _skald_value", "log_metrics": "_skald_metrics"}[name]
+    # NOTE: `log("INFO", "text")`, as loguru's hands have it, deserves a better word than Python's own
+    more = "_skald_more" if name == "log_metrics" else ""
     body = {"log_metric": _one_row, "log_metrics": _many_rows}[name]
+    star = f"*{more}, " if more or parameters else ""
     keywords = "".join(f"{parameter}=_skald_absent, " for parameter in parameters)
+    slow = " or ".join(filter(None, ["_skald_rest", more, "_skald_calls.has_context()" if contextual else ""]))
     lines = [
         "def factory(_skald_calls):",
-        f"  def {name}({arguments}, /, {'*, ' if parameters else ''}{keywords}**_skald_rest):",
+        f"  def {name}({arguments}, /, {star}{keywords}**_skald_rest):",
         "    try:",
-        f"      if _skald_rest{' or _skald_calls.has_context()' if contextual else ''}: pass",
+        f"      if {slow}: pass",
     ]
     for branch in branches:
         lines.append(f"      elif {_condition(branch, parameters)}:")
@@ -65,7 +69,8 @@ def write_source(name: str, branches: Sequence[Branch], parameters: Sequence[str
     lines += [
         "    except (AttributeError, LookupError, TypeError, ValueError) as _skald_error:",
         "      if not _skald_is_ours(_skald_error): raise",
-        f"    return _skald_calls.{name}({arguments}, _skald_given(({_pairs(parameters)}), _skald_rest))",
+        f"    _skald_all = _skald_given(({_pairs(parameters)}), _skald_rest)",
+        f"    return _skald_calls.{name}({arguments}, _skald_all{f', more={more}' * bool(more)})",
     ]
     return "\n".join(lines)
 

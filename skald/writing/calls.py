@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -118,8 +118,24 @@ class Calls:
         except SkaldError as error:
             self.refuse(error)
 
-    def log_metrics(self, metrics: Mapping[str, Any], ids: Mapping[str, Any], left_at: int | None = None) -> None:
-        """Log several values; `left_at`: the time of a call that has stored some of its rows already."""
+    def log_metrics(
+        self,
+        metrics: Mapping[str, Any],
+        ids: Mapping[str, Any],
+        left_at: int | None = None,
+        *,
+        more: Sequence[Any] = (),
+    ) -> None:
+        """Log several values.
+
+        Args:
+            metrics: name to value.
+            ids: those of the call.
+            left_at: the time of a call that has stored some of its rows already.
+            more: arguments that are too many.
+        """
+        if more and isinstance(metrics, Mapping):
+            raise TypeError(f"Logger.log_metrics() takes 1 positional argument but {1 + len(more)} were given")
         try:
             resolved = self._plain(ids)
             rows = [*_flat(metrics)]
