@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import os
 import time
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -27,7 +28,9 @@ from skald.many.finding import Found
 
 FEWEST: Final = 64
 """So many runs are worth a file: fewer are read as quickly."""
-_VERSION: Final = 1
+_VERSION: Final = 2
+_SUM_BYTES: Final = 4
+"""Of the CRC-32 that stands before the rest of a file."""
 _MOST_STALE: Final = 0.05
 """A file is written anew when more of its runs have changed: to write it takes as long as to look at so many."""
 _SURE_NS: Final = 2 * 10**9
@@ -103,7 +106,10 @@ def _identity(run: Found) -> Identity | None:
 def _read(place: Path) -> Mapping[str, _Kept]:
     """Return the cards that are kept there; none where they are damaged or of another version."""
     try:
-        cache = msgspec.msgpack.decode(place.read_bytes(), type=_Cache)
+        data = memoryview(place.read_bytes())
+        if data[:_SUM_BYTES] != _sum(data[_SUM_BYTES:]):
+            return {}
+        cache = msgspec.msgpack.decode(data[_SUM_BYTES:], type=_Cache)
     except (OSError, msgspec.MsgspecError):
         return {}
     return cache.cards if cache.version == _VERSION else {}
@@ -113,4 +119,9 @@ def _write(place: Path, cards: dict[str, _Kept]) -> None:
     """Keep cards for the next look, where that is possible."""
     with contextlib.suppress(OSError):
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(place, msgspec.msgpack.encode(_Cache(cards=cards)))
+        data = msgspec.msgpack.encode(_Cache(cards=cards))
+        write_atomic(place, _sum(data) + data)
+
+
+def _sum(data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data).to_bytes(_SUM_BYTES)
