@@ -18,6 +18,7 @@ from handmade import row, segment
 from logged import crash, values
 
 import skald
+from skald.engine import pages
 from skald.engine.checksum import is_as_written
 from skald.engine.footer import Footer
 from skald.engine.stored import open_stored
@@ -73,6 +74,63 @@ def test_check_finds_a_damaged_row_group_and_repair_keeps_the_others(run: Path) 
     assert output("check", "run", folder=run.parent) == "1 run checked, none damaged\n"
     summary = skald.Run(run).summary()
     assert summary["metric"].to_list() == ["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "lost"),
+    [
+        ([("value", 2)], {2}),
+        ([("value", 0)], {0}),
+        ([("step", 4), ("time", 1), ("value", 1), ("metric", 3)], {1, 2, 4}),
+    ],
+)
+def test_repair_keeps_the_rows_of_sound_pages(tmp_path: Path, damaged: list[tuple[str, int]], lost: set[int]) -> None:
+    """Of a row group in which some are damaged; what is given up is told, and the order stays."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for metric in "ab":
+            logger.log_batch({metric: [k % 1000 / 7 for k in range(50_000)]}, step=range(50_000), split="val")
+    run, file = tmp_path / "run", tmp_path / "run" / PARQUET
+    before, group = skald.Run(run).metrics.collect(), pq.read_metadata(file).row_group(0)
+    columns = {group.column(number).path_in_schema: group.column(number) for number in range(group.num_columns)}
+    for name, number in damaged:  # of a column with a dictionary that is the first page
+        damage(file, pages_of(file, columns[name])[number], 1)
+    kept = pl.concat(
+        [before[first : first + 20_000] for page, first in enumerate(range(0, 100_000, 20_000)) if page not in lost]
+    )
+
+    said = start("check", "run", folder=tmp_path).stdout
+    repaired = output("check", "run", "--repair", folder=tmp_path)
+
+    assert f"; {kept.height:,} rows can be read\n" in said
+    assert f"{kept.height:,} rows kept" in repaired
+    assert skald.Run(run).metrics.collect().equals(kept)
+    assert output("check", "run", folder=tmp_path) == "1 run checked, none damaged\n"
+
+
+def pages_of(file: Path, column: Any) -> list[int]:
+    """Return where the data of each page of a column begins."""
+    place = column.dictionary_page_offset or column.data_page_offset
+    data, stop, found = file.read_bytes(), place + column.total_compressed_size, []
+    while place < stop:
+        header, place = pages._struct(data, place)
+        found.append(place)
+        place += header[3]
+    return found
+
+
+def test_repair_gives_a_row_group_up_whose_pages_do_not_fit_together(tmp_path: Path) -> None:
+    """What a header says of its rows has no checksum: where it is wrong, no row would have its own value."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_batch({"loss": [k / 7 for k in range(50_000)]}, step=range(50_000))
+    file = tmp_path / "run" / PARQUET
+    column = pq.read_metadata(file).row_group(0).column(2)
+    first, _, last = pages_of(file, column)
+    whole = file.read_bytes()
+    at = whole.index(bytes.fromhex("c0b802"), column.data_page_offset, first)  # 20,000 rows, as Thrift writes it
+    file.write_bytes(whole[:at] + bytes.fromhex("beb802") + whole[at + 3 :])  # 19,999
+    damage(file, last, 1)
+
+    assert "0 rows kept" in output("check", "run", "--repair", folder=tmp_path)
 
 
 def test_check_finds_any_byte_that_changed_and_repair_leaves_a_run_that_can_be_read(tmp_path: Path) -> None:
@@ -417,6 +475,24 @@ def test_check_finds_damage_in_rows_that_were_taken_back(rewound: Path) -> None:
     assert skald.Run(rewound).rewound.collect().height == left
     assert values(rewound) == [k / 7 for k in range(140_000)]
     assert output("check", "run", folder=rewound.parent) == "1 run checked, none damaged\n"
+
+
+@pytest.mark.parametrize("damage_", ["removed", "cut"])
+def test_check_misses_rows_that_were_taken_back_until_repair_notes_it(rewound: Path, damage_: str) -> None:
+    """Of a file that is gone, or of which nothing can be read."""
+    file = rewound / "rewound-1.parquet"
+    file.unlink() if damage_ == "removed" else file.write_bytes(b"PAR1 and no more")
+
+    done = start("check", "run", folder=rewound.parent)
+    repaired = output("check", "run", "--repair", folder=rewound.parent)
+
+    assert (done.code, "run/rewound-1.parquet: " in done.stdout) == (1, True)
+    assert "nothing is left of it" in repaired or "0 rows kept, moved to damaged/rewound-1.parquet" in repaired
+    assert output("check", "run", folder=rewound.parent) == "1 run checked, none damaged\n"
+    assert skald.Run(rewound).rewound.collect().is_empty()
+    with skald.Logger("run", rewound.parent, mode="resume", capture=False) as logger:
+        logger.rewind(step=0)
+    assert skald.Run(rewound).rewound.collect().height == 2 * 139_999
 
 
 def test_repair_keeps_what_was_taken_back_of_a_file_that_is_damaged(rewound: Path) -> None:

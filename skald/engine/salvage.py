@@ -10,19 +10,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skald.durable import replace, sync_folder
 from skald.engine.checksum import Summed, said_of
+from skald.engine.coverage import Coverage
 from skald.engine.looserows import loose_rows
+from skald.engine.pages import sound_rows
+from skald.engine.sinks import ParquetSink
 from skald.engine.stored import METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, Stored
 from skald.errors import CorruptRunError
 from skald.layout import CSV, temporary
 from skald.schema import METRIC, TIME, VALUE
 
 _FAULTS: Final = (pa.ArrowException, OSError, ValueError)
+_POLARS_FAULTS: Final = (*_FAULTS, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _parquet: Any = pq
 _compute: Any = pc
 
@@ -31,7 +36,7 @@ def salvage(stored: Stored, target: Path) -> int:
     """Write what can be read of a metrics file into a new one of parquet; return how many rows that are.
 
     Args:
-        stored: the opened file: of parquet its row groups, of csv its rows.
+        stored: the opened file: of parquet the rows whose pages are sound, of csv its rows.
         target: where the new one comes to stand; it is replaced whole.
     """
     beside = temporary(target)
@@ -44,6 +49,18 @@ def salvage(stored: Stored, target: Path) -> int:
     finally:
         beside.unlink(missing_ok=True)
     return rows
+
+
+def write_empty(target: Path) -> None:
+    """Write a metrics file without rows in place of one of which nothing is left."""
+    beside = temporary(target)
+    try:
+        with beside.open("x+b") as file:
+            ParquetSink(file, {}).finish(Coverage(), (), None)
+        replace(beside, target)
+        sync_folder(target.parent)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _write(stored: Stored, file: Summed) -> int:
@@ -95,13 +112,37 @@ def _readable(stored: Stored) -> Iterator[pa.Table]:
         file = pq.ParquetFile(stored.file, pre_buffer=False, page_checksum_verification=True)
     except _FAULTS as error:
         raise CorruptRunError(f"the footer cannot be read: {error}, in {stored.path}") from error
-    for group in range(file.num_row_groups):
+    begin = 0
+    for number in range(file.num_row_groups):
+        group = file.metadata.row_group(number)
         try:
-            table = file.read_row_group(group, use_threads=False).rename_columns(schema.names).cast(schema)
-            table.validate(full=True)
+            yield _checked(file.read_row_group(number, use_threads=False), schema)
         except _FAULTS:
+            yield from _sound_parts(stored, begin, group, schema)
+        begin += group.num_rows
+
+
+def _sound_parts(stored: Stored, begin: int, group: Any, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows of sound pages of a row group whose first is row `begin` of the file.
+
+    NOTE: pyarrow reads a row group from its beginning; polars passes over the pages that hold none of the rows asked
+    for, and knows no checksums of pages.
+    """
+    for first, stop in sound_rows(stored.file, group):
+        if (first, stop) == (0, group.num_rows):  # it is no page that is damaged
+            return
+        stored.file.seek(0)
+        try:
+            rows = pl.scan_parquet(stored.file).slice(begin + first, stop - first).collect()
+            yield _checked(rows.to_arrow(), schema)
+        except _POLARS_FAULTS:
             continue  # it is what the caller salvages from
-        yield table
+
+
+def _checked(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    table = table.rename_columns(schema.names).cast(schema)
+    table.validate(full=True)
+    return table
 
 
 def _metrics(stored: Stored, found: list[str]) -> list[str]:

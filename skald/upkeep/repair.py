@@ -16,7 +16,7 @@ from skald.durable import write_atomic
 from skald.engine.claim import owners, run_lock
 from skald.engine.looserows import open_loosely
 from skald.engine.mending import mend
-from skald.engine.salvage import salvage
+from skald.engine.salvage import salvage, write_empty
 from skald.engine.stored import open_parquet
 from skald.errors import CorruptRunError, RunExistsError
 from skald.record.artifacts import note_missing, restore_list
@@ -86,6 +86,8 @@ def _replace(run: Path, path: Path, aside: Path) -> str:
     else:
         is_table = path.name == layout.PARQUET or layout.is_rewound_name(path.name)
         rows = _salvage(path, aside) if is_table else _mend(path, aside)
+    if layout.is_rewound_name(path.name) and not rows:
+        write_empty(path)
     if path.name in (layout.PARQUET, layout.CSV) and not (run / layout.PARQUET).exists():
         _put_aside_rewound(run)
         _forget_rows(run)
@@ -96,6 +98,9 @@ def _repair_missing(run: Path, path: Path) -> str:
     if path.name == layout.RUN_JSON:
         write_info(run, _made_up(run), new=True)
         return "made up anew"
+    if layout.is_rewound_name(path.name):
+        write_empty(path)
+        return "nothing is left of it, and one without rows stands there"
     _forget_rows(run)
     return "nothing is left of it, and the run counts as one without rows"
 

@@ -151,7 +151,7 @@ def _metrics(run: Path) -> Iterator[Fault]:
         elif rows != stored.coverage.rows:
             yield Fault(stored.path, f"expected {plural(stored.coverage.rows, 'row')}, found {rows:,}", rows)
     for name in stored.coverage.rewound:
-        yield from _rewound(run / name)
+        yield from _rewound(run, name)
 
 
 def _readable_rows(path: Path) -> int:
@@ -168,11 +168,13 @@ def _readable_rows(path: Path) -> int:
         return 0
 
 
-def _rewound(path: Path) -> Iterator[Fault]:
-    """Read rows that a rewind took back; what somebody has removed is not missed."""
+def _rewound(run: Path, name: str) -> Iterator[Fault]:
+    """Read rows that a rewind took back."""
+    path = run / name
     try:
         stored = open_parquet(path)
         if stored is None:
+            yield Fault(path, "it is missing, and with it rows that a rewind took back")
             return
         with stored:
             rows = sum(map(len, read_tables(stored)))
