@@ -113,6 +113,19 @@ def test_broken_run_in_a_store_is_left_out_with_a_warning(runs: Path, store: Sto
     assert set(found["run"]) == {"good"}
 
 
+def test_run_in_a_store_that_ended_without_rows_is_not_broken(runs: Path, tmp_path: Path, store: Store) -> None:
+    """It has no metrics file, as it needs none; its params have their columns, there as here."""
+    with skald.Logger("none", tmp_path, capture=False) as logger:
+        logger.log_params(seed=3)
+    shutil.copytree(runs / "lr=0.1" / "seed0", tmp_path / "some")
+    store.put(tmp_path, "few")
+
+    found = skald.scan("s3://bucket/few", params="*", storage_options=store.options)
+
+    assert found.collect().equals(skald.scan(tmp_path, params="*").collect())
+    assert found.collect().height == 3
+
+
 def test_run_in_a_store_with_broken_params_keeps_its_rows_and_those_of_before(runs: Path, store: Store) -> None:
     """A typo of who edited them costs a warning, there as here."""
     store.put(runs / "lr=0.1" / "seed1", "edited/run")

@@ -6,7 +6,6 @@ Invariant: every collect sees one snapshot, in which each row stands once and ea
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -29,6 +28,7 @@ from skald.engine.snapshot import (
     warn_disagreed,
 )
 from skald.engine.stored import Stored, open_parquet, read_tables
+from skald.notice import warn
 from skald.schema import METRIC, TIME, VALUE, Kinds
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ def _rewound_frames(query: Query, path: Path) -> Iterator[pl.DataFrame]:
     """Yield the rows of a file that a compaction put aside."""
     rewound = open_parquet(path)
     if rewound is None:
-        warnings.warn(f"rows that a rewind took back are left out: {path} is gone", stacklevel=2)
+        warn(f"rows that a rewind took back are left out: {path} is gone")
         return
     with rewound:
         yield from _batches(query.of(fit(_stored_table(rewound), rewound.kinds, query.kinds)))

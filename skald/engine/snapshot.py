@@ -6,7 +6,6 @@ Invariant: every row that was there when a snapshot began is in it once.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -21,6 +20,7 @@ from skald.engine.standing import logged_rows, read_rewinds
 from skald.engine.stored import FILES, Stored, open_stored, stored_kinds
 from skald.errors import CorruptRunError, RunNotFoundError
 from skald.layout import SEGMENTS, segment_number
+from skald.notice import warn
 from skald.schema import Kinds, unify, widen
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ def _of_open(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T]) -> S
         # that came meanwhile may have been followed by rows in the segments copied last.
         if not left or (all(file.path.exists() for file in left) and read_rewinds(run).made == rewinds.made):
             if stored is None and not left:
-                _warn_missing(run)
+                _warn_if_missing(run)
             segments = [(file, copied[file]) for file in left if file in copied]
             _warn_left_out([damaged[file] for file in damaged.keys() & left], segments)
             return Snapshot(stored, segments, on_stored(rewinds, stored), rewinds.made)
@@ -193,6 +193,11 @@ def registered_kinds(run: Path) -> Kinds:
         return {}
 
 
+def _warn_if_missing(run: Path) -> None:
+    if missing_rows(run):
+        warn(_missing(run))
+
+
 def _warn_left_out(damaged: Iterable[CorruptRunError], segments: Iterable[tuple[SegmentFile, object]]) -> None:
     for error in damaged:
         warn_damaged(error)
@@ -201,23 +206,32 @@ def _warn_left_out(damaged: Iterable[CorruptRunError], segments: Iterable[tuple[
             warn_damaged_rows(file, part)
 
 
-def _warn_missing(run: Path) -> None:
+def check_is_there(run: Path) -> None:
+    """Refuse a run whose metrics file somebody removed.
+
+    Raises:
+        CorruptRunError: its rows are gone, or its run.json cannot be read.
+    """
     if missing_rows(run):
-        warnings.warn(f"the metrics file of run {run.name!r} is missing, in {run.parent}", stacklevel=3)
+        raise CorruptRunError(_missing(run))
+
+
+def _missing(run: Path) -> str:
+    return f"the metrics file of run {run.name!r} is missing, in {run.parent}"
 
 
 def warn_damaged(error: CorruptRunError) -> None:
     """Say that a segment is left out."""
-    warnings.warn(f"a damaged segment is left out: {error}", stacklevel=2)
+    warn(f"a damaged segment is left out: {error}")
 
 
 def warn_damaged_rows(file: SegmentFile, rows: Rows) -> None:
     """Say how many rows of a segment are left out, if any."""
     if rows.damaged:
-        warnings.warn(f"{plural(rows.damaged, 'damaged row')} of a segment left out, in {file.path}", stacklevel=2)
+        warn(f"{plural(rows.damaged, 'damaged row')} of a segment left out, in {file.path}")
 
 
 def warn_disagreed(run: Path, ids: Iterable[str]) -> None:
     """Say that ids are read as strings, because processes of the run logged different kinds."""
     for name in ids:
-        warnings.warn(f"id {name!r} has several kinds in run {run.name!r}: it is read as string", stacklevel=2)
+        warn(f"id {name!r} has several kinds in run {run.name!r}: it is read as string")

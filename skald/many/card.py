@@ -71,7 +71,7 @@ def read_card(found: Found) -> Card:
     """Return the card of a run.
 
     Raises:
-        SkaldError: a file of the run cannot be read.
+        SkaldError: a file of the run cannot be read, or its metrics file is missing.
         OSError: the run was removed meanwhile.
     """
     check_path(found.folder)
@@ -106,13 +106,15 @@ def check_info(path: str) -> None:
 
 
 def _open_card(folder: Path, info: _Info, params: dict[str, Any]) -> Card:
-    """Return the card of a run that is not closed, or whose metrics file is missing, which is told.
+    """Return the card of a run that is not closed.
 
     NOTE: a table of closed runs does without these modules, which take 70 ms to load.
     """
     from skald.engine.count import count_rows
+    from skald.engine.snapshot import check_is_there
     from skald.run import Run
 
+    check_is_there(folder)
     run = Run(folder)
     return Card(
         status=run.status,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -13,6 +12,7 @@ import polars as pl
 from skald.engine.stored import COVERAGE_KEY, kinds_said
 from skald.errors import CorruptRunError, InvalidInputError, RunNotFoundError, StorageError
 from skald.layout import PARAMS, PARQUET, RUN_JSON
+from skald.notice import warn
 from skald.record.params import decode_params, shown_instead
 from skald.schema import RUN, Kinds
 
@@ -29,9 +29,15 @@ class CloudRun(NamedTuple):
     file: str
 
 
+class _Session(msgspec.Struct):
+    rows: int = 0
+
+
 class _Info(msgspec.Struct):
     """The part of run.json that is read."""
 
+    status: str = "running"
+    sessions: list[_Session] = []
     params: dict[str, Any] = {}
 
 
@@ -112,7 +118,7 @@ def read_cloud_params(file: str, options: StorageOptions) -> dict[str, Any]:
     Raises:
         OSError, PolarsError: the store cannot be reached.
     """
-    place = f"{file.removesuffix(PARQUET)}{PARAMS}"
+    place = _beside(file, PARAMS)
     try:
         data = _content(place, options)
     except FileNotFoundError:
@@ -120,17 +126,27 @@ def read_cloud_params(file: str, options: StorageOptions) -> dict[str, Any]:
     try:
         return decode_params(data, place)
     except CorruptRunError as error:
-        params = _params_said(f"{file.removesuffix(PARQUET)}{RUN_JSON}", options)
-        warnings.warn(f"{error}; {shown_instead(params)}", stacklevel=2)
+        params = _info(file, options).params
+        warn(f"{error}; {shown_instead(params)}")
         return params
 
 
-def _params_said(place: str, options: StorageOptions) -> dict[str, Any]:
-    """Return the params that run.json has."""
+def is_empty(file: str, options: StorageOptions) -> bool:
+    """Tell whether the run with this metrics file has ended without a row, so that there is no such file."""
+    info = _info(file, options)
+    return info.status != "running" and not any(session.rows for session in info.sessions)
+
+
+def _info(file: str, options: StorageOptions) -> _Info:
+    place = _beside(file, RUN_JSON)
     try:
-        return msgspec.json.decode(_content(place, options), type=_Info).params
+        return msgspec.json.decode(_content(place, options), type=_Info)
     except msgspec.MsgspecError as error:
         raise CorruptRunError(f"{error}, in {place}") from error
+
+
+def _beside(file: str, name: str) -> str:
+    return f"{file.removesuffix(PARQUET)}{name}"
 
 
 def _content(place: str, options: StorageOptions) -> bytes:

@@ -18,7 +18,15 @@ from polars.io.plugins import register_io_source
 
 from skald.engine.columns import table_schema
 from skald.errors import InvalidInputError, SkaldError
-from skald.many.cloud import CloudRun, StorageOptions, find_cloud_runs, is_cloud, read_cloud_kinds, read_cloud_params
+from skald.many.cloud import (
+    CloudRun,
+    StorageOptions,
+    find_cloud_runs,
+    is_cloud,
+    is_empty,
+    read_cloud_kinds,
+    read_cloud_params,
+)  # fmt: skip
 from skald.many.finding import Found, Source, as_list, check_path, check_source, find_runs
 from skald.many.paramtable import flat, param_columns, param_names
 from skald.many.pushdown import split
@@ -180,7 +188,12 @@ class _Runs:
         return member(*found, _KNOWN), read_params(Path(found.folder)) if self._params else {}
 
     def _ask(self, run: CloudRun) -> tuple[Member, dict[str, Any]]:
-        one = Member(run.name, read_cloud_kinds(run.file, self._options), run.file)
+        try:
+            one = Member(run.name, read_cloud_kinds(run.file, self._options), run.file)
+        except FileNotFoundError:
+            if not is_empty(run.file, self._options):
+                raise
+            one = Member(run.name, {}, None)
         return one, read_cloud_params(run.file, self._options) if self._params else {}
 
     def _warn(self, broken: Mapping[str, BaseException]) -> None:
@@ -217,7 +230,7 @@ class _Runs:
         for scanned, together in groups(members, query.kinds):
             yield from _together(query, together, scanned, broken)
         for one in members:
-            if one.file is None:
+            if one.file is None and one.folder:
                 yield from _alone(query, one, scan_folder(one, query.kinds), broken)
         self._warn(broken)
 

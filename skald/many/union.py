@@ -17,6 +17,7 @@ from skald.amounts import plural
 from skald.durable import identity
 from skald.engine.columns import fit, table_schema
 from skald.engine.reader import scan_metrics
+from skald.engine.snapshot import check_is_there
 from skald.engine.stored import read_kinds
 from skald.layout import CSV, PARQUET, RUN_JSON, SEGMENTS
 from skald.many.card import check_info
@@ -28,6 +29,7 @@ T = TypeVar("T")
 _NAMED: Final = 3
 """So many runs, and so many ids, are named in a warning."""
 _NAMED_BROKEN: Final = 10
+_REASONS: Final = 5
 _INTS_AS_FLOATS: Final = pl.ScanCastOptions(integer_cast="allow-float")
 
 
@@ -84,12 +86,13 @@ def member(name: str, folder: str, holds: frozenset[str], known: KnownFiles) -> 
         known: the files that were read before.
 
     Raises:
-        SkaldError: a file of the run cannot be read.
+        SkaldError: a file of the run cannot be read, or its metrics file is missing.
     """
     known.read(f"{folder}{os.sep}{RUN_JSON}", check_info)
     if SEGMENTS in holds or CSV in holds:
         return Member(name, id_kinds(scan_metrics(Path(folder)).collect_schema()), None, folder)
     if PARQUET not in holds:
+        check_is_there(Path(folder))
         return Member(name, {}, None, folder)
     file = f"{folder}{os.sep}{PARQUET}"
     return Member(name, known.read(file, read_kinds), file, folder)
@@ -149,10 +152,11 @@ def name_some(runs: Sequence[str], most: int = _NAMED) -> str:
 
 
 def describe_broken(broken: Mapping[str, BaseException]) -> str:
-    """Say which runs are left out, and what is wrong with the first."""
-    first = next(iter(broken.values()))
+    """Say which runs are left out, and what is wrong with the first few."""
+    reasons = [" ".join(str(error).split()) for error in islice(broken.values(), _REASONS)]
+    more = ["..."] if len(broken) > _REASONS else []
     outcome = f"{plural(len(broken), 'run')} cannot be read and {'is' if len(broken) == 1 else 'are'} left out"
-    told = f"{outcome}: {name_some([*broken], _NAMED_BROKEN)} ({first})"
+    told = f"{outcome}: {name_some([*broken], _NAMED_BROKEN)} ({'; '.join([*reasons, *more])})"
     return f"{told}; hint: skald check tells what is damaged"
 
 
