@@ -116,10 +116,39 @@ def test_source_of_another_type_is_an_error(wrong: Any) -> None:
         find_runs(wrong)
 
 
-def test_links_inside_a_folder_are_not_followed(runs: Path) -> None:
+def test_links_that_stay_inside_a_folder_name_nothing_twice(runs: Path) -> None:
     """A link to a run does not make a second one, and one to a folder above no circle."""
     (runs / "best").symlink_to(runs / "lr=0.1" / "seed0", target_is_directory=True)
     (runs / "lr=0.2" / "up").symlink_to(runs, target_is_directory=True)
+    (runs / "home").symlink_to(runs.parent, target_is_directory=True)
+    (runs / "broken").symlink_to(runs / "nowhere")
+    (runs / "itself").symlink_to("itself")
+    (runs / "file").symlink_to(runs / "top" / "run.json")
 
     assert names(runs) == ["lr=0.1/seed0", "lr=0.1/seed1", "lr=0.2/seed0", "top"]
     assert names(runs / "best") == ["seed0"]
+
+
+def test_links_to_folders_outside_are_followed_once(runs: Path, tmp_path: Path) -> None:
+    """Their runs are called by the link; what two links reach, or a link and a path, is found once."""
+    scratch = tmp_path / "scratch"
+    for place, name in (("x", "one"), ("x", "two"), (".", "alone")):
+        with skald.Logger(name, scratch / place, capture=False) as logger:
+            logger.log_metric("loss", len(name))
+    (runs / "a").symlink_to(scratch / "alone", target_is_directory=True)
+    (runs / "lr=0.2" / "all").symlink_to(scratch, target_is_directory=True)
+    (runs / "again").symlink_to(scratch / "x", target_is_directory=True)
+    (scratch / "x" / "back").symlink_to(runs, target_is_directory=True)
+    (scratch / "x" / "round").symlink_to(scratch, target_is_directory=True)
+    plain = ["lr=0.1/seed0", "lr=0.1/seed1", "lr=0.2/seed0", "top"]
+
+    linked = ["a", "again/one", "again/two"]
+    assert names(runs) == sorted([*plain, *linked])
+    assert len(names([runs, scratch])) == len(names([scratch, runs])) == len(plain) + len(linked)
+    table = skald.runs(runs, metrics="loss").filter(run="again/one")
+    assert (table["path"].item(), table["loss.last"].item()) == (str(runs / "again" / "one"), 3)
+    assert skald.scan(runs).collect().select("run", "value").rows() == [
+        ("a", 5.0),
+        ("again/one", 3.0),
+        ("again/two", 3.0),
+    ]

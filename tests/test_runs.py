@@ -277,7 +277,27 @@ def test_runs_tells_of_a_metrics_file_that_is_missing(tmp_path: Path) -> None:
         (tmp_path / name / PARQUET).unlink()
 
         with pytest.warns(UserWarning, match=f"the metrics file of run '{name}' is missing"):
-            assert skald.runs(tmp_path / name)["rows"].to_list() == [0]
+            assert skald.runs(tmp_path / name).is_empty()
+
+
+def test_runs_and_scan_tell_all_that_is_broken_in_one_warning(sweep: Path) -> None:
+    """At the line that asked, with the reason of each of a handful."""
+    for name in ("gone", "json", "cut"):
+        train(sweep, name, [1.0])
+    (sweep / "gone" / PARQUET).unlink()
+    (sweep / "json" / RUN_JSON).write_text("{")
+    (sweep / "cut" / PARQUET).write_bytes(b"PAR1")
+
+    for is_scan in (False, True):
+        with pytest.warns(UserWarning, match="3 runs cannot be read") as told:
+            found = skald.scan(sweep).collect() if is_scan else skald.runs(sweep, metrics="*")
+        assert found["run"].unique().sort().to_list() == ["a", "b"]
+
+        (warning,) = told
+        said = str(warning.message)
+        assert warning.filename == __file__
+        assert "3 runs cannot be read and are left out: 'cut', 'gone', 'json' (" in said
+        assert all(reason in said for reason in ("file of run 'gone' is missing", "json/run.json", "do not end as one"))
 
 
 def test_runs_of_a_folder_without_runs_is_empty(tmp_path: Path) -> None:
@@ -399,6 +419,21 @@ def test_cache_that_is_damaged_or_gone_is_made_anew(
     names = reads(monkeypatch)
     assert skald.runs(many).equals(first)
     assert names == []
+
+
+def test_cache_in_which_a_bit_is_flipped_is_made_anew(many: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever it is: its content is not believed, nobody is told, and the next look finds it whole."""
+    first = skald.runs(many, metrics="loss")
+    (file,) = cache.iterdir()
+    whole = file.read_bytes()
+    names = reads(monkeypatch)
+    for at in (0, 3, 4, 5, *range(6, len(whole), len(whole) // 12)):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << at % 8]) + whole[at + 1 :])
+        names.clear()
+
+        assert skald.runs(many, metrics="loss").equals(first), at
+        assert len(names) == cardcache.FEWEST, at
+        assert file.read_bytes() == whole, at
 
 
 def test_cache_that_cannot_be_written_is_done_without(many: Path, cache: Path) -> None:

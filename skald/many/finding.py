@@ -8,13 +8,13 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
 from skald import layout
 from skald.errors import InvalidInputError, RunNotFoundError
+from skald.notice import warn
 
 Source: TypeAlias = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A folder of runs, a run (its path or a `Run`), a glob, or several of these."""
@@ -25,7 +25,8 @@ class Found(NamedTuple):
 
     Attributes:
         name: what it is called.
-        folder: its absolute path; as text, since to make a Path takes as long as to look into the folder.
+        folder: its absolute path, by way of the link that led to it; as text, since to make a Path takes as long as to
+            look into the folder.
         holds: the names of what its folder holds.
     """
 
@@ -37,8 +38,9 @@ class Found(NamedTuple):
 def find_runs(source: Source, *, progress: Callable[[int, None], object] | None = None) -> list[Found]:
     """Return the runs that a source means, in the order of their names.
 
-    A folder is searched at every depth, down to the first folder with a `run.json`; symbolic links inside it are not
-    followed. Folders without runs are not mentioned.
+    A folder is searched at every depth, down to the first folder with a `run.json`. Symbolic links inside it are
+    followed to folders outside of it, to each once; one that stays inside names nothing that is not found anyway.
+    Folders without runs are not mentioned.
 
     Args:
         source: a folder of runs, a run, a glob, or several of these.
@@ -53,10 +55,12 @@ def find_runs(source: Source, *, progress: Callable[[int, None], object] | None 
         InvalidInputError: the source is nothing of that kind.
     """
     paths = as_list(source)
-    folders = [folder for path in paths for folder in _folders(path)]
+    folders = [os.path.realpath(folder) for path in paths for folder in _folders(path)]
     looks = itertools.count(1)
     look = (lambda: progress(next(looks), None)) if progress else (lambda: None)
-    found = {path: holds for folder in folders for path, holds in _search(os.path.realpath(folder), look)}
+    links: list[str] = []
+    found = {path: holds for folder in folders for path, holds in _search(folder, look, links)}
+    found.update(_linked(sorted(links), folders, found, look))
     if not found:
         return []
     top = os.path.realpath(paths[0])
@@ -142,21 +146,57 @@ def folders_like(pattern: str, *, inside: Path | None = None) -> list[Path]:
     return [folder for folder in (Path(inside or "", match) for match in found) if folder.is_dir()]
 
 
-def _search(folder: str, look: Callable[[], object]) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the runs in a folder, which may be one itself, with the names of what they hold."""
+def has_runs(folders: Iterable[str | os.PathLike[str]]) -> bool:
+    """Tell whether there is a run in one of some folders; no further than to the first is looked."""
+    plain = (run for folder in folders for run in _search(os.path.realpath(folder), lambda: None, []))
+    return any(plain) or any(find_runs(folder) for folder in folders)
+
+
+def _linked(
+    links: Sequence[str], folders: Sequence[str], found: Collection[str], look: Callable[[], object]
+) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the runs in folders outside of those that were searched, to which links lead, by the paths of the links."""
+    searched, known = set(folders), set(found)
+    above = {parent for folder in folders for parent in _lineage(folder)}
+    left = list(links)
+    for link in left:
+        target = os.path.realpath(link)
+        if target in above or not os.path.isdir(target) or not searched.isdisjoint(_lineage(target)):  # noqa: PTH112
+            continue
+        searched.add(target)
+        inner: list[str] = []
+        for path, holds in _search(target, look, inner):
+            if path not in known:
+                known.add(path)
+                yield link + path[len(target) :], holds
+        left += [link + path[len(target) :] for path in sorted(inner)]
+
+
+def _lineage(path: str) -> list[str]:
+    """Return a path and the folders above it."""
+    return [path, *map(str, Path(path).parents)]
+
+
+def _search(folder: str, look: Callable[[], object], links: list[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    """Yield the runs in a folder, which may be one itself, with the names of what they hold; add the links in it."""
     look()
     try:
         names = frozenset(os.listdir(folder))  # noqa: PTH208  a Path for each file would take thrice as long
         if layout.RUN_JSON in names:
             yield folder, names
             return
+        inner = []
         with os.scandir(folder) as entries:
-            inner = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    inner.append(entry.path)
+                elif entry.is_symlink():
+                    links.append(entry.path)
     except (FileNotFoundError, NotADirectoryError):  # removed just now
         return
     except OSError as error:
-        warnings.warn(f"a folder cannot be searched for runs: {error.strerror}, {folder}", stacklevel=2)
+        warn(f"a folder cannot be searched for runs: {error.strerror}, {folder}")
         return
     for path in inner:
         if not path.rpartition(os.sep)[2].startswith(layout.TEMPORARY_PREFIX):
-            yield from _search(path, look)
+            yield from _search(path, look, links)
