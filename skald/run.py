@@ -91,8 +91,8 @@ class Run:
     def duration(self) -> dt.timedelta:
         """How long the run has been written: its sessions together, those at the same time counted once.
 
-        A session of a live writer lasts until now, one of a writer that is gone without a word until its last
-        sign of life: its newest row, or the newest of its files.
+        A session of a live writer lasts until now, one of a writer that is gone without a word until its newest row,
+        or, where it has none, until the newest of its files was written, which a copy of the run may not tell.
         """
         info = read_info(self._path)
         alive = set(live_writers(self._path))
@@ -115,12 +115,12 @@ class Run:
 
         It may be kept: collected later it holds what is there then, whatever happened to the run meanwhile.
         """
-        return scan_metrics(self._path)
+        return scan_metrics(self._existing())
 
     @property
     def rewound(self) -> pl.LazyFrame:
         """The rows that a rewind took back, with the columns of `metrics`; it may be kept too."""
-        return scan_rewound(self._path)
+        return scan_rewound(self._existing())
 
     @property
     def metric_names(self) -> list[str]:
@@ -139,7 +139,7 @@ class Run:
         Files that a program put there itself are among them, without sum, as are those that were linked or changed
         since. An id that is named like one of the columns before has the column `NAME (id)`.
         """
-        return artifact_table(read_artifacts(self._path))
+        return artifact_table(read_artifacts(self._existing()))
 
     @property
     def console(self) -> str:
@@ -147,9 +147,9 @@ class Run:
 
         First console.log, then what each process that joined has said, below a line with its file's name.
         """
-        return read_console(self._path)
+        return read_console(self._existing())
 
-    def summary(self, *, by: Sequence[str] | str | None = None, **ids: Id) -> pl.DataFrame:
+    def summary(self, /, *, by: Sequence[str] | str | None = None, **ids: Id) -> pl.DataFrame:
         """Return a row for each series: counts, first, last, min, max, mean, and the ids where they were logged.
 
         Args:
@@ -168,7 +168,7 @@ class Run:
         return read_summary(self._path, by=by, where=ids)
 
     def wide(
-        self, *metrics: str, index: Sequence[str] | str | None = None, columns: str | None = None, **ids: Id
+        self, /, *metrics: str, index: Sequence[str] | str | None = None, columns: str | None = None, **ids: Id
     ) -> pl.LazyFrame:
         """Return a table with a column a metric and a row per distinct value of `index`, sorted by it.
 
@@ -200,6 +200,12 @@ class Run:
         """Return what a notebook shows: status, params, and series with their curves."""
         return page(facts_of(self._path), self)
 
+    def _existing(self) -> Path:
+        """Return the path, where there is still a run."""
+        if not layout.is_run(self._path):
+            raise RunNotFoundError(f"there is no run at {self._path} any more")
+        return self._path
+
     def _last_sign(self, info: RunInfo, session: Session, alive: set[str]) -> dt.datetime:
         """Return until when a session without an end was alive."""
         now = dt.datetime.now(dt.UTC)
@@ -212,8 +218,9 @@ class Run:
             .collect(engine="streaming")
             .item()
         )
-        files = _file_times(self._path / layout.SEGMENTS / session.writer)
-        return max([session.started, *([newest] if newest else []), *files])
+        if newest and newest > session.started:
+            return newest
+        return max([session.started, *_file_times(self._path / layout.SEGMENTS / session.writer)])
 
 
 def _last_time(run: Path, writer: str) -> dt.datetime | None:

@@ -185,6 +185,36 @@ def test_run_duration_of_a_crash_lasts_until_its_newest_row(tmp_path: Path) -> N
     assert run.duration == newest_row(run) - run.info["sessions"][0]["started"]
 
 
+def test_run_duration_of_a_crash_is_that_of_its_copy(tmp_path: Path) -> None:
+    """A plain copy gives its files new times, which tell nothing of the run."""
+    run = crash(tmp_path)
+
+    copied = skald.Run(shutil.copytree(run.path, tmp_path / "copy", copy_function=shutil.copyfile))
+
+    assert copied.duration == run.duration
+
+
+def test_run_that_was_deleted_is_told_by_every_attribute(tmp_path: Path) -> None:
+    """None of them takes it for one with nothing in it."""
+    run = log_some(tmp_path)
+    shutil.rmtree(run.path)
+
+    for name in ("status", "started", "params", "console", "metrics", "metric_names", "rewound", "artifacts"):
+        with pytest.raises(skald.RunNotFoundError):
+            getattr(run, name)
+
+
+def test_run_takes_ids_of_every_name(tmp_path: Path) -> None:
+    """Also that of Python's own first argument."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        for value in (1, 2):
+            logger.log_metric("loss", value, self=value)
+    run = skald.Run(tmp_path / "run")
+
+    assert run.summary(self=1)["last"].to_list() == [1]
+    assert run.wide("loss", self=2).collect().rows() == [(2, 2.0)]
+
+
 def test_run_metrics_are_the_table(tmp_path: Path) -> None:
     """A LazyFrame of metric, ids in order of first appearance, value and time."""
     run = log_some(tmp_path)
