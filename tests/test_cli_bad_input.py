@@ -141,3 +141,36 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_no_words_make_a_command_fail_with_a_traceback(command: str, words: list[str], place: Path) -> None:
     """In whatever order they come."""
     check_said(start(command, *words, folder=place), (command, words))
+
+
+@pytest.mark.parametrize(
+    "args", [("query", "runs"), ("plot", "runs", "-m", "loss", "-o", "x.gif"), ("export", "runs", "-o", "x.xlsx")]
+)
+def test_command_line_that_is_wrong_whatever_is_on_the_disk_is_wrong_usage(
+    args: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Exit code 2, as for options that no command has; and nobody looks for runs first."""
+    done = start(*args, folder=tmp_path)
+
+    assert (done.code, done.stdout, done.stderr.startswith("skald: ")) == (2, "", True)
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("show", "runs"),
+        ("check", "runs"),
+        ("compact", "runs"),
+        ("plot", "runs", "-m", "loss"),
+        ("query", "runs", "select * from metrics"),
+        ("export", "runs", "-o", "x.csv"),
+    ],
+)
+def test_folder_without_runs_is_an_error_of_every_command(args: tuple[str, ...], tmp_path: Path) -> None:
+    """A path with a slip must not become an empty table."""
+    (tmp_path / "runs").mkdir()
+
+    done = start(*args, folder=tmp_path)
+
+    assert (done.code, done.stderr) == (1, "skald: there are no runs in runs\n")
+    assert not (tmp_path / "x.csv").exists()

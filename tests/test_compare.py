@@ -78,10 +78,12 @@ def test_compare_takes_metrics_and_ids(runs: Path) -> None:
 
 
 def test_compare_of_one_run_is_an_error(runs: Path) -> None:
-    """There is nothing beside it."""
+    """There is nothing beside it: the command line is wrong; of a folder it may be right another day."""
     done = start("compare", "a", folder=runs)
+    of_folder = start("compare", "runs", "--where", "run = 'a'", folder=runs)
 
-    assert (done.code, done.stderr) == (1, "skald: compare takes two runs or more, got 1 run\n")
+    assert (done.code, done.stderr) == (2, "skald: compare takes two runs or more, got 1 run\n")
+    assert (of_folder.code, of_folder.stderr) == (1, done.stderr)
 
 
 def frame(*runs: list[tuple[int | None, float]]) -> pl.LazyFrame:

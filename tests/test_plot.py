@@ -317,7 +317,7 @@ def test_plot_draws_a_picture_for_each_metric(folder: Path) -> None:
         (("plot", "-m", "loss", "--smooth", "1"), 2, "--smooth"),
         (("plot", "-m", "loss", "--smooth", "-1"), 2, "--smooth"),
         (("plot", "-m", "loss", "--id", "split"), 2, "NAME=VALUE"),
-        (("plot", "-m", "loss", "-o", "loss.gif"), 1, "-o must end in one of .png, .svg, .html, got 'loss.gif'"),
+        (("plot", "-m", "loss", "-o", "loss.gif"), 2, "-o must end in one of .png, .svg, .html, got 'loss.gif'"),
         (("plot", "-m", "loss", "-o", "nowhere/loss.png"), 1, "there is no folder nowhere"),
         (("plot", "nothing", "-m", "loss"), 1, "there is no run or folder 'nothing'"),
     ],

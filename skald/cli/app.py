@@ -359,8 +359,8 @@ def main() -> None:
                 raise SystemExit(0) from None
             raise
         except _faults() as error:
-            from skald.cli.report import report
+            from skald.cli.report import UsageError, report
 
             _hint_at_command(error)
             report(error)
-            raise SystemExit(1) from None
+            raise SystemExit(2 if isinstance(error, UsageError) else 1) from None

@@ -12,12 +12,13 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from rich.text import Text
 
+from skald import layout
 from skald.amounts import plural
 from skald.cli import terminal
 from skald.cli.choice import chosen_rows
 from skald.cli.format import MISSING, given, ids_text, json_value, number_text, param_text
 from skald.cli.paths import as_source, resolve_all
-from skald.cli.report import readable_params
+from skald.cli.report import UsageError, readable_params
 from skald.cli.runchoice import names_where
 from skald.cli.shapes import to_csv, to_json
 from skald.errors import InvalidInputError
@@ -89,7 +90,9 @@ def compare_paths(
         chosen = set(names_where(source, where, ids))
         found = [run for run in found if run.name in chosen]
     if len(found) < 2:  # noqa: PLR2004
-        raise InvalidInputError(f"compare takes two runs or more, got {plural(len(found), 'run')}")
+        is_alone = len(paths) == 1 and layout.is_run(folders[0])
+        fault = UsageError if is_alone else InvalidInputError
+        raise fault(f"compare takes two runs or more, got {plural(len(found), 'run')}")
     names = [run.name for run in found]
     given = {run.name: dotted(readable_params(Run(run.folder))) for run in found}
     if params:

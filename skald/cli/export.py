@@ -14,10 +14,10 @@ from polars.io.plugins import register_io_source
 from skald import layout
 from skald.cli.choice import chosen_rows
 from skald.cli.parting import parts
-from skald.cli.paths import as_source, check_place, resolve_all
+from skald.cli.paths import as_source, check_place, check_runs, resolve_all
+from skald.cli.report import UsageError
 from skald.cli.runchoice import rows_where
 from skald.durable import replace
-from skald.errors import InvalidInputError
 from skald.many.scanning import scan
 from skald.reading.widening import wide, widen
 from skald.run import Run
@@ -58,6 +58,7 @@ def export_paths(
     if target.stem != STDOUT:
         check_place(target)
     folders = resolve_all(paths)
+    check_runs(folders)
     source = as_source(folders)
     is_one = isinstance(source, Path) and layout.is_run(source) and where is None
     frame = Run(folders[0]).metrics if is_one else rows_where(scan(source), source, where, ids)
@@ -90,7 +91,7 @@ def _writer_for(target: Path) -> Write:
     writers = _TEXT_WRITERS if is_stdout else _WRITERS
     write = writers.get((target.suffix if target.suffix or not is_stdout else ".csv").lower())
     if write is None:
-        raise InvalidInputError(f"-o must end in one of {', '.join(writers)}, got {target.name!r}")
+        raise UsageError(f"-o must end in one of {', '.join(writers)}, got {target.name!r}")
     return write
 
 

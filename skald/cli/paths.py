@@ -13,7 +13,7 @@ from skald import layout
 from skald.cli.format import path_text
 from skald.errors import InvalidInputError, RunNotFoundError, SkaldError
 from skald.many.cloud import is_cloud
-from skald.many.finding import find_runs, folders_like
+from skald.many.finding import find_runs, folders_like, has_runs
 from skald.record.info import read_info
 from skald.upkeep.latebar import late_bar
 
@@ -97,6 +97,16 @@ def check_place(target: Path) -> None:
 def no_runs(folders: Sequence[Path]) -> RunNotFoundError:
     """Return the error of folders that hold no run."""
     return RunNotFoundError(f"there are no runs in {', '.join(map(path_text, folders))}")
+
+
+def check_runs(folders: Sequence[Path]) -> None:
+    """Refuse folders that hold no run.
+
+    Raises:
+        RunNotFoundError: there is none.
+    """
+    if not has_runs(folders):
+        raise no_runs(folders)
 
 
 def newest_run(folder: Path) -> Path:

@@ -13,6 +13,7 @@ from skald.cli.chart import FRAME_LINES, Style, draw
 from skald.cli.composing import Wish, compose
 from skald.cli.paths import check_place
 from skald.cli.picture import Picture
+from skald.cli.report import UsageError
 from skald.durable import write_atomic
 from skald.errors import InvalidInputError
 
@@ -70,7 +71,7 @@ def _fitting_height() -> int:
 def _write(paths: Sequence[str], wish: Wish, output: Path, size: tuple[int, int]) -> None:
     form = FORMS.get(output.suffix.lower())
     if form is None:
-        raise InvalidInputError(f"-o must end in one of {', '.join(FORMS)}, got {output.name!r}")
+        raise UsageError(f"-o must end in one of {', '.join(FORMS)}, got {output.name!r}")
     check_place(output)
     try:
         from skald.cli.chartfile import render

@@ -17,7 +17,8 @@ from skald.amounts import duration_text
 from skald.cli import terminal
 from skald.cli.format import MISSING, ids_text, local_time, number_text, param_text
 from skald.cli.mixedparams import mixed_params, warn_of_text
-from skald.cli.paths import as_source, resolve_all
+from skald.cli.paths import as_source, check_runs, resolve_all
+from skald.cli.report import UsageError
 from skald.cli.shapes import to_csv, to_json
 from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered, check_asks
@@ -44,9 +45,10 @@ def query_paths(words: Sequence[str], *, form: str, test: bool) -> bool:
     """
     *paths, sql = words
     if not paths and " " not in sql.strip():
-        raise InvalidInputError(f"expected SQL as the last argument, got {sql!r}")
+        raise UsageError(f"expected SQL as the last argument, got {sql!r}")
     check_asks(sql)
     folders = resolve_all(paths)
+    check_runs(folders)
     found = _answer(as_source(folders), sql)
     if form == "json":
         sys.stdout.write(to_json(found.to_dicts()))

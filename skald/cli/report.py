@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from skald.errors import CorruptRunError, SkaldError, StorageError
+from skald.errors import CorruptRunError, InvalidInputError, SkaldError, StorageError
 
 if TYPE_CHECKING:
     from skald.run import Run
+
+
+class UsageError(InvalidInputError):
+    """The command line is wrong, whatever is on the disk."""
 
 
 def report(error: BaseException) -> None:
