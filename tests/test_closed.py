@@ -14,6 +14,7 @@ import skald
 from skald.engine import closed
 from skald.engine.closed import closed_run
 from skald.engine.compaction import compact
+from skald.engine.reader import _Source
 from skald.engine.rewind import Rewind
 from skald.engine.standing import add_rewind
 from skald.layout import PARQUET, SEGMENTS
@@ -93,6 +94,26 @@ def test_file_damaged_where_it_stands_is_noticed_at_once(tmp_path: Path) -> None
 
     with pytest.raises(skald.CorruptRunError, match="do not end as one"):
         _ = skald.Run(run).metrics
+
+
+def test_collect_shows_a_closed_run_as_it_was_looked_at(tmp_path: Path) -> None:
+    """What is logged meanwhile is for the next; where another file has come instead, all that is in it is shown."""
+    run = logged(tmp_path / "run", 1.0)
+    source = _Source(run)
+
+    def read() -> list[float]:
+        return [value for frame in source.read(None, None, None, None) for value in frame["value"]]
+
+    source.schema()
+    with skald.Logger("run", tmp_path, mode="resume", capture=False) as logger:
+        logger.log_metric("loss", 2.0, step=1)
+        assert read() == [1.0]
+        source.schema()
+        assert read() == [1.0, 2.0]
+    source.schema()
+    logged(run, 3.0, mode="resume")
+
+    assert read() == [1.0, 2.0, 3.0]
 
 
 def test_rewind_of_a_closed_run_is_seen_though_it_was_remembered(tmp_path: Path) -> None:

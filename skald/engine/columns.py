@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
@@ -19,12 +20,19 @@ POLARS_TYPES: Final[dict[Kind, pl.DataType]] = {
     "str": pl.String(),
     "bool": pl.Boolean(),
 }
+_MOST_SCHEMAS: Final = 100
+"""So many are remembered, as polars looks at each type anew."""
 TIME_TYPE: Final = pl.Datetime("us", "UTC")
 
 
 def table_schema(kinds: Kinds) -> pl.Schema:
     """Return the columns of a run's table, in their order."""
-    ids = {name: POLARS_TYPES[kind] for name, kind in kinds.items()}
+    return _schema(tuple(kinds.items()))
+
+
+@functools.lru_cache(_MOST_SCHEMAS)
+def _schema(kinds: tuple[tuple[str, Kind], ...]) -> pl.Schema:
+    ids = {name: POLARS_TYPES[kind] for name, kind in kinds}
     return pl.Schema({METRIC: pl.String(), **ids, VALUE: pl.Float64(), TIME: TIME_TYPE})
 
 

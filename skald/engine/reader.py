@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from skald.engine.closed import ClosedRun, closed_run
 from skald.engine.columns import TIME_TYPE, counts, fit, frame_of, holds, table_schema, without_later
 from skald.engine.extraction import Wants, read_segment
 from skald.engine.order import NEVER, Clock, Interner
@@ -23,6 +24,7 @@ from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import (
     SegmentFile,
     Snapshot,
+    of_closed,
     table_kinds,
     take_snapshot,
     warn_disagreed,
@@ -38,6 +40,8 @@ _KEY: Final = "\x01key"
 """An inner column: the time at which a row counts as logged, in ns. No id can be named so."""
 _ROW: Final = "\x01row"
 """An inner column: where a row stands in the metrics file."""
+_AT_ONCE: Final = 1 << 21
+"""A metrics file of no more rows is read at once, which takes 2 % less than in batches, and 100 MB at most."""
 _FRAME_ROWS: Final = 1 << 19
 """Segments are handed to polars together up to about so many rows."""
 
@@ -109,6 +113,7 @@ class _Source:
     def __init__(self, run: Path, kinds: Kinds | None = None, *, taken: bool = False) -> None:
         self._run, self._given, self._taken = run, kinds, taken
         self._kinds: Kinds = kinds or {}
+        self._closed: ClosedRun | None = None
         self._told: set[str] = set()
 
     def schema(self) -> pl.Schema:
@@ -123,7 +128,8 @@ class _Source:
     def look(self) -> None:
         """Find out which ids there are now."""
         if self._given is None:
-            self._kinds, disagreed = table_kinds(self._run)
+            self._closed = closed_run(self._run)
+            self._kinds, disagreed = table_kinds(self._run, self._closed)
             warn_disagreed(self._run, [name for name in disagreed if name not in self._told])
             self._told.update(disagreed)
 
@@ -135,7 +141,7 @@ class _Source:
         # NOTE: of no columns, as a cross join asks, a frame would have no rows either
         wanted = [METRIC, *kinds, VALUE, TIME] if columns is None else columns or [METRIC]
         query = Query(kinds, wanted, predicate, n_rows, taken=self._taken)
-        snapshot = take_snapshot(self._run, _Copies(query).copy)
+        snapshot = of_closed(self._closed) or take_snapshot(self._run, _Copies(query).copy)
         try:
             yield from _head(query, read_frames(query, snapshot))
         finally:
@@ -153,9 +159,11 @@ class Query(NamedTuple):
     taken: bool = False
     """Whether the rows are wanted that a rewind took back, in place of those that count."""
 
-    def of(self, rows: pl.LazyFrame, *keys: str) -> pl.LazyFrame:
-        """Return the rows and columns that are wanted, and the inner columns named."""
-        return (rows if self.predicate is None else rows.filter(self.predicate)).select(*self.columns, *keys)
+    def of(self, rows: pl.LazyFrame, *keys: str, has: Sequence[str] = ()) -> pl.LazyFrame:
+        """Return the rows and columns that are wanted, and the inner columns named; `has`: those that there are."""
+        rows = rows if self.predicate is None else rows.filter(self.predicate)
+        columns = [*self.columns, *keys]
+        return rows if columns == has else rows.select(columns)
 
 
 class _Copies:
@@ -228,8 +236,11 @@ def read_frames(query: Query, snapshot: Snapshot[Rows]) -> Iterator[pl.DataFrame
 
 def _stored_frames(query: Query, stored: Stored, rewinds: Sequence[Rewind]) -> Iterator[pl.DataFrame]:
     """Yield the rows of an open metrics file, in its order."""
-    wanted = query.of(_table(query, stored, rewinds))
-    return _batches(wanted if query.n_rows is None else wanted.head(query.n_rows))
+    table = [METRIC, *stored.kinds, VALUE, TIME]
+    is_whole = stored.kinds == query.kinds and not stored.coverage.is_patchy()
+    wanted = query.of(_table(query, stored, rewinds), has=table if is_whole else ())
+    wanted = wanted if query.n_rows is None else wanted.head(query.n_rows)
+    return _batches(wanted) if stored.coverage.rows > _AT_ONCE else iter([wanted.collect(engine="streaming")])
 
 
 def _merged(query: Query, snapshot: Snapshot[Rows], *, overlaps: bool) -> Iterator[pl.DataFrame]:

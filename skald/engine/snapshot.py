@@ -8,10 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from skald.amounts import plural
-from skald.engine.closed import closed_run
+from skald.engine.closed import ClosedRun, closed_run
 from skald.engine.registry import read_kinds
 from skald.engine.rewind import Rewind, Rewinds
 from skald.engine.rows import Rows
@@ -87,11 +87,11 @@ def take_snapshot(run: Path, copy: Callable[[SegmentFile, Sequence[Rewind]], T])
         CorruptRunError: the metrics file cannot be read.
         FormatVersionError: a newer Skald wrote a file.
     """
-    return _of_closed(run) or _of_open(run, copy)
+    return of_closed(closed_run(run)) or _of_open(run, copy)
 
 
-def _of_closed(run: Path) -> Snapshot[T] | None:
-    closed = closed_run(run)
+def of_closed(closed: ClosedRun | None) -> Snapshot[Any] | None:
+    """Open the metrics file of a run that was closed; None where it was not, or another file has come since."""
     stored = closed.open() if closed else None
     return Snapshot(stored, [], on_stored(closed.rewinds, stored), closed.rewinds.made) if closed and stored else None
 
@@ -167,15 +167,19 @@ def join_kinds(run: Path, parts: Iterable[Kinds]) -> tuple[Kinds, list[str]]:
     return joined, disagreed
 
 
-def table_kinds(run: Path) -> tuple[Kinds, list[str]]:
+def table_kinds(run: Path, closed: ClosedRun | None) -> tuple[Kinds, list[str]]:
     """Return the kinds of the ids in a run's table now, and those that are only read as strings, see `join_kinds`.
+
+    Args:
+        run: the run's folder.
+        closed: what it holds, if it is closed.
 
     Raises:
         CorruptRunError: the metrics file cannot be read.
         FormatVersionError: a newer Skald wrote a file.
     """
-    if closed := closed_run(run):
-        return dict(closed.stored.kinds), []
+    if closed:
+        return closed.stored.kinds, []
     headers = []
     for file in segment_files(run):
         try:

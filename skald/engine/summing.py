@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from skald.engine.closed import closed_run
 from skald.engine.columns import without_later
 from skald.engine.extraction import read_segment
 from skald.engine.rewind import Rewind, choose
@@ -73,7 +74,7 @@ def _read_stored(run: Path) -> tuple[Kinds, SeriesTable] | None:
 
 def _read_all(run: Path) -> tuple[Kinds, SeriesTable] | None:
     """Return what the metrics file says, continued with the rows of the segments."""
-    kinds, disagreed = table_kinds(run)
+    kinds, disagreed = table_kinds(run, closed_run(run))
     if disagreed:
         return None
     snapshot = take_snapshot(run, partial(_sum_up, kinds))
