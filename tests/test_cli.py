@@ -402,7 +402,7 @@ def globbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["show", "runs/lr*", "--format", "csv"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
         (["show", "runs/lr=?/b", "--format", "json"], ['"run": "b"']),
         (["show", "lr=1", "runs/lr=2/[a]", "--format", "csv"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
-        (["show", "runs/**/b", "--sort", "run", "--format", "csv"], ["b"]),
+        (["show", "runs/**/b", "--sort", "run", "--format", "json"], ['"run": "b"']),
         (["compare", "lr*"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
         (["plot", "lr*", "-m", "loss"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
         (["query", "lr*", "select distinct run from metrics"], ["lr=1/a", "lr=1/b", "lr=2/a"]),
@@ -510,6 +510,25 @@ def test_wrong_usage_ends_with_2(folder: Path, args: list[str]) -> None:
     assert done.code == 2
     assert "Usage" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "usage"),
+    [
+        (["--nosuch"], "skald [OPTIONS] [COMMAND]"),
+        (["--nosuch", "digits"], "skald [OPTIONS] [COMMAND]"),
+        (["digits", "--nosuch"], "skald show [OPTIONS] [PATH]"),
+        (["--last", "0", "digits"], "skald show [OPTIONS] [PATH]"),
+        (["-mloss", "--nosuch"], "skald show [OPTIONS] [PATH]"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_that_of_what_was_called(args: list[str], usage: str, folder: Path) -> None:
+    """What no command has is no option of `show`, which stands for options without a command."""
+    done = start(*args, folder=folder)
+
+    assert (done.code, done.stdout) == (2, "")
+    assert f"Usage: {usage}" in done.stderr
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:

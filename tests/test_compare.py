@@ -203,6 +203,16 @@ def test_compare_keeps_the_order_in_which_runs_were_named(runs: Path) -> None:
     assert all_runs["runs"] == ["a", "b", "c"]
 
 
+def test_compare_says_where_a_run_is_named_twice(runs: Path) -> None:
+    """However it is spelled; the first place counts."""
+    alone = start("compare", "a", "runs/a", folder=runs)
+    others = start("compare", "b", "a", "runs/../runs/b", "--format", "json", folder=runs)
+
+    assert (alone.code, alone.stderr) == (1, "skald: compare takes two runs or more, got 1 run, named 2 times\n")
+    assert json.loads(others.stdout)["runs"] == ["b", "a"]
+    assert others.stderr == "skald: named more than once, and compared once: runs/../runs/b\n"
+
+
 def test_compare_names_the_runs_of_a_folder_as_scan_does(tmp_path: Path) -> None:
     """By their paths in the folder that was given, also where all are in one folder below it."""
     for name in ("a", "b"):

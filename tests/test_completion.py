@@ -30,7 +30,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("completion")
     for name, metric in (("digits", "loss"), ("dice", "reward"), ("broken", "loss")):
         with skald.Logger(name, base / "runs", capture=False) as logger:
-            logger.log_metric(metric, 1.0)
+            logger.log_params({"lr": 0.1, "model": {"depth": 3}})
+            logger.log_metric(metric, 1.0, split="val", step=1)
+            logger.log_metric(metric, 1.0, split="a b")
     (base / "runs" / "broken" / "run.json").write_text("{")
     (base / "docs").mkdir()
     return base
@@ -62,6 +64,15 @@ def offered(folder: Path, *words: str) -> list[str]:
         (["plot", "runs", "--metric", "r"], ["reward"]),
         (["show", "nowhere", "-m", "l"], []),
         (["show", "--format", "j"], ["json"]),
+        (["show", "runs", "--sort", "l"], ["lr", "loss"]),
+        (["show", "runs", "--sort", "sta"], ["status", "started"]),
+        (["show", "runs", "-p", "m"], ["model.depth"]),
+        (["compare", "digits", "dice", "--id", "s"], ["split=val", "split=a", "b", "step="]),
+        (["plot", "runs", "-m", "loss", "--band", ""], ["run", "split", "step", "lr", "model.depth"]),
+        (["plot", "digits", "--color", "s"], ["split", "step"]),
+        (["plot", "digits", "-x", ""], ["time", "relative", "split", "step"]),
+        (["export", "runs", "--columns", ""], ["run", "split", "step"]),
+        (["export", "runs", "--index", "st"], ["step"]),
     ],
 )
 def test_shell_offers_commands_options_runs_and_metrics(words: list[str], expected: list[str], folder: Path) -> None:

@@ -98,6 +98,75 @@ def test_export_wide_takes_what_a_row_is_and_what_becomes_columns(tmp_path: Path
     assert (no_wide.code, "add --wide" in " ".join(no_wide.stderr.split())) == (2, True)
 
 
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Return a folder with two runs that differ in a param, and have histograms."""
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
+            logger.log_params(lr=lr, seed=0)
+            for epoch in range(2):
+                logger.log_metrics({"loss": epoch + lr, "extra": 5.0}, epoch=epoch)
+                logger.log_histogram("weights", [epoch, lr], bins=2, epoch=epoch)
+                logger.log_histogram("widths", [epoch, lr], bins=2, epoch=epoch)
+    return tmp_path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_export_wide_of_a_histogram_has_its_bins(suffix: str, sweep: Path) -> None:
+    """As `Run.wide`, where it is named; the rows were silently left out once."""
+    output("export", "a", "-o", f"rows{suffix}", "--wide", "-m", "weights", folder=sweep)
+
+    expected = skald.Run(sweep / "runs" / "a").wide("weights").collect()
+    assert expected.columns == ["epoch", "bin_low", "bin_high", "weights"]
+    assert READERS[suffix](sweep / f"rows{suffix}").equals(expected)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "header"),
+    [
+        (["loss", "extra"], "epoch,loss,extra"),
+        (["extra", "loss"], "epoch,extra,loss"),
+        (["w*"], "epoch,bin_low,bin_high,weights,widths"),
+        (["*"], "epoch,loss,extra"),
+        (["ex*", "*"], "epoch,extra,loss"),
+    ],
+    ids=str,
+)
+def test_export_wide_has_the_metrics_in_the_order_asked(metrics: list[str], header: str, sweep: Path) -> None:
+    """Histograms are among them where they are named, or a glob finds nothing else."""
+    asked = [word for metric in metrics for word in ("-m", metric)]
+
+    printed = output("export", "a", "-o", "-", "--wide", *asked, folder=sweep)
+
+    assert printed.splitlines()[0] == header
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        (["--columns", "run"], ["epoch,a,b", "0,0.1,0.2", "1,1.1,1.2"]),
+        (["--columns", "run", "-m", "extra"], ["epoch,loss/a,loss/b,extra/a,extra/b", "0,0.1,0.2,5.0,5.0"]),
+        (["--columns", "run", "--index", "params.seed", "--index", "epoch"], ["params.seed,epoch,a,b", "0,0,0.1,0.2"]),
+        (["--index", "params.lr", "--index", "epoch"], ["run,params.lr,epoch,loss", "a,0.1,0,0.1"]),
+        (["--columns", "params.lr"], ["run,epoch,0.1,0.2", "a,0,0.1,", "a,1,1.1,", "b,0,,0.2"]),
+    ],
+    ids=str,
+)
+def test_export_wide_takes_runs_and_params_as_columns(options: list[str], rows: list[str], sweep: Path) -> None:
+    """A curve a run side by side, told by the params that are named."""
+    printed = output("export", "runs", "-o", "-", "--wide", "-m", "loss", *options, folder=sweep)
+
+    assert printed.splitlines()[: len(rows)] == rows
+
+
+def test_export_wide_of_one_run_has_no_columns_of_runs(sweep: Path) -> None:
+    """An error that says what there is."""
+    done = start("export", "a", "-o", "-", "--wide", "--columns", "run", folder=sweep)
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr == "skald: there is no id 'run': the ids are epoch, bin_low, bin_high\n"
+
+
 @pytest.mark.parametrize(("target", "code"), [("rows.xlsx", 2), ("rows", 2), ("nowhere/rows.csv", 1)])
 def test_export_into_what_it_cannot_write_is_an_error(runs: Path, target: str, code: int) -> None:
     """Nothing is left behind; a suffix is wrong whatever is on the disk, which is wrong usage."""
@@ -163,6 +232,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         ["--index", "x", "--index", "split"],
         ["--index", "split", "--index", "epoch"],
         ["--columns", "epoch"],
+        ["-m", "loss", "-m", "accuracy"],
     ],
     ids=" ".join,
 )
@@ -236,6 +306,19 @@ def test_export_says_which_rows_a_wide_table_leaves_out(tmp_path: Path) -> None:
     assert (done.code, done.stdout) == (0, "run,epoch,batch,split,loss\na,0,1,train,1.0\n")
     assert done.stderr.startswith("skald: a wide table leaves out 1 row of 'loss' without id 'batch'; hint: ")
     assert done.stderr.count("\n") == 1
+
+
+def test_csv_is_numbers_again_in_polars_pandas_and_duckdb(runs: Path) -> None:
+    """Without being told so, NaN and infinities too."""
+    output("export", "a", "-o", "rows.csv", "--metric", "bad", folder=runs)
+    file = runs / "rows.csv"
+
+    polars = pl.read_csv(file)["value"].to_list()
+    pandas = pytest.importorskip("pandas").read_csv(file)["value"].to_list()
+    rows = pytest.importorskip("duckdb").sql(f"select value from '{file}'").fetchall()  # noqa: S608  of our own
+
+    for found in (polars, pandas, [value for (value,) in rows]):
+        assert [math.isnan(found[0]), found[1]] == [True, -math.inf]
 
 
 def test_json_lines_are_numbers_again_in_polars_pandas_and_duckdb(runs: Path) -> None:

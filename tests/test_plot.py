@@ -300,12 +300,13 @@ def test_plot_draws_a_picture_for_each_metric(folder: Path) -> None:
     [
         (("plot",), 2, "Missing option '--metric'"),
         (("plot", "-m", "los"), 1, "there is no metric 'los'; did you mean 'loss'?"),
-        (("plot", "-m", "loss", "-x", "split"), 1, "'split' is str"),
         (("plot", "-m", "loss", "-x", "stop"), 1, "there is no id 'stop'"),
+        (("plot", "-m", "loss", "--band", "sede"), 1, "there is no id and no param 'sede'; did you mean 'seed'?"),
+        (("plot", "lr0.1-s0", "-m", "loss", "--band", "run"), 1, "there is no id 'run' in this run; the ids are step"),
         (
-            ("plot", "-m", "loss", "--band", "sede"),
+            ("plot", "lr0.1-s0", "-m", "loss", "--color", "lr"),
             1,
-            "there is no id and no param 'sede' of several runs; did you mean",
+            "hint: the run and its params tell several runs apart",
         ),
         (("plot", "-m", "loss", "--band", "lr", "--color", "lr"), 1, "--band lr averages over 'lr'"),
         (("plot", "-m", "loss", "--band", "run", "--color", "run"), 1, "--band run averages over 'run'"),

@@ -292,11 +292,44 @@ def test_param_chooses_the_params_of_one_run(folder: Path) -> None:
     assert done.stderr.startswith("skald: there is no param 'learning'")
 
 
-def test_one_run_is_a_table_where_runs_are_ordered(folder: Path) -> None:
-    """`skald show runs/a* --sort lr` means the same when the shell finds one run."""
-    runs = json.loads(output("show", "runs/lr=0.1/seed0", "--sort", "lr", "--format", "json", folder=folder))
+@pytest.mark.parametrize("options", [["--where", "lr > 0"], ["--sort", "lr"], ["--last", "1"]], ids=" ".join)
+def test_one_run_is_a_run_whatever_chooses_and_orders_runs(options: list[str], folder: Path) -> None:
+    """The shape of the JSON depends on the paths alone; a folder with one run left is a list."""
+    run = json.loads(output("show", "runs/lr=0.1/seed0", *options, "--format", "json", folder=folder))
+    runs = json.loads(output("show", "runs/lr=0.1", *options, "--last", "1", "--format", "json", folder=folder))
 
-    assert [run["run"] for run in runs] == ["seed0"]
+    assert run["run"] == "seed0"
+    assert [series["metric"] for series in run["metrics"]] == ["accuracy", "loss", "loss"]
+    assert [one["run"] for one in runs] == ["seed2"]
+
+
+def test_one_run_that_does_not_meet_the_condition_is_told(folder: Path) -> None:
+    """Instead of a list without anything in it."""
+    done = start("show", "runs/lr=0.1/seed0", "--where", "lr < 0.1", "--format", "json", folder=folder)
+
+    assert (done.code, done.stdout) == (1, "")
+    assert done.stderr == "skald: no run meets the condition 'lr < 0.1'\n"
+
+
+def test_a_glob_leaves_out_a_metric_of_too_many_series(tmp_path: Path) -> None:
+    """With a word that says which id to give; asked for by its name it is an error, as of `skald.runs`."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        for number in range(51):
+            logger.log_metric("lost", 1.0, worker=f"w{number}")
+        logger.log_metric("loss", 2.0)
+
+    every = start("show", "runs", "-m", "l*", "--format", "json", folder=tmp_path)
+    named = start("show", "runs", "-m", "lost", "--format", "json", folder=tmp_path)
+
+    assert every.code == 0
+    assert {name for name in json.loads(every.stdout)[0] if name.startswith("lo")} == {
+        f"loss.{of}" for of in ("last", "min", "min_at", "max", "max_at")
+    }
+    assert "'lost' has 51 series in these runs" in every.stderr
+    assert ": left out; hint: choose one with worker=" in every.stderr
+    assert (named.code, "'lost' has 51 series" in named.stderr) == (1, True)
+    with pytest.raises(skald.InvalidInputError, match="'lost' has 51 series"):
+        skald.runs(tmp_path / "runs", metrics="l*")
 
 
 def on_terminal(folder: Path, *options: str, width: int = 200) -> list[str]:

@@ -81,6 +81,17 @@ def test_tail_prints_rows_as_json_lines(runs: Path) -> None:
     assert rows[0]["time"].endswith("Z")
 
 
+@pytest.mark.parametrize(("encoding", "written"), [("utf-8", "\N{LATIN SMALL LETTER AE}"), ("ascii", "\\u00e6")])
+def test_json_has_characters_as_they_are_unless_stdout_lacks_them(encoding: str, written: str, tmp_path: Path) -> None:
+    """Of every command, as in the JSON lines of an export."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_metric("loss", 1.0, split="\N{LATIN SMALL LETTER AE}")
+
+    for command in (["tail", "a", "--metrics"], ["show", "a"]):
+        printed = output(*command, "--format", "json", folder=tmp_path, encoding=encoding)
+        assert f'"split": "{written}"' in printed
+
+
 def test_tail_keeps_the_order_of_rows_of_one_moment(tmp_path: Path) -> None:
     """The rows of one call have one time, and the newest of them are the last."""
     with skald.Logger("a", tmp_path / "runs", capture=False) as logger:

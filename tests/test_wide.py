@@ -274,6 +274,42 @@ def test_wide_keeps_the_params_of_a_scan(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("options", "columns", "first"),
+    [
+        ({"columns": "run"}, ["step", "a", "b"], (0, 1.0, 2.0)),
+        ({"columns": "run", "index": ["run", "step"]}, ["step", "a", "b"], (0, 1.0, 2.0)),
+        ({"columns": "run", "index": "params.seed"}, ["params.seed", "a", "b"], (7, 1.5, 2.5)),
+        ({"index": ["params.lr", "step"]}, ["run", "params.lr", "step", "params.seed", "loss"], ("a", 0.1, 0, 7, 1.0)),
+        ({"columns": "params.lr"}, ["run", "step", "params.seed", "0.1", "0.2"], ("a", 0, 7, 1.0, None)),
+    ],
+    ids=str,
+)
+def test_wide_takes_runs_and_params_of_a_scan_as_columns_and_index(
+    options: dict[str, Any], columns: list[str], first: tuple[Any, ...], tmp_path: Path
+) -> None:
+    """Where each run is a column, params are none but those in the index: they would tell its rows from others'."""
+    for name, lr in (("a", 0.1), ("b", 0.2)):
+        with skald.Logger(name, tmp_path, capture=False) as logger:
+            logger.log_params({"lr": lr, "seed": 7})
+            for step in range(2):
+                logger.log_metric("loss", lr * 10 + step / 2, step=step)
+
+    found = skald.wide(skald.scan(tmp_path, params="*"), "loss", **options).collect()
+
+    assert found.columns == columns
+    assert found.row(0) == first
+
+
+@pytest.mark.parametrize("options", [{"columns": "params.lr"}, {"index": "params.lr"}])
+def test_wide_takes_no_params_that_the_table_lacks(options: dict[str, Any]) -> None:
+    """They are joined by `scan`, where it is asked to."""
+    frame = table([row("loss", 1.0, epoch=0, run="a")], {"run": pl.String, "epoch": pl.Int64})
+
+    with pytest.raises(InvalidInputError, match=r"no id 'params\.lr'"):
+        skald.wide(frame, "loss", **options)
+
+
 def test_wide_tells_a_metric_from_an_id_of_its_name() -> None:
     """A metric that is called like an index id keeps its column, which says that it is the metric."""
     frame = table([row("epoch", 5.0, epoch=0), row("loss", 1.0, epoch=0)])

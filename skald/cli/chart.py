@@ -12,8 +12,8 @@ import polars as pl
 from rich.text import Text
 
 from skald.cli.canvas import Canvas, Mark
-from skald.cli.picture import Line, Picture
-from skald.cli.ticks import Tick, clock_ticks, duration_unit, log_ticks, number_ticks
+from skald.cli.picture import Line, Picture, x_names
+from skald.cli.ticks import Tick, clock_ticks, duration_unit, log_ticks, name_ticks, number_ticks
 from skald.reading.axis import Span
 from skald.reading.curves import HIGH, LOW, MEAN, NAN, X_MEAN
 from skald.reading.heatmap import HeatMap
@@ -29,6 +29,7 @@ _SHADES, _ASCII_SHADES = " ░▒▓█", " .:-=+*#%@"
 _TO_ASCII: Final = str.maketrans(
     {**dict.fromkeys("┌┐└┘├┤┬┴┼", "+"), "─": "-", "│": "|", "░": ":", "±": "+-", "≤": "<="}
 )
+_POINT: Final = "•"
 _NAN, _ASCII_NAN = "×", "x"  # noqa: RUF001  the sign is meant
 _MOST_RANGES: Final = 3
 _MOST_LABELS: Final = 12
@@ -126,7 +127,7 @@ def plot(picture: Picture, span: Span, style: Style) -> Drawing:
     canvas_lines = max(_canvas_lines(style), 1)
     y_ticks = (log_ticks if is_log else number_ticks)(*heights, _most_ticks(canvas_lines))
     columns = max(style.width - max(len(tick.label) for tick in y_ticks) - _FRAME, 1)
-    x_ticks = axis_ticks(picture, span, max(2, columns // 10))
+    x_ticks = axis_ticks(picture, span, columns)
     axes = _Axes(_drawn(span, "x" in picture.log), _drawn(heights, is_log))
     canvas = Canvas(columns, canvas_lines)
     if picture.heat is not None:
@@ -155,8 +156,11 @@ def x_label(picture: Picture, span: Span) -> str:
     return f"{duration_unit(span.high - span.low)[1]} since the start"
 
 
-def axis_ticks(picture: Picture, span: Span, most: int) -> list[Tick]:
-    """Return the ticks of x."""
+def axis_ticks(picture: Picture, span: Span, columns: int) -> list[Tick]:
+    """Return the ticks of x, on so many columns."""
+    if picture.axis.names:
+        return name_ticks(x_names(picture), columns)
+    most = max(2, columns // 10)
     if "x" in picture.log:
         return log_ticks(*span, most)
     if picture.axis.kind == "time":
@@ -210,9 +214,15 @@ def _draw_curves(canvas: Canvas, picture: Picture, axes: _Axes, style: Style) ->
         for line, place in zip(picture.lines, places, strict=True):
             dim = f"{_style(picture, line, style)} dim".strip() if style.has_colors else ""
             shade = ":" if style.ascii_only else "░"
-            canvas.shade(place.x, place.low, place.high, shade, dim)
+            one = [slice(at, at + 1) for at in range(len(place.x))]  # between two names lies nothing
+            for part in one if picture.axis.names else [slice(None)]:
+                canvas.shade(place.x[part], place.low[part], place.high[part], shade, dim)
     for line, place in zip(picture.lines, places, strict=True):
-        _draw_curve(canvas, place, _marker(picture, line, style), _style(picture, line, style))
+        sign, look = _marker(picture, line, style), _style(picture, line, style)
+        _draw_curve(canvas, place, sign, look)
+        if picture.axis.names:
+            known = np.isfinite(place.mean)
+            canvas.points(place.x[known], place.mean[known], sign or _POINT, look)
     for place in places:
         cross = _ASCII_NAN if style.ascii_only else _NAN
         canvas.points(place.x[place.nan], np.ones(place.nan.sum()), cross, f"{_RED} bold" if style.has_colors else "")
@@ -248,7 +258,7 @@ def _draw_curve(canvas: Canvas, place: _Places, sign: str, style: str) -> None:
         part = slice(first, stop)
         is_alone = stop - first == 1 and not sign and canvas.columns > 1  # a dot of braille is hardly seen
         draw = canvas.points if is_alone else canvas.line
-        draw(place.x[part], place.mean[part], "•" if is_alone else sign, style)
+        draw(place.x[part], place.mean[part], _POINT if is_alone else sign, style)
 
 
 def _draw_heat(canvas: Canvas, heat: HeatMap, style: Style) -> None:

@@ -11,7 +11,7 @@ import polars as pl
 import vl_convert  # noqa: F401  altair draws with it, and would miss it only later
 
 from skald.cli.chart import x_label
-from skald.cli.picture import Line, Picture
+from skald.cli.picture import Line, Picture, x_names
 from skald.cli.ticks import duration_unit
 from skald.reading.axis import Span
 from skald.reading.curves import COUNT, HIGH, LOW, MEAN, NAN, X_MEAN
@@ -32,6 +32,9 @@ _SHARPNESS: Final = 2.0
 _GREY, _RED, _INK = "#e3e3e3", "#c1272d", "#333333"
 _MOST_LABELS: Final = 30
 _LONG_LABEL: Final = 320
+_LEVEL_NAMES: Final = 70
+"""Names of so many characters have room beside each other."""
+_TURNED: Final = -40
 
 
 def render(pictures: Sequence[Picture], form: Form, width: int, height: int) -> bytes:
@@ -105,6 +108,10 @@ def _x(picture: Picture, span: Span) -> Any:
     """Return the axis of x, over the column `x`."""
     if picture.axis.kind == "time":
         return alt.X("x:T", title=picture.axis.label)
+    if picture.axis.names:
+        names = x_names(picture)
+        turned = 0 if sum(map(len, names)) <= _LEVEL_NAMES else _TURNED
+        return alt.X("x:O", title=picture.axis.label, sort=names, axis=alt.Axis(labelAngle=turned, labelOverlap=True))
     kind = alt.Scale(type="log", nice=False) if "x" in picture.log else alt.Scale(zero=False, nice=False)
     axis = alt.Axis(tickCount=8, labelExpr=_LABEL) if picture.axis.kind != "relative" else alt.Axis(tickCount=8)
     return alt.X("x:Q", title=x_label(picture, span), scale=kind, axis=axis)
@@ -118,19 +125,25 @@ def _layers(picture: Picture, span: Span) -> list[Any]:
     x, color = _x(picture, span), _color(picture)
     y_axis = alt.Axis(tickCount=6, labelExpr=_LABEL)
     base = alt.Chart(data).encode(x=x, detail="line:N", **({"color": color} if color else {}))
+    base = base.encode(order="place:Q") if picture.axis.names else base
     plain: dict[str, Any] = {} if color else {"color": COLORS[0]}
     layers = []
     if picture.has_range:
-        ranges = base.mark_area(fillOpacity=0.2, **plain)
+        ranges = (
+            base.mark_rule(opacity=0.4, strokeWidth=3, **plain)
+            if picture.axis.names
+            else base.mark_area(fillOpacity=0.2, **plain)
+        )
         layers.append(ranges.encode(y=alt.Y("low:Q", scale=scale, title=None, axis=y_axis), y2="high:Q"))
     if table.select(((pl.col("rows") == 1) & (pl.col("high") != pl.col("mean"))).any()).item():  # what was smoothed
         logged = base.mark_line(strokeWidth=1, strokeOpacity=0.3, **plain)
         layers.append(logged.encode(y=alt.Y("high:Q", scale=scale, title=None, axis=y_axis)))
     y = alt.Y("mean:Q", scale=scale, title=None, axis=y_axis)
-    tooltip = [alt.Tooltip(name) for name in ("curve:N", "x:T" if picture.axis.kind == "time" else "x:Q", "mean:Q")]
+    kind = {"time": "T", "name": "O"}.get(picture.axis.kind, "Q")
+    tooltip = [alt.Tooltip(name) for name in ("curve:N", f"x:{kind}", "mean:Q")]
     tooltip += [alt.Tooltip("low:Q"), alt.Tooltip("high:Q")] if picture.has_range else []
     layers.append(base.mark_line(strokeWidth=2, strokeJoin="round", **plain).encode(y=y, tooltip=tooltip))
-    if max(len(line.table) for line in picture.lines) <= _FEW:
+    if picture.axis.names or max(len(line.table) for line in picture.lines) <= _FEW:
         layers.append(base.mark_point(filled=True, size=36, opacity=1, **plain).encode(y=y, tooltip=tooltip))
     if table["nan"].sum():
         marks = base.transform_filter("datum.nan > 0").mark_text(text="×", fontSize=18, color=_RED)  # noqa: RUF001
@@ -143,8 +156,12 @@ def _table(line: Line, picture: Picture, span: Span) -> pl.DataFrame:
     unit = {"time": 1e-3, "relative": duration_unit(span.high - span.low)[0]}.get(picture.axis.kind, 1.0)
     numbers = [pl.col(name) for name in (LOW, HIGH, MEAN)]
     low, high, mean = [pl.when(one > 0).then(one) for one in numbers] if "y" in picture.log else numbers
+    x = [(pl.col(X_MEAN) / unit).alias("x")]
+    if picture.axis.names:
+        names = pl.lit(pl.Series(x_names(picture))).gather(pl.col(X_MEAN).cast(pl.UInt32))
+        x = [names.alias("x"), pl.col(X_MEAN).alias("place")]
     return line.table.select(
-        (pl.col(X_MEAN) / unit).alias("x"),
+        *x,
         low.fill_null(mean).alias("low"),
         high.alias("high"),
         mean.alias("mean"),
@@ -174,11 +191,11 @@ def _heat(picture: Picture, span: Span) -> Any:
     assert picture.heat is not None
     shares, values = picture.heat
     lines, columns = shares.shape
-    is_log = "x" in picture.log
+    is_log, names = "x" in picture.log, x_names(picture)
     cells = [
         {
-            "x": _edge(span, column / columns, is_log=is_log) / unit,
-            "x2": _edge(span, (column + 1) / columns, is_log=is_log) / unit,
+            "x": names[column] if names else _edge(span, column / columns, is_log=is_log) / unit,
+            "x2": None if names else _edge(span, (column + 1) / columns, is_log=is_log) / unit,
             "y": _edge(values, line / lines),
             "y2": _edge(values, (line + 1) / lines),
             "share": float(shares[line, column]),
@@ -192,13 +209,9 @@ def _heat(picture: Picture, span: Span) -> Any:
         "share:Q", scale=alt.Scale(scheme="viridis", reverse=True),
         legend=alt.Legend(title="share", orient="right", direction="vertical", format="~%"),
     )  # fmt: skip
-    return (
-        alt.Chart(_data(pl.DataFrame(cells)))
-        .mark_rect(clip=True)
-        .encode(
-            x=_x(picture, span), x2="x2", y=alt.Y("y:Q", title=None, scale=alt.Scale(zero=False)), y2="y2", color=color
-        )
-    )
+    chart = alt.Chart(_data(pl.DataFrame(cells))).mark_rect(clip=True)
+    y = alt.Y("y:Q", title=None, scale=alt.Scale(zero=False))
+    return chart.encode(x=_x(picture, span), y=y, y2="y2", color=color, **({} if names else {"x2": "x2"}))
 
 
 def _edge(span: Span, part: float, *, is_log: bool = False) -> float:

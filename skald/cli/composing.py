@@ -17,8 +17,18 @@ from skald.errors import InvalidInputError, SkaldError
 from skald.many.finding import find_runs
 from skald.many.paramtable import param_columns, param_names
 from skald.many.scanning import scan_for_plots
-from skald.reading.axis import Span, axis_span, choose_axis, named_axis, series_columns, series_keys, survey
-from skald.reading.curves import HIGH, LOW, band, cut
+from skald.reading.axis import (
+    Axis,
+    Span,
+    axis_span,
+    choose_axis,
+    named_axis,
+    names_axis,
+    series_columns,
+    series_keys,
+    survey,
+)
+from skald.reading.curves import COUNT, HIGH, LOW, band, cut
 from skald.reading.heatmap import is_histogram
 from skald.reading.selection import close_matches, has_ids, id_kinds
 from skald.record.params import dotted, read_params
@@ -32,7 +42,7 @@ class Wish(NamedTuple):
     Attributes:
         metrics: globs; each metric that one matches gets a picture.
         ids: `NAME=VALUE` that rows must have.
-        x: an id, `time` or `relative`; None: chosen.
+        x: an id, `time` or `relative`; None: chosen. The names that an id may be stand side by side.
         smoothing: from 0 to less than 1, 0 for none.
         log: the axes that are logarithmic: a part of `xy`.
         band: the run, a param or an id over which curves are averaged; None: none.
@@ -128,22 +138,24 @@ def _column_of(name: str, source: _Source) -> str:
     param = name if name.startswith(PARAMS_PREFIX) else f"{PARAMS_PREFIX}{name}"
     if param in source.params.columns:
         return param
+    if RUN not in schema:
+        error = InvalidInputError(f"there is no id {name!r} in this run{close_matches(name, kinds, 'ids')}")
+        error.add_note("hint: the run and its params tell several runs apart: name more runs, or their folder")
+        raise error
     existing = [RUN, *kinds, *(column.removeprefix(PARAMS_PREFIX) for column in source.params.columns if column != RUN)]
-    raise InvalidInputError(
-        f"there is no id and no param {name!r} of several runs{close_matches(name, existing, 'names')}"
-    )
+    raise InvalidInputError(f"there is no id and no param {name!r}{close_matches(name, existing, 'names')}")
 
 
 def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_by: str | None, columns: int) -> Picture:
     kinds = id_kinds(source.rows.collect_schema())
-    keys = series_keys(source.rows)
+    if wish.x and wish.x in (band_by, color_by):
+        raise InvalidInputError(f"-x must be another id than that of --band and --color, got {wish.x!r}")
+    keys = [key for key in series_keys(source.rows) if key != wish.x]
     keys += [asked for asked in dict.fromkeys((band_by, color_by)) if asked in kinds and asked not in keys]
     surveyed = survey(source.rows, keys)
     if not band_by:
         _check_count(name, surveyed, keys)
-    axis = named_axis(wish.x, kinds) if wish.x else choose_axis(surveyed)
-    if axis.kind == "id" and axis.label in keys:
-        raise InvalidInputError(f"-x must be another id than that of --band and --color, got {axis.label!r}")
+    axis = _axis(wish, source.rows, surveyed)
     averaged = _averaged(band_by, surveyed) if band_by else set()
     if color_by in averaged:
         error = InvalidInputError(f"--band {wish.band} averages over {wish.color!r}, so no curve has one to colour")
@@ -151,9 +163,11 @@ def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_b
         raise error
     is_log = "x" in wish.log
     span = axis_span(source.rows, surveyed, axis, is_log=is_log)
-    columns = min(columns, max(_MOST_CELLS // max(surveyed.height, 1), _LEAST_COLUMNS))
+    columns = len(axis.names) or min(columns, max(_MOST_CELLS // max(surveyed.height, 1), _LEAST_COLUMNS))
     found = cut(source.rows, surveyed, axis, span or Span(0, 0), columns, is_log=is_log, smoothing=wish.smoothing)
     notes = notes_on(found, surveyed, wish.log)
+    if axis.names and not band_by and (found[COUNT] > 1).any():
+        notes.append(f"mean of the values of each {axis.label}, and their range")
     by = series_columns(surveyed)
     params = _params(source.params, surveyed, averaged, [name for name in (band_by, color_by) if name])
     if params:
@@ -166,6 +180,19 @@ def _curves(name: str, source: _Source, wish: Wish, band_by: str | None, color_b
     lines, legend, scale = color_lines(found, [*dict.fromkeys((*by, *params))] if not band_by else by, color_by)
     title = f"{name}, mean ± std over {wish.band}" if wish.band else name
     return Picture(title, axis, span, wish.log, lines, legend, scale, has_range, None, notes)
+
+
+def _axis(wish: Wish, rows: pl.LazyFrame, surveyed: pl.DataFrame) -> Axis:
+    """Return what curves are drawn over: what is asked for, else what is chosen."""
+    if wish.x is None:
+        return choose_axis(surveyed)
+    kinds = id_kinds(rows.collect_schema())
+    if kinds.get(wish.x) not in {"str", "bool"}:
+        return named_axis(wish.x, kinds)
+    if "x" in wish.log or wish.smoothing:
+        asked = "--log-x" if "x" in wish.log else "--smooth"
+        raise InvalidInputError(f"{asked} takes an x that is a number or a time; {wish.x!r} is {kinds[wish.x]} here")
+    return names_axis(wish.x, rows)
 
 
 def _check_count(name: str, curves: pl.DataFrame, by: Sequence[str]) -> None:
@@ -203,12 +230,12 @@ def _params(params: pl.DataFrame, surveyed: pl.DataFrame, averaged: Collection[s
 
 def _heat_maps(name: str, source: _Source, wish: Wish, cells: tuple[int, int]) -> list[Picture]:
     """Return a picture for each series of a metric whose rows are histograms."""
-    keys = series_keys(source.rows)
+    keys = [key for key in series_keys(source.rows) if key != wish.x]
     surveyed = survey(source.rows, keys)
     if len(surveyed) > MOST_PICTURES:
         raise InvalidInputError(f"plot draws at most {MOST_PICTURES} histograms at a time, got {len(surveyed):,}")
     varying = [key for key in keys if surveyed[key].n_unique() > 1]
-    axis = named_axis(wish.x, id_kinds(source.rows.collect_schema())) if wish.x else choose_axis(surveyed)
+    axis = _axis(wish, source.rows, surveyed)
     pictures = []
     for part in surveyed.iter_slices(1):
         own = [pl.col(key).eq_missing(pl.lit(part.item(0, key))) for key in varying]

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 
 from skald.amounts import plural
-from skald.cli.format import ids_text
+from skald.cli.format import ids_text, printable
 from skald.reading.axis import Axis, Span, axis_span
 from skald.reading.curves import COUNT, LOW, NAN, split
 from skald.reading.heatmap import FARTHEST, HeatMap, count_unbounded, heat_map
@@ -59,6 +59,11 @@ class Picture(NamedTuple):
     has_range: bool
     heat: HeatMap | None
     notes: list[str]
+
+
+def x_names(picture: Picture) -> list[str]:
+    """Return the names along x as they are written."""
+    return [printable(name) or '""' for name in picture.axis.names]
 
 
 def color_lines(
@@ -136,6 +141,8 @@ def _heat_columns(
     surveyed: pl.DataFrame, axis: Axis, whole: Span, part: Span | None, columns: int, log: str
 ) -> tuple[Span, int]:
     """Return a column for each histogram where they are few, with its x in the middle."""
+    if axis.names:
+        return whole, len(axis.names)
     if whole.low == whole.high:
         return (Span(whole.low / 2, whole.low * 2) if "x" in log else Span(whole.low - 0.5, whole.low + 0.5)), 1
     span, steps = part or whole, surveyed[axis.label].struct.field("values").item() if axis.kind == "id" else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 _MANTISSAS: Final = (1.0, 2.0, 5.0, 10.0, 20.0)
@@ -63,6 +64,12 @@ def clock_ticks(low: float, high: float, most: int) -> list[Tick]:
     form = "%H:%M:%S" if step < _MINUTE else "%H:%M" if step < _DAY and high - low < _DAY else "%m-%d %H:%M"
     form = "%Y-%m-%d" if step >= _DAY else form
     return [Tick(place, dt.datetime.fromtimestamp(place, dt.UTC).astimezone().strftime(form)) for place in places]
+
+
+def name_ticks(names: Sequence[str], columns: int) -> list[Tick]:
+    """Return as many names as have room on so many columns, evenly apart; the first stands at 0, the next at 1."""
+    apart = math.ceil(sum(len(name) + 1 for name in names) / columns)
+    return [Tick(float(place), names[place]) for place in range(0, len(names), apart)]
 
 
 def duration_unit(span: float) -> tuple[float, str]:

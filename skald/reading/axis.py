@@ -17,6 +17,8 @@ from skald.schema import BIN_HIGH, BIN_LOW, RUN, TIME, VALUE, Kind, series_ids
 _TOP: Final = sys.float_info.max
 _FEW: Final = 0.1
 """Where no more rows lack an id the others are drawn over it: a last test, or a run that named it otherwise."""
+MOST_NAMES: Final = 500
+"""So many names are told apart beside each other."""
 _LOW, _HIGH, _START = f"{OWN}low", f"{OWN}high", f"{OWN}start"
 X: Final = f"{OWN}at"
 """The column of the x of a row."""
@@ -26,12 +28,15 @@ class Axis(NamedTuple):
     """What curves are drawn over.
 
     Attributes:
-        kind: an id, the row's position in its series, the time, or the seconds since the first row of its run.
+        kind: an id that is a number, one that is a name (a string or a bool), the row's position in its series, the
+            time, or the seconds since the first row of its run.
         label: how it is called.
+        names: of an id that is a name its values in order: x is the place of one, from 0.
     """
 
-    kind: Literal["id", "position", "time", "relative"]
+    kind: Literal["id", "name", "position", "time", "relative"]
     label: str
+    names: tuple[str, ...] = ()
 
 
 class Span(NamedTuple):
@@ -143,6 +148,19 @@ def named_axis(name: str, kinds: Mapping[str, Kind]) -> Axis:
     return Axis("id", name)
 
 
+def names_axis(name: str, rows: pl.LazyFrame) -> Axis:
+    """Return the axis of an id that is a string or a bool: its values side by side, as they first appear in the rows.
+
+    Raises:
+        InvalidInputError: it has more values than anybody could tell apart.
+    """
+    values = pl.col(name).drop_nulls().cast(pl.String).unique(maintain_order=True)
+    names = rows.select(values).collect(engine="streaming")[name]
+    if len(names) > MOST_NAMES:
+        raise InvalidInputError(f"x takes an id of at most {MOST_NAMES} names; {name!r} has {len(names):,}")
+    return Axis("name", name, tuple(names))
+
+
 def axis_span(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, *, is_log: bool = False) -> Span | None:
     """Return from where to where curves go along an axis; None where they have no finite x that can be drawn.
 
@@ -152,6 +170,8 @@ def axis_span(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, *, is_log:
         axis: what they are drawn over.
         is_log: only what is greater than 0 counts.
     """
+    if axis.kind == "name":
+        return Span(-0.5, len(axis.names) - 0.5) if axis.names else None
     low, high = _outermost(surveyed, axis)
     if axis.kind == "position" and is_log:
         return Span(1.0, high) if high else None
@@ -165,8 +185,11 @@ def axis_span(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, *, is_log:
 
 def with_x(rows: pl.LazyFrame, surveyed: pl.DataFrame, axis: Axis, before: pl.DataFrame | None = None) -> pl.LazyFrame:
     """Return the rows with their x."""
-    if axis.kind == "id":
-        return rows.with_columns(pl.col(axis.label).cast(pl.Float64).alias(X))
+    if axis.kind in {"id", "name"}:
+        x = pl.col(axis.label)
+        if axis.kind == "name":  # one that came only now has no place
+            x = x.cast(pl.String).cast(pl.Enum(axis.names), strict=False).to_physical()
+        return rows.with_columns(x.cast(pl.Float64).alias(X))
     if axis.kind == "position":
         by = series_columns(surveyed)
         varying = [name for name in by if surveyed[name].n_unique() > 1]
