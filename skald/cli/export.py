@@ -19,9 +19,10 @@ from skald.cli.report import UsageError
 from skald.cli.runchoice import rows_where
 from skald.durable import replace
 from skald.many.scanning import scan
-from skald.reading.widening import wide, widen
+from skald.reading.selection import chosen, id_kinds, in_series, metric_names
+from skald.reading.widening import widen
 from skald.run import Run
-from skald.schema import VALUE
+from skald.schema import METRIC, PARAMS_PREFIX, VALUE
 
 STDOUT: Final = "-"
 _JSON_NAMES: Final = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -51,8 +52,8 @@ def export_paths(
         ids: `NAME=VALUE`.
         where: a condition in SQL over the columns of `runs`; None: all runs.
         is_wide: whether metrics become columns.
-        index: of a wide table the ids of a row; none: those that all metrics have.
-        columns: of a wide table the id each of whose values gets a column.
+        index: of a wide table the ids of a row, or params; none: the ids that all metrics have.
+        columns: of a wide table the id each of whose values gets a column; or a param, or `run`.
     """
     write = _writer_for(target)
     if target.stem != STDOUT:
@@ -61,15 +62,29 @@ def export_paths(
     check_runs(folders)
     source = as_source(folders)
     is_one = isinstance(source, Path) and layout.is_run(source) and where is None
-    frame = Run(folders[0]).metrics if is_one else rows_where(scan(source), source, where, ids)
+    params = [name.removeprefix(PARAMS_PREFIX) for name in (*index, columns or "") if name.startswith(PARAMS_PREFIX)]
+    frame = Run(folders[0]).metrics if is_one else rows_where(scan(source, params=params), source, where, ids)
     rows = chosen_rows(frame, metrics, ids)
     if is_wide:
-        rows = _in_parts((widen if is_one else wide)(rows, index=index or None, columns=columns), rows)
+        names = _columns_asked(rows, chosen(metric_names(frame), metrics), metrics) if metrics else []
+        rows = _in_parts(widen(rows, names, index=index or None, columns=columns, run_in_index=not is_one), rows)
     if target.stem == STDOUT:
         sys.stdout.flush()
         write(rows, sys.stdout.buffer)
     else:
         _replace(target, rows, write)
+
+
+def _columns_asked(rows: pl.LazyFrame, asked: Sequence[str], globs: Sequence[str]) -> list[str]:
+    """Return which of the metrics asked for become columns: those that have rows, in that order.
+
+    Histograms only where they are named, or where nothing else is asked for.
+    """
+    is_value = in_series(id_kinds(rows.collect_schema()))
+    found = rows.select(METRIC, is_value.alias(VALUE)).group_by(METRIC).agg(pl.col(VALUE).any())
+    have_values = dict(found.collect(engine="streaming").iter_rows())
+    plain = [name for name in asked if have_values.get(name) or (name in have_values and name in globs)]
+    return plain or [name for name in asked if name in have_values]
 
 
 def _in_parts(table: pl.LazyFrame, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -106,6 +121,10 @@ def _replace(target: Path, rows: pl.LazyFrame, write: Write) -> None:
 
 
 def _write_csv(frame: pl.LazyFrame, file: BinaryIO) -> None:
+    """Write a header and rows.
+
+    NOTE: infinities are `inf`, which all readers take for numbers; of `Infinity` polars would make a column of text.
+    """
     file.write(frame.collect_schema().to_frame().write_csv().encode())
     for batch in _batches(frame):
         text = batch.write_csv(include_header=False, datetime_format=_CSV_TIME)

@@ -50,12 +50,14 @@ def wide(
     Args:
         frame: rows as `scan` has them, or some of them.
         metrics: names of metrics; none: all.
-        index: ids (or `time`); by default those that all these metrics have. The run always comes before them.
-        columns: an id, each of whose values gets a column.
+        index: ids (or `time`, or params of the table); by default the ids that all these metrics have. The run always
+            comes before them, but where each run is a column.
+        columns: an id, `run`, or a param of the table, each of whose values gets a column.
         ids: only rows that have these ids: `skald.wide(frame, "loss", split="val")`.
 
     Returns:
-        the table as `Run.wide` has it, `run` before, and the columns `params.NAME` of the table before the metrics.
+        the table as `Run.wide` has it, `run` before, and the columns `params.NAME` of the table before the metrics;
+        where each run is a column neither.
 
     Raises:
         InvalidInputError: a metric or an id does not exist; rows of a run coincide that differ in a string or bool id;
@@ -89,7 +91,7 @@ def widen(
         columns: an id, each of whose values gets a column: named by the value where there is one metric
             (`3`), else by both (`accuracy/3`). Rows without this id are left out.
         where: only rows that have these ids.
-        run_in_index: rows are of many runs: put `run` first in the index.
+        run_in_index: rows are of many runs: put `run` first in the index, unless it is in `columns`.
 
     Returns:
         The index, then the metrics; null where a metric was not logged. Of rows that coincide the one logged
@@ -100,11 +102,15 @@ def widen(
             that differ in a string or bool id.
         IdTypeError: an id in `where` has another kind than in the table.
     """
-    kinds = id_kinds(frame.collect_schema())
-    index = [index] if isinstance(index, str) else index
-    check_ids([name for name in (*(index or ()), *([columns] if columns else ())) if name != TIME], kinds)
+    schema = frame.collect_schema()
+    kinds = id_kinds(schema)
+    of_runs = [name for name in schema if run_in_index and (name == RUN or name.startswith(PARAMS_PREFIX))]
+    given = [index] if isinstance(index, str) else index and list(index)
+    index = None if given is None else [name for name in given if name != RUN or not run_in_index]
+    named = [*(index or ()), *([columns] if columns else ())]
+    check_ids([name for name in named if name not in {TIME, *of_runs}], kinds)
     if index is not None and (not index or columns in index):
-        raise InvalidInputError(f"index= must name ids other than that in columns=, got {list(index)}")
+        raise InvalidInputError(f"index= must name ids other than that in columns= and the run, got {given}")
     existing = metric_names(frame)
     check_metrics(metrics, existing)
     metrics = list(dict.fromkeys(metrics)) or metric_names(frame.filter(in_series(kinds)))
@@ -114,12 +120,11 @@ def widen(
     if index is None:
         index = _common_ids(facts, [name for name in kinds if name != columns])
         _warn_of_lacking(facts, index)
-    index = list(index)
-    index = [RUN, *index] if run_in_index else index
+    index = [*([RUN] if run_in_index and columns != RUN else []), *index]
     needed = [*index, *([columns] if columns else ())]
     chosen = _Selection(rows.filter(pl.col(name).is_not_null() for name in needed), index, columns)
     _check_coinciding(chosen, _varying_ids(facts, [name for name in series_ids(kinds) if name not in needed]))
-    params = [name for name in frame.collect_schema() if name.startswith(PARAMS_PREFIX)]  # one value of each in a run
+    params = [name for name in of_runs if name not in {RUN, *needed}] if columns != RUN else []  # a run has one of each
     return _pivot(replace(chosen, index=[*index, *params]), metrics)
 
 
