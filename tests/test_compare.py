@@ -208,7 +208,7 @@ def test_compare_says_where_a_run_is_named_twice(runs: Path) -> None:
     alone = start("compare", "a", "runs/a", folder=runs)
     others = start("compare", "b", "a", "runs/../runs/b", "--format", "json", folder=runs)
 
-    assert (alone.code, alone.stderr) == (1, "skald: compare takes two runs or more, got 1 run, named 2 times\n")
+    assert (alone.code, alone.stderr) == (2, "skald: compare takes two runs or more, got 1 run, named 2 times\n")
     assert json.loads(others.stdout)["runs"] == ["b", "a"]
     assert others.stderr == "skald: named more than once, and compared once: runs/../runs/b\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -31,7 +31,10 @@ class _ViewByDefault(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         own_options = {option for param in self.params for option in (*param.opts, "--help")}
         if not ctx.resilient_parsing and not (args and args[0] in self.commands.keys() | own_options):
-            args = ["show" if any(word.startswith("-") for word in args) else "view", *args]
+            of_show = {option for param in self.commands["show"].params for option in param.opts}
+            first = args[0].partition("=")[0] if args else ""
+            if first == "--" or not first.startswith("-") or {first, first[:2]} & of_show:
+                args = ["show" if any(word.startswith("-") for word in args) else "view", *args]
         return super().parse_args(ctx, args)
 
 
@@ -81,10 +84,19 @@ def _complete_paths(incomplete: str) -> list[str]:
     return complete_paths(incomplete)
 
 
-def _complete_metrics(ctx: typer.Context, incomplete: str) -> list[str]:
-    from skald.cli.completion import complete_metrics
+def _completing(*kinds: str, others: Sequence[str] = ()) -> Callable[..., list[str]]:
+    """Return what completes names of that kind in the runs that a command names."""
 
-    return complete_metrics(ctx.args, incomplete)  # what stands before it is not parsed yet
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        from skald.cli.completion import complete_names
+
+        return complete_names(ctx.args, incomplete, kinds, others)  # what stands before it is not parsed yet
+
+    return complete
+
+
+_complete_metrics: Final = _completing("metrics")
+_complete_told: Final = _completing("ids", "params", others=["run"])
 
 
 PathsArgument = Annotated[
@@ -102,11 +114,24 @@ MetricOption = Annotated[
     ),
 ]
 ParamOption = Annotated[
-    list[str] | None, typer.Option("--param", "-p", metavar="GLOB", help="Only params named so; repeatable.")
+    list[str] | None,
+    typer.Option(
+        "--param",
+        "-p",
+        metavar="GLOB",
+        help="Only params named so; repeatable.",
+        autocompletion=_completing("params"),
+    ),
 ]
 IdOption = Annotated[
     list[str] | None,
-    typer.Option("--id", metavar="NAME=VALUE", help="Only rows with this id; repeatable.", callback=_check_pairs),
+    typer.Option(
+        "--id",
+        metavar="NAME=VALUE",
+        help="Only rows with this id; repeatable.",
+        callback=_check_pairs,
+        autocompletion=_completing("pairs"),
+    ),
 ]
 WhereOption = Annotated[
     str | None,
@@ -135,7 +160,14 @@ def show(
     id_: IdOption = None,
     where: WhereOption = None,
     sort: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Order runs by a column, a param or a metric: accuracy.max.")
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Order runs by a column, a param or a metric: accuracy.max.",
+            autocompletion=_completing(
+                "params", "metrics", others=["run", "status", "started", "duration", "rows", "tags"]
+            ),
+        ),
     ] = None,
     desc: Annotated[bool, typer.Option("--desc", help="The largest first.")] = False,
     last: Annotated[
@@ -234,12 +266,28 @@ def plot(  # noqa: PLR0913  an option each
             "--metric", "-m", metavar="GLOB", help="The metrics, a picture each.", autocompletion=_complete_metrics
         ),
     ],
-    x: Annotated[str | None, typer.Option("-x", metavar="ID|time|relative", help="What is drawn over.")] = None,
+    x: Annotated[
+        str | None,
+        typer.Option(
+            "-x",
+            metavar="ID|time|relative",
+            help="What is drawn over.",
+            autocompletion=_completing("ids", others=["time", "relative"]),
+        ),
+    ] = None,
     id_: IdOption = None,
     where: WhereOption = None,
-    color: Annotated[str | None, typer.Option(metavar="NAME", help="Colour by run, or a param or an id.")] = None,
+    color: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Colour by run, or a param or an id.", autocompletion=_complete_told),
+    ] = None,
     band: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Draw mean and deviation over run, or a param or an id.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Draw mean and deviation over run, or a param or an id.",
+            autocompletion=_complete_told,
+        ),
     ] = None,
     smooth: Annotated[float, typer.Option(min=0, max=1, help="Smooth as TensorBoard does: from 0 to below 1.")] = 0.0,
     log: Annotated[bool, typer.Option("--log", help="Logarithmic values.")] = False,
@@ -274,10 +322,19 @@ def export(
     wide: Annotated[bool, typer.Option("--wide", help="A column a metric.")] = False,
     index: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID", help="With --wide: what a row is; default: the ids of all metrics."),
+        typer.Option(
+            metavar="ID",
+            help="With --wide: what a row is; default: the ids of all metrics.",
+            autocompletion=_completing("ids"),
+        ),
     ] = None,
     columns: Annotated[
-        str | None, typer.Option(metavar="ID", help="With --wide: a column for each value of this id.")
+        str | None,
+        typer.Option(
+            metavar="ID",
+            help="With --wide: a column for each value of this id, or for each run.",
+            autocompletion=_completing("ids", others=["run"]),
+        ),
     ] = None,
     metric: MetricOption = None,
     id_: IdOption = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -16,7 +17,7 @@ from skald import layout
 from skald.amounts import plural
 from skald.cli import terminal
 from skald.cli.choice import chosen_rows
-from skald.cli.format import MISSING, given, ids_text, json_value, number_text, param_text
+from skald.cli.format import MISSING, given, ids_text, json_value, number_text, param_text, path_text
 from skald.cli.paths import as_source, resolve_all
 from skald.cli.report import UsageError, readable_params
 from skald.cli.runchoice import names_where
@@ -83,16 +84,21 @@ def compare_paths(
         InvalidInputError: they are fewer than two runs.
     """
     folders = resolve_all(paths)
-    places = {os.path.realpath(folder): place for place, folder in enumerate(folders)}
+    places = {os.path.realpath(folder): place for place, folder in reversed([*enumerate(folders)])}
     source = as_source(folders)
     found = sorted(find_runs(source), key=lambda run: places.get(run.folder, len(places)))
     if where is not None and found:
         chosen = set(names_where(source, where, ids))
         found = [run for run in found if run.name in chosen]
     if len(found) < 2:  # noqa: PLR2004
-        is_alone = len(paths) == 1 and layout.is_run(folders[0])
+        is_alone = len(places) == 1 and layout.is_run(folders[0])
         fault = UsageError if is_alone else InvalidInputError
-        raise fault(f"compare takes two runs or more, got {plural(len(found), 'run')}")
+        again = f", named {len(folders)} times" if is_alone and len(folders) > 1 else ""
+        raise fault(f"compare takes two runs or more, got {plural(len(found), 'run')}{again}")
+    repeated = [folder for place, folder in enumerate(folders) if places[os.path.realpath(folder)] != place]
+    if repeated:
+        twice = ", ".join(dict.fromkeys(map(path_text, repeated)))
+        warnings.warn(f"named more than once, and compared once: {twice}", stacklevel=2)
     names = [run.name for run in found]
     given = {run.name: dotted(readable_params(Run(run.folder))) for run in found}
     if params:

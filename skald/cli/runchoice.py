@@ -60,11 +60,6 @@ class RunWish(NamedTuple):
     descending: bool = False
     last: int | None = None
 
-    @property
-    def is_about_runs(self) -> bool:
-        """Whether it asks for what only a table of runs has."""
-        return not (self.where is None and self.sort is None and self.last is None)
-
 
 class Chosen(NamedTuple):
     """A table of runs, and the column that it is sorted by."""
@@ -133,7 +128,7 @@ def _with_metrics(
     source: Path | Sequence[Path], metrics: Sequence[str], ids: Mapping[str, Any], sort: str | None, columns: list[str]
 ) -> pl.DataFrame:
     try:
-        table, broken = read_runs(source, metrics, ids)
+        table, broken = read_runs(source, metrics, ids, skips_crowded=True)
     except InvalidInputError as error:
         if sort is not None and str(error).startswith(f"there is no metric {_metric(sort)!r}; the"):  # nor a near one
             raise _no_column(sort, columns) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -48,9 +49,18 @@ def summary_csv(summary: pl.DataFrame, by: Sequence[str]) -> str:
     return to_csv([METRIC, *summary.columns[1 : len(by) + 1], *_ORDER], rows)
 
 
-def to_json(value: Any) -> str:
-    """Return JSON with NaN and infinities as strings, and times as ISO 8601 in UTC."""
-    return json.dumps(json_value(value), indent=2) + "\n"
+def to_json(value: Any, *, indent: int | None = 2) -> str:
+    """Return JSON with NaN and infinities as strings, and times as ISO 8601 in UTC.
+
+    Characters stand as they are, unless stdout has not all of them.
+    """
+    plain = json_value(value)
+    text = json.dumps(plain, indent=indent, ensure_ascii=False) + "\n"
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(plain, indent=indent) + "\n"
+    return text
 
 
 def to_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

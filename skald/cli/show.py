@@ -11,7 +11,7 @@ from skald.cli.choice import select
 from skald.cli.page import print_page
 from skald.cli.paths import resolve_all
 from skald.cli.report import readable_params
-from skald.cli.runchoice import RunWish
+from skald.cli.runchoice import RunWish, names_where
 from skald.cli.runs import show_runs
 from skald.many.paramtable import chosen_params
 from skald.run import Run
@@ -20,13 +20,17 @@ from skald.run import Run
 def show_paths(paths: Sequence[str], wish: RunWish, *, form: str) -> None:
     """Print one run, or a table of several.
 
+    The shape depends on the paths alone, and not on how many runs a condition leaves.
+
     Args:
         paths: as given on the command line; none: the default folder.
-        wish: what to show; where it orders or chooses runs, one run too is shown as a table.
+        wish: what to show; one run is shown as a run, if the condition holds of it.
         form: table, json or csv.
     """
     folders = resolve_all(paths)
-    if len(folders) == 1 and layout.is_run(folders[0]) and not wish.is_about_runs:
+    if len(folders) == 1 and layout.is_run(folders[0]):
+        if wish.where is not None:
+            names_where(folders[0], wish.where, wish.ids)
         _show_run(Run(folders[0]), wish, form)
     else:
         show_runs(folders, wish, form=form)

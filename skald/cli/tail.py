@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import sys
 import time
 import warnings
@@ -16,9 +15,9 @@ import polars as pl
 
 from skald import layout
 from skald.cli.choice import matching_names, parse_ids
-from skald.cli.format import given, ids_text, json_value, local_time, number_text
+from skald.cli.format import given, ids_text, local_time, number_text
 from skald.cli.paths import newest_run, resolve
-from skald.cli.shapes import to_csv
+from skald.cli.shapes import to_csv, to_json
 from skald.engine.follower import Follower
 from skald.errors import InvalidInputError, RunNotFoundError
 from skald.reading.selection import has_ids
@@ -244,7 +243,7 @@ def _emit_json(rows: pl.DataFrame) -> None:
     for row in rows.iter_rows(named=True):
         moment, metric, value = row.pop(TIME), row.pop(METRIC), row.pop(VALUE)
         line: dict[str, Any] = {METRIC: metric, "ids": given(row), VALUE: value, TIME: moment}
-        sys.stdout.write(json.dumps(json_value(line)) + "\n")
+        sys.stdout.write(to_json(line, indent=None))
 
 
 def _emit_csv() -> Emit:

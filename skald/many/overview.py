@@ -103,9 +103,16 @@ def runs(source: Source, /, *, metrics: Sequence[str] | str = (), **ids: Id) -> 
 
 
 def read_runs(
-    source: Source, metrics: Sequence[str] | str, ids: Mapping[str, Id]
+    source: Source, metrics: Sequence[str] | str, ids: Mapping[str, Id], *, skips_crowded: bool = False
 ) -> tuple[pl.DataFrame, dict[str, BaseException]]:
-    """Return the table that `runs` returns, and of each run that cannot be read, by its name, what is wrong with it."""
+    """Return the table that `runs` returns, and of each run that cannot be read, by its name, what is wrong with it.
+
+    Args:
+        source: as there.
+        metrics: as there.
+        ids: as there.
+        skips_crowded: whether a metric that only a glob names is left out with a warning where it has too many series.
+    """
     globs = as_names(metrics, "metrics")
     if ids and not globs:
         raise InvalidInputError(f"ids choose series of the metrics in metrics=, which names none; got {', '.join(ids)}")
@@ -118,7 +125,7 @@ def read_runs(
     with _garbage_left():
         found = find_runs(source)
         cards, broken = read_cards(found)
-        columns = _metric_columns(source, found, cards, globs, ids, broken) if globs else []
+        columns = _metric_columns(source, found, cards, globs, ids, broken, skips_crowded) if globs else []
         return _facts([(run, cards[run.name]) for run in found if run.name in cards]).hstack(columns), broken
 
 
@@ -141,6 +148,7 @@ def _metric_columns(
     globs: Sequence[str],
     ids: Mapping[str, Id],
     broken: dict[str, BaseException],
+    skips_crowded: bool,  # noqa: FBT001  one of many
 ) -> list[pl.Series]:
     """Return the columns of the metrics asked for; runs that turn out to be broken lose their card."""
     looks = list(_looks(found, cards, broken))
@@ -160,7 +168,15 @@ def _metric_columns(
     if not {one.metric for of_run in series.values() for one in of_run} >= set(names):
         names = _names(source, looks, globs, cards, broken)  # raises unless it is the ids that nothing has
     of_runs = [series.get(run.name, []) for run in found if run.name in cards]
-    return [column for name in names for column in metric_columns(name, of_runs, kinds)]
+    columns: list[pl.Series] = []
+    for name in names:
+        try:
+            columns += metric_columns(name, of_runs, kinds)
+        except InvalidInputError as error:
+            if not skips_crowded or name in globs:
+                raise
+            warnings.warn("; ".join([f"{error}: left out", *error.__notes__]), stacklevel=2)
+    return columns
 
 
 def _condition(ids: Mapping[str, Id], kinds: Kinds, disagreed: Mapping[str, Mapping[Kind, Sequence[str]]]) -> pl.Expr:
