@@ -10,7 +10,7 @@ from typing import Any, Final
 import polars as pl
 
 from skald.reading.selection import chosen
-from skald.record.params import dotted
+from skald.record.params import dotted, for_json
 from skald.schema import PARAMS_PREFIX
 
 _INT64: Final = range(-(2**63), 2**63)
@@ -81,7 +81,9 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, dt.date):
         return value.isoformat()
-    return value if value is None or isinstance(value, (bool, int, float, str)) else json.dumps(value, default=str)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return json.dumps(for_json(value), default=str)
 
 
 def _column(name: str, values: Sequence[Any]) -> pl.Series:

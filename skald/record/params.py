@@ -132,7 +132,7 @@ def _store(run: Path, info: RunInfo, params: dict[str, Any]) -> None:
     data = to_yaml(params)
     # DURABILITY: params.yaml first: a run.json that does not fit it is not believed
     write_atomic(run / layout.PARAMS, data, sync=True)
-    info.params = _for_json(params)
+    info.params = for_json(params)
     info.params_crc32 = zlib.crc32(data) if info.params == params else None
     try:
         write_info(run, info)
@@ -214,13 +214,13 @@ def _problem(text: str) -> tuple[str, str]:
     return problem, f", {places[-1]}" if places else ""
 
 
-def _for_json(value: Any) -> Any:
+def for_json(value: Any) -> Any:
     """Return plain data as JSON knows them: NaN and infinities as their names, times as ISO 8601."""
     match value:
         case dict():
-            return {name: _for_json(item) for name, item in value.items()}
+            return {name: for_json(item) for name, item in value.items()}
         case list():
-            return [_for_json(item) for item in value]
+            return [for_json(item) for item in value]
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
         case dt.date():
