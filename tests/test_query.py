@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,38 @@ def test_query_names_columns_of_the_tables_that_it_asks(runs: Path) -> None:
     said = start("query", "runs", 'select run from runs where "loss.min" < 1', folder=runs).stderr
 
     assert "the columns are run, path, status, started, duration, rows, tags, lr\n" in said
+
+
+def test_query_gives_only_columns_of_the_tables_where_a_param_is_named(runs: Path) -> None:
+    """`*` means them, whatever else the SQL speaks of; and `run` once where two tables are joined by it."""
+    header = "run,path,status,started,duration,rows,tags,params.lr\n"
+    joined = "run,metric,epoch,split,value,time,path,status,started,duration,rows,tags,params.lr\n"
+
+    for sql, columns in (
+        ("select * from runs where lr > 9", header),
+        ('select r.* from runs r where "lr" > 9', header),
+        ("select * from metrics join runs using (run) where lr > 9", joined),
+    ):
+        assert output("query", "runs", sql, "--format", "csv", folder=runs) == columns
+
+
+def test_query_finds_params_beside_a_name_that_is_an_id_too(tmp_path: Path) -> None:
+    """That name is the id, as its column is called so; the param is that of its table."""
+    for seed in range(3):
+        with skald.Logger(f"r{seed}", tmp_path / "runs", ids={"seed": seed}, capture=False) as logger:
+            logger.log_params(seed=10 * seed, lr=seed / 10)
+            logger.log_metric("loss", seed, epoch=0)
+    sql = """select lr, seed, runs.seed, min(value) v from metrics join runs using (run)
+             where seed = 1 group by lr, seed, runs.seed"""
+
+    assert output("query", "runs", sql, "--format", "csv", folder=tmp_path) == "lr,seed,runs.seed,v\n0.1,1,10,1.0\n"
+
+
+def test_query_of_lists_that_hold_nan_is_json(tmp_path: Path) -> None:
+    """NaN and infinities are strings in it, wherever params are columns."""
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_params(l=[math.inf, 1, {"y": math.nan}, -math.inf])
+    text = '["Infinity", 1, {"y": "NaN"}, "-Infinity"]'
+
+    assert json.loads(output("query", "select l from runs", "--format", "json", folder=tmp_path)) == [{"l": text}]
+    assert skald.runs(tmp_path / "runs")["params.l"].to_list() == [text]

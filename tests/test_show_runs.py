@@ -148,9 +148,9 @@ def test_where_that_is_wrong_points_at_the_place(condition: str, message: str, f
     [
         ("lrr < 1", "there is no column 'lrr'; did you mean 'lr'?", "  lrr < 1\n  ^"),
         ("lr < 1 and\n  seeed = 1", "no column 'seeed'; did you mean 'seed'", "    seeed = 1\n    ^"),
-        ("optim.nam = 'a'", "no column 'optim.nam'; did you mean 'optim.name'", "  optim.nam = 'a'\n        ^"),
+        ("optim.nam = 'a'", "no column 'optim.nam'; did you mean 'optim.name'", "  optim.nam = 'a'\n  ^"),
         ("optm.name = 'a'", "no column 'optm.name'; did you mean 'optim.name'", "  optm.name = 'a'\n  ^"),
-        ("params.lrr > 1", "no column 'params.lrr'; did you mean 'lr'", "  params.lrr > 1\n         ^"),
+        ("params.lrr > 1", "no column 'params.lrr'; did you mean 'lr'", "  params.lrr > 1\n  ^"),
         ("loss [x].min < 1", "a name that has other signs than letters, digits,", "  loss [x].min < 1\n        ^"),
     ],
 )
@@ -391,6 +391,10 @@ def test_long_names_of_runs_leave_room_for_what_was_asked(tmp_path: Path) -> Non
         ("params.loss > 1 and loss.last > 0.5", ["a"]),
         ("depth = 1", ["a"]),
         ("depth.of = 2", ["b"]),
+        ("depth = 1 or depth.of = 2", ["b", "a"]),
+        ("depth = 1 and depth.of is null", ["a"]),
+        ('runs."loss.last" > 0.5 and runs.depth = 1', ["a"]),
+        ("end = 2 and limit = 3", ["b"]),
         ("\"weird key\" = 's'", ["b"]),
         ("\"group\" = 'g1'", ["a"]),
         ('"val/acc.top-1.max" > 0.7', ["b"]),
@@ -402,7 +406,7 @@ def test_long_names_of_runs_leave_room_for_what_was_asked(tmp_path: Path) -> Non
 def test_where_tells_names_that_are_alike_apart(condition: str, runs: list[str], tmp_path: Path) -> None:
     """A param and a metric of one name, a param and a group of params, a param and a column, names with signs."""
     first = {"loss": 3, "depth": 1, "weird key": 1, "group": "g1", "gr\u00f6\u00dfe": 1}
-    second = {"loss": 0.5, "depth": {"of": 2}, "weird key": "s", "group": "g2", "run": "mine"}
+    second = {"loss": 0.5, "depth": {"of": 2}, "weird key": "s", "group": "g2", "run": "mine", "end": 2, "limit": 3}
     for name, params, loss in (("a", first, 0.9), ("b", second, 0.1)):
         with skald.Logger(name, tmp_path / "runs", capture=False) as logger:
             logger.log_params(params)

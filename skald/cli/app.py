@@ -135,7 +135,10 @@ IdOption = Annotated[
 ]
 WhereOption = Annotated[
     str | None,
-    typer.Option(metavar="SQL", help="Only runs of which this holds: \"lr < 1e-3 and status = 'finished'\"."),
+    typer.Option(
+        metavar="SQL",
+        help="Only runs of which this holds: \"lr < 1e-3 and status = 'finished'\"; NaN is the largest number.",
+    ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print it.")]
 

@@ -9,12 +9,12 @@ from typing import Final
 
 import polars as pl
 
+from skald.cli.sqltokens import tokens_of
 from skald.many.union import name_some
 from skald.schema import PARAMS_PREFIX, RUN
 
 SQL_TEXT: Final = re.compile(r"'(?:[^']|'')*'")
 """A text in SQL, with its quotes."""
-_NAME: Final = re.compile(r'"((?:[^"]|"")+)"|([^\W\d]\w*(?:\.\w+)*)')
 _SETTLED: Final = re.compile(
     r'cast\s*\(\s*(?:[\w.]|"(?:[^"]|"")+")+\s+as\b|(?:[\w.]|"(?:[^"]|"")+")+\s+is\s+(?:not\s+)?null\b', re.IGNORECASE
 )
@@ -23,7 +23,7 @@ _SETTLED: Final = re.compile(
 
 def names_in(sql: str) -> list[str]:
     """Return the words of SQL that may be names, quoted or not."""
-    return [quoted.replace('""', '"') or plain for quoted, plain in _NAME.findall(SQL_TEXT.sub("", sql))]
+    return [token.name.removeprefix("runs.") for token in tokens_of(sql) if token.kind == "name"]
 
 
 def mixed_params(table: pl.DataFrame, sql: str) -> list[str]:

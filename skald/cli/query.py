@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import re
 import sys
@@ -20,13 +19,10 @@ from skald.cli.mixedparams import mixed_params, warn_of_text
 from skald.cli.paths import as_source, check_runs, resolve_all
 from skald.cli.report import UsageError
 from skald.cli.shapes import to_csv, to_json
-from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered, check_asks
 from skald.errors import InvalidInputError
 from skald.many.overview import runs
 from skald.many.scanning import scan
-
-_UNKNOWN: Final = (pl.exceptions.ColumnNotFoundError, pl.exceptions.SQLInterfaceError)
 
 MOST_ROWS: Final = 1000
 """Rows of a table for people; JSON and CSV have them all."""
@@ -76,23 +72,7 @@ def _answer(source: Any, sql: str) -> pl.DataFrame:
         warn_of_text(tables["runs"], mixed_params(tables["runs"], sql))
     named = [table for name, table in tables.items() if re.search(rf"\b{name}\b", sql, re.IGNORECASE)]
     columns = [name for table in named or tables.values() for name in table.collect_schema()]
-    return answered(lambda: _asked(tables, sql), sql, columns)
-
-
-def _asked(tables: dict[str, Any], sql: str) -> pl.DataFrame:
-    """Ask first of the columns as they are, as `*` means these; then of their short names too."""
-    try:
-        return _collected(tables, sql)
-    except _UNKNOWN:
-        if "runs" not in tables:
-            raise
-        with contextlib.suppress(*_UNKNOWN):
-            return _collected(tables | {"runs": with_short_names(tables["runs"], sql)}, sql)
-        raise
-
-
-def _collected(tables: dict[str, Any], sql: str) -> pl.DataFrame:
-    return pl.SQLContext(tables).execute(sql, eager=False).collect(engine="streaming")
+    return answered(tables, sql, columns)
 
 
 def _print_table(found: pl.DataFrame) -> None:

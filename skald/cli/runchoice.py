@@ -21,7 +21,6 @@ from skald.cli.mixedparams import (
     warn_of_text,
     with_numbers,
 )
-from skald.cli.shortnames import with_short_names
 from skald.cli.sqlerror import answered
 from skald.errors import InvalidInputError
 from skald.many.overview import read_runs, runs
@@ -243,10 +242,10 @@ def matching(table: pl.DataFrame, condition: str) -> pl.DataFrame:
 
 def _holding(table: pl.DataFrame, condition: str) -> pl.Series:
     """Return the places of the rows of which a condition holds."""
-    named = with_short_names(table, condition).with_columns(pl.int_range(pl.len()).alias(_ROW))
-    sql = f"select {_ROW} from runs where (\n{condition}\n)"  # noqa: S608  who writes it asks of their own runs
+    tables = {"runs": table.with_row_index(_ROW)}
+    around = (f"select {_ROW} from runs where (\n", "\n)")  # noqa: S608  who writes it asks of their own runs
     try:
-        rows = answered(lambda: pl.SQLContext(runs=named).execute(sql, eager=True), condition, table.columns, line=2)
+        rows = answered(tables, condition, table.columns, around=around)
     except InvalidInputError as error:
         if "there is no column" in str(error):
             error.add_note("hint: of a metric write NAME.last, NAME.min or NAME.max")

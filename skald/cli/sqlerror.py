@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import polars as pl
 
+from skald.cli.sqlnames import BEFORE_OPERANDS, with_full_names
 from skald.errors import InvalidInputError
 from skald.reading.selection import close_matches
 from skald.schema import PARAMS_PREFIX
@@ -15,10 +17,11 @@ from skald.schema import PARAMS_PREFIX
 _PLACE: Final = re.compile(r" at Line: (\d+), Column: (\d+)")
 _QUOTED: Final = re.compile(r"""["'`]([^"'`]+)["'`]""")
 _UNKNOWN: Final = re.compile(
-    r"""unable to find column "(.+?)"; valid columns: |column named '(.+?)' found""", re.DOTALL
+    r"""unable to find column "(.*?)"; valid columns: |column named '(.+?)' found""", re.DOTALL
 )
 _NO_FIELD: Final = pl.exceptions.StructFieldNotFoundError
 _SIGNS: Final = "complex field access chains"
+_AT_END: Final = "found: EOF"
 _NO_TABLE: Final = re.compile("relation ('.+') was not found")
 
 _COMMENTS: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
@@ -26,8 +29,6 @@ _CHANGING: Final = frozenset(
     {"alter", "copy", "create", "delete", "drop", "insert", "merge", "replace", "set", "truncate", "update"}
 )
 _ZONED, _BARE = "Datetime('μs', 'UTC')", "Datetime('μs')"
-
-T = TypeVar("T")
 
 
 def check_asks(sql: str) -> None:
@@ -45,24 +46,42 @@ def check_asks(sql: str) -> None:
         raise error
 
 
-def answered(ask: Callable[[], T], sql: str, columns: Sequence[str], *, line: int = 1) -> T:
-    """Return what polars answers.
+def answered(
+    tables: Mapping[str, pl.DataFrame | pl.LazyFrame],
+    sql: str,
+    columns: Sequence[str],
+    *,
+    around: tuple[str, str] = ("", ""),
+) -> pl.DataFrame:
+    """Return what polars answers; params need no `params.`.
 
     Args:
-        ask: asks it.
+        tables: what is asked.
         sql: what a person wrote.
-        columns: those that there are.
-        line: the line of the SQL given to polars on which that begins.
+        columns: those that a message names.
+        around: what stands before and after that in the SQL.
 
     Raises:
         InvalidInputError: the SQL is wrong; the message shows where.
     """
+    before, after = around
     try:
-        return ask()
+        return _collected(tables, f"{before}{sql}{after}")
     except UnicodeEncodeError:
         raise InvalidInputError(f"the SQL must be UTF-8, got {sql!a}") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        raise _explained(error, sql, columns, line) from None
+        raise _explained(error, sql, columns, 1 + before.count("\n")) from None
+
+
+def _collected(tables: Mapping[str, pl.DataFrame | pl.LazyFrame], sql: str) -> pl.DataFrame:
+    context = pl.SQLContext(tables)
+    known = {name: table.collect_schema().names() for name, table in tables.items()}
+    try:
+        return context.execute(with_full_names(sql, known), eager=False).collect(engine="streaming")
+    except pl.exceptions.SQLInterfaceError as error:
+        if _PLACE.search(str(error)):
+            context.execute(sql, eager=False)  # is wrong at the same word, whose place this tells
+        raise
 
 
 def _explained(error: BaseException, sql: str, columns: Sequence[str], line: int) -> InvalidInputError:
@@ -73,7 +92,7 @@ def _explained(error: BaseException, sql: str, columns: Sequence[str], line: int
     row, column = (int(place[1]) - line, int(place[2]) - 1) if place else _find(names, sql)
     lines = sql.splitlines() or [""]
     said = _shortened(error, message, sql, columns)
-    if place and row >= len(lines):  # what was put around it is no business of theirs
+    if _AT_END in said or (place and row >= len(lines)):  # what was put around it is no business of theirs
         row, column, said = len(lines) - 1, len(lines[-1]), re.sub("found: .*", "found: its end", said)
     is_bare = _ZONED in message and _BARE in message
     if is_bare:
@@ -109,12 +128,16 @@ def _shortened(error: BaseException, message: str, sql: str, columns: Sequence[s
     written = re.search(rf"(?<![\w.]){part}(?:\.\w+)*" if unknown else rf"[\w.]*\.{part}(?!\w)", sql)
     name = written[0] if written else part
     names = list(dict.fromkeys(column.removeprefix(PARAMS_PREFIX) for column in columns))
+    if name.lower() in BEFORE_OPERANDS:
+        return f"{name!r} is a word of SQL: as the name of a column it stands in double quotes"
+    if name in columns or name in names:
+        return f"there is no column {name!r} here: join the table that has it, or select it where it comes from"
     return f"there is no column {name!r}{close_matches(name.removeprefix(PARAMS_PREFIX), names, 'columns')}"
 
 
 def _find(names: Sequence[str], sql: str) -> tuple[int, int]:
     """Return where in the SQL the first of some names stands; a row of -1 where none does."""
-    for name in names:
+    for name in itertools.chain.from_iterable((name, name.removeprefix(PARAMS_PREFIX)) for name in names):
         place = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", sql)
         if place:
             before = sql[: place.start()]
