@@ -118,19 +118,25 @@ def pages_of(file: Path, column: Any) -> list[int]:
     return found
 
 
-def test_repair_gives_a_row_group_up_whose_pages_do_not_fit_together(tmp_path: Path) -> None:
-    """What a header says of its rows has no checksum: where it is wrong, no row would have its own value."""
+@pytest.mark.parametrize("wrong", ["beb8021512", "c0b802157e"])
+def test_repair_gives_a_row_group_up_whose_pages_do_not_fit_together(
+    tmp_path: Path, wrong: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a header says of its rows and their encoding has no checksum: no row would have its own value."""
     with skald.Logger("run", tmp_path, capture=False) as logger:
         logger.log_batch({"loss": [k / 7 for k in range(50_000)]}, step=range(50_000))
     file = tmp_path / "run" / PARQUET
     column = pq.read_metadata(file).row_group(0).column(2)
     first, _, last = pages_of(file, column)
     whole = file.read_bytes()
-    at = whole.index(bytes.fromhex("c0b802"), column.data_page_offset, first)  # 20,000 rows, as Thrift writes it
-    file.write_bytes(whole[:at] + bytes.fromhex("beb802") + whole[at + 3 :])  # 19,999
+    right = bytes.fromhex("c0b8021512")  # 20,000 rows, encoded as number 9, as Thrift writes it
+    at = whole.index(right, column.data_page_offset, first)
+    file.write_bytes(whole[:at] + bytes.fromhex(wrong) + whole[at + len(right) :])
     damage(file, last, 1)
+    capfd.readouterr()
 
     assert "0 rows kept" in output("check", "run", "--repair", folder=tmp_path)
+    assert "panicked" not in capfd.readouterr().err
 
 
 def test_check_finds_any_byte_that_changed_and_repair_leaves_a_run_that_can_be_read(tmp_path: Path) -> None:

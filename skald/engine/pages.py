@@ -10,8 +10,10 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final, NamedTuple
 
-_SIZE, _CRC, _DATA, _ROWS = 3, 4, 5, 1
+_SIZE, _CRC, _DATA, _ROWS, _ENCODING = 3, 4, 5, 1, 2
 """Numbers of fields: of a page's header its size, its checksum and what a page of data has; of that its values."""
+_ENCODINGS: Final = {"PLAIN": 0, "RLE": 3, "DELTA_BINARY_PACKED": 5, "RLE_DICTIONARY": 8, "BYTE_STREAM_SPLIT": 9}
+"""NOTE: of any other polars prints that it panics."""
 _TRUE, _FALSE, _TEXT, _STRUCT = 1, 2, 8, 12
 _INTS: Final = frozenset({4, 5, 6})
 """Kinds of fields."""
@@ -37,7 +39,12 @@ def sound_rows(file: BinaryIO, group: Any) -> list[tuple[int, int]]:
         column = group.column(number)
         try:
             pages = list(_pages(file, column))
-        except (LookupError, TypeError, ValueError):  # a header is damaged, and where the next page begins is unknown
+        except (
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ):  # a header is damaged, and where the next page begins is unknown
             return []
         if sum(page.rows for page in pages) != rows or any(not page.rows and not page.is_sound for page in pages):
             return []
@@ -63,6 +70,7 @@ def _pages(file: BinaryIO, column: Any) -> Iterator[_Page]:
     start = column.dictionary_page_offset or column.data_page_offset
     file.seek(start)
     data = file.read(column.total_compressed_size)
+    encodings = {_ENCODINGS[name] for name in column.encodings}
     place = 0
     while place < column.total_compressed_size:
         header, place = _struct(data, place)
@@ -70,6 +78,8 @@ def _pages(file: BinaryIO, column: Any) -> Iterator[_Page]:
         if not place <= stop <= len(data):
             raise ValueError(f"expected a page of at most {len(data) - place} bytes, got {header[_SIZE]}")
         rows = header[_DATA][_ROWS] if _DATA in header else 0
+        if rows and header[_DATA][_ENCODING] not in encodings:
+            raise ValueError(f"expected a page encoded as {column.encodings}, got {header[_DATA][_ENCODING]}")
         is_sound = _CRC in header and zlib.crc32(data[place:stop]) == header[_CRC] & 0xFFFFFFFF
         yield _Page(rows, is_sound)
         place = stop
