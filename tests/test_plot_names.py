@@ -10,6 +10,7 @@ import pytest
 from commands import output, start
 
 import skald
+from skald.cli.canvas import Canvas, Mark
 from skald.cli.ticks import name_ticks
 from skald.errors import InvalidInputError
 from skald.reading.axis import MOST_NAMES, names_axis
@@ -101,6 +102,21 @@ def test_plot_over_names_into_a_file_has_each_name_as_a_label(metric: str, folde
     assert [text for text in texts if text in {"cat", "zebra", "é &lt;b&gt;"}] == ["zebra", "cat", "é &lt;b&gt;"]
 
 
+def test_plot_over_names_that_are_long_turns_their_labels(tmp_path: Path) -> None:
+    """In a file all of two dozen have room so; a terminal has as many as fit, the ends of none beyond its width."""
+    names = [f"a name that is rather long {number:02}" for number in range(24)]
+    with skald.Logger("a", tmp_path / "runs", capture=False) as logger:
+        logger.log_batch({"score": range(24)}, cls=names)
+
+    printed = output("plot", "a", "-m", "score", "-x", "cls", folder=tmp_path).splitlines()
+    output("plot", "a", "-m", "score", "-x", "cls", "-o", "plot.svg", folder=tmp_path)
+
+    labels = re.findall(r"rotate\(320[^>]*>([^<]*)</text>", (tmp_path / "plot.svg").read_text(encoding="utf-8"))
+    assert labels == names
+    assert words(printed[-2]) == ["a name that…ther long 00", "a name that…ther long 16"]
+    assert max(map(len, printed)) <= 80
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -140,3 +156,17 @@ def test_as_many_names_are_ticks_as_have_room(columns: int, labels: list[str]) -
 
     assert [tick.label for tick in ticks] == labels
     assert [["aa", "bb", "cc", "dd"][int(tick.place)] for tick in ticks] == labels
+
+
+def test_names_are_as_wide_as_a_terminal_shows_them() -> None:
+    """A character of two cells takes two, and one name that is long does not cost the others their place."""
+    assert [tick.label for tick in name_ticks(["猫", "犬"], 6)] == ["猫", "犬"]
+    assert [tick.label for tick in name_ticks(["猫", "犬"], 5)] == ["猫"]
+    assert [tick.label for tick in name_ticks(["a" * 99, "b", "c", "d"], 31)] == [
+        f"{'a' * 11}…{'a' * 12}",
+        "b",
+        "c",
+        "d",
+    ]
+    lines, _ = Canvas(12, 1).framed([Mark(0.1, "猫"), Mark(0.55, "犬犬"), Mark(1.0, "x")], [], None, ascii_only=False)
+    assert lines[-1].plain == " 猫  犬犬   x"

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 Parts = npt.NDArray[np.float64]
@@ -170,7 +171,8 @@ def _labels(places: Sequence[tuple[int, str]], width: int) -> str:
     """Return labels in a line, each in the middle of its place; one that would touch the one before is left out."""
     line = ""
     for column, label in places:
-        start = max(0, min(column - len(label) // 2, width - len(label)))
-        if not line or start > len(line):
-            line = line.ljust(start) + label
-    return line[:width].rstrip()
+        size, end = cell_len(label), cell_len(line)
+        start = max(0, min(column - size // 2, width - size))
+        if not line or start > end:
+            line += " " * (start - end) + label
+    return set_cell_size(line, min(cell_len(line), width)).rstrip()

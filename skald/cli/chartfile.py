@@ -35,6 +35,8 @@ _LONG_LABEL: Final = 320
 _LEVEL_NAMES: Final = 70
 """Names of so many characters have room beside each other."""
 _TURNED: Final = -40
+_TURNED_NAMES: Final = 35
+"""So many have room where they are turned, however long they are; of more those are left out that would overlap."""
 
 
 def render(pictures: Sequence[Picture], form: Form, width: int, height: int) -> bytes:
@@ -111,7 +113,8 @@ def _x(picture: Picture, span: Span) -> Any:
     if picture.axis.names:
         names = x_names(picture)
         turned = 0 if sum(map(len, names)) <= _LEVEL_NAMES else _TURNED
-        return alt.X("x:O", title=picture.axis.label, sort=names, axis=alt.Axis(labelAngle=turned, labelOverlap=True))
+        axis = alt.Axis(labelAngle=turned, labelOverlap=len(names) > _TURNED_NAMES)
+        return alt.X("x:O", title=picture.axis.label, sort=names, axis=axis)
     kind = alt.Scale(type="log", nice=False) if "x" in picture.log else alt.Scale(zero=False, nice=False)
     axis = alt.Axis(tickCount=8, labelExpr=_LABEL) if picture.axis.kind != "relative" else alt.Axis(tickCount=8)
     return alt.X("x:Q", title=x_label(picture, span), scale=kind, axis=axis)

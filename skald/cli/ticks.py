@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from rich.cells import cell_len
+
 _MANTISSAS: Final = (1.0, 2.0, 5.0, 10.0, 20.0)
 _FEW: Final = 3
 """So many ticks tell a scale at a glance."""
@@ -16,6 +18,7 @@ _SCALES: Final = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 _SCALED_FROM: Final = 1e4
 _SMALL: Final = 1e-3
 _DECIMALS: Final = 9
+_WIDEST_NAME: Final = 24
 
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86400.0
 _CLOCK: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
@@ -68,8 +71,10 @@ def clock_ticks(low: float, high: float, most: int) -> list[Tick]:
 
 def name_ticks(names: Sequence[str], columns: int) -> list[Tick]:
     """Return as many names as have room on so many columns, evenly apart; the first stands at 0, the next at 1."""
-    apart = math.ceil(sum(len(name) + 1 for name in names) / columns)
-    return [Tick(float(place), names[place]) for place in range(0, len(names), apart)]
+    half = _WIDEST_NAME // 2
+    labels = [name if len(name) <= _WIDEST_NAME else f"{name[: half - 1]}…{name[-half:]}" for name in names]
+    apart = math.ceil(sum(cell_len(label) + 1 for label in labels) / columns)
+    return [Tick(float(place), labels[place]) for place in range(0, len(names), apart)]
 
 
 def duration_unit(span: float) -> tuple[float, str]:
