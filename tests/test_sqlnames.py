@@ -34,7 +34,7 @@ RUNS = pl.DataFrame(
     }
 )
 METRICS = pl.DataFrame(
-    {"run": ["a", "a", "b"], "metric": ["loss"] * 3, "seed": [1, 1, 2], "value": [3.0, 2.0, 1.0]}
+    {"run": ["a", "a", "b"], "metric": ["loss"] * 3, "seed": [1, 1, 2], "value": [3.0, 2.0, 1.0], "group": [1, 2, 3]}
 ).lazy()
 TABLES: dict[str, pl.DataFrame | pl.LazyFrame] = {"runs": RUNS, "metrics": METRICS}
 
@@ -80,6 +80,9 @@ def asked(sql: str) -> pl.DataFrame:
         ("with b as (select run, min(value) lr from metrics group by run) select lr from b order by lr", [1.0, 2.0]),
         ("select lr from metrics m left join runs as r on m.run = r.run and r.seed = 10 where value = 2", [0.1]),
         ("select b.lr from runs a, runs b where a.run = b.run and a.lr < 0.2;", [0.1]),
+        ("select lr from runs, (select max(value) mx from metrics) t where lr < t.mx and seed > 10", [0.2]),
+        ("select lr from runs order by case when lr = 0.2 then 0 else 1 end, lr", [0.2, 0.1]),
+        ("select group, seed, group from metrics where group > 1 order by group desc", [3, 2]),
         ("select count(*) filter (where lr > 0.1) from runs", [1]),
     ],
 )
@@ -96,11 +99,15 @@ def test_sql_names_mean_what_their_select_asks(sql: str, rows: list[Any]) -> Non
             "select count(*), count(run), max(value), min( value ) low from metrics",
             "count(*)|count(run)|max(value)|low",
         ),
+        ("select lr, max(seed) as lr from runs group by lr", "params.lr|lr"),
         ("select lr +\n 1, -lr, 1 from runs", "lr + 1|-lr|1"),
         ("select a.lr, b.lr, a.run, b.run from runs a join runs b using (run)", "lr|b.lr|run|b.run"),
         ("select * exclude (lr, tags) from runs where false", "|".join(set(RUNS.columns) - {"params.lr", "tags"})),
-        ("select * from runs r join metrics m using (run)", "|".join([*RUNS.columns, "metric", "seed", "value"])),
-        ("select m.*, lr from metrics m right join runs using (run)", "run|metric|seed|value|lr"),
+        (
+            "select * from runs r join metrics m using (run)",
+            "|".join([*RUNS.columns, "metric", "seed", "value", "group"]),
+        ),
+        ("select m.*, lr from metrics m right join runs using (run)", "run|metric|seed|value|group|lr"),
         ("select columns('^seed|value$') from metrics", "seed|value"),
     ],
 )

@@ -60,7 +60,11 @@ def _meaning(parts: Sequence[str], columns: Columns) -> _Meaning | None:
         for column in (name, f"{PARAMS_PREFIX}{name}"):
             if column in columns:
                 sql = ".".join(map(quoted, [column, *fields]))
-                return None if column == parts[0] else _Meaning(sql, fields[-1] if fields else name)
+                return (
+                    None
+                    if column == parts[0] and column not in _CLAUSES
+                    else _Meaning(sql, fields[-1] if fields else name)
+                )
     return None
 
 
@@ -99,7 +103,7 @@ class _Select:
             self.tables[name] = self.latest
         self.latest = None
 
-    def columns(self, table: str = "") -> Columns:
+    def columns(self, table: str | None = None) -> Columns:
         """Return the columns of a table; of all, where there is none of that name."""
         return self.tables[table] if table in self.tables else Columns().union(*self.tables.values())
 
@@ -233,8 +237,9 @@ class _Reader:
 
     def _finish(self, select: _Select) -> Columns:
         """Write names anew, now that all tables of their select are known; return the columns that it gives."""
-        given: set[str] = set()
-        for item in filter(None, select.items):
+        items = [item for item in select.items if item]
+        given = {self._tokens[item[-1]].name for item in items if item[-1] in select.labels}
+        for item in items:
             given |= self._finish_item(select, item, given)
         labels = {"order": given, "having": {self._tokens[place].name for place in select.labels}}
         for place, clause in select.names:
