@@ -124,6 +124,8 @@ def test_sql_results_are_called_as_written(sql: str, columns: str) -> None:
     ("sql", "message", "mark"),
     [
         ("select lr, lrx from runs", "there is no column 'lrx'; did you mean 'lr'", 11),
+        ("select LR from runs", "there is no column 'LR'; did you mean 'lr' or 'Lr'?", 7),
+        ('select run from runs where status = "broken"', "no column 'broken'; the columns are run, status, tags", 37),
         ("select lr from metrics", "there is no column 'lr' here: join the table that has it", 7),
         ("with r as (select run from runs) select lr from r", "there is no column 'lr' here", 40),
         ("select lr, max(lr) fro runs where lr > 1", "Expected: end of statement", 23),
@@ -155,3 +157,11 @@ def test_sql_that_is_no_sql_is_left_to_polars() -> None:
         assert isinstance(with_full_names(sql, {"runs": RUNS.columns}), str)
     with pytest.raises(InvalidInputError, match="recursion limit"):
         asked("select (" * 2000)
+
+
+def test_sql_text_in_double_quotes_is_told_of() -> None:
+    """They make a name of it."""
+    with pytest.raises(InvalidInputError) as caught:
+        asked('select run from runs where status = "broken"')
+
+    assert "hint: a text stands in single quotes: 'broken'" in caught.value.__notes__

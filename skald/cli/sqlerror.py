@@ -21,6 +21,7 @@ _UNKNOWN: Final = re.compile(
 )
 _NO_FIELD: Final = pl.exceptions.StructFieldNotFoundError
 _SIGNS: Final = "complex field access chains"
+_MISSING: Final = re.compile("there is no column '(.+)'; the columns are ")
 _AT_END: Final = "found: EOF"
 _NO_TABLE: Final = re.compile("relation ('.+') was not found")
 
@@ -108,6 +109,9 @@ def _explained(error: BaseException, sql: str, columns: Sequence[str], line: int
         explained.add_note(
             "hint: write time > '2026-01-31 12:00', or cast(time as timestamp) > now() - interval '1 hour'"
         )
+    missing = _MISSING.match(said)
+    if missing and re.search(rf'(?:[=>]|\blike|\bin\s*\()\s*"{re.escape(missing[1])}"', sql, re.IGNORECASE):
+        explained.add_note(f"hint: a text stands in single quotes: '{missing[1]}'")
     if "'isnan'" in said:
         explained.add_note(
             "hint: write value = cast('nan' as double), or value <> cast('nan' as double) for the others"

@@ -204,6 +204,7 @@ class _Reader:
             select.items.append([])
 
     def _read_name(self, token: Token, select: _Select, depth: int, known: Mapping[str, Columns]) -> None:
+        """Take in what may be a name: `order` is one where an operand may stand, as in `where order = 1`."""
         word, before, after = token.word, self._at(-1), self._at(1)
         follows, self._follows_operand = self._follows_operand, word not in BEFORE_OPERANDS
         if not depth and word in _CLAUSES and (follows or not self._follows_operand) and before.word != "distinct":

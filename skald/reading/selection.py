@@ -118,7 +118,7 @@ def close_matches(name: str, names: Iterable[str], what: str = "metrics") -> str
         what: what these are.
     """
     existing = list(names)
-    near = difflib.get_close_matches(name, existing, n=3)
+    near = [one for one in existing if one.lower() == name.lower()] or difflib.get_close_matches(name, existing, n=3)
     if near:
         return f"; did you mean {' or '.join(map(repr, near))}?"
     more = f" and {len(existing) - _NAMED:,} more" if len(existing) > _NAMED else ""
