@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import start
 
 import skald
 
@@ -65,9 +66,19 @@ def offered(folder: Path, *words: str) -> list[str]:
         (["show", "nowhere", "-m", "l"], []),
         (["show", "--format", "j"], ["json"]),
         (["show", "runs", "--sort", "l"], ["lr", "loss"]),
+    ],
+)
+def test_shell_offers_commands_options_runs_and_metrics(words: list[str], expected: list[str], folder: Path) -> None:
+    """Paths are left to the shell itself; of what cannot be read nothing is offered and nothing is said."""
+    assert offered(folder, *words) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
         (["show", "runs", "--sort", "sta"], ["status", "started"]),
         (["show", "runs", "-p", "m"], ["model.depth"]),
-        (["compare", "digits", "dice", "--id", "s"], ["split=val", "split=a", "b", "step="]),
+        (["compare", "digits", "dice", "--id", "s"], ["split=val", "split=a b", "step="]),
         (["plot", "runs", "-m", "loss", "--band", ""], ["run", "split", "step", "lr", "model.depth"]),
         (["plot", "digits", "--color", "s"], ["split", "step"]),
         (["plot", "digits", "-x", ""], ["time", "relative", "split", "step"]),
@@ -75,6 +86,11 @@ def offered(folder: Path, *words: str) -> list[str]:
         (["export", "runs", "--index", "st"], ["step"]),
     ],
 )
-def test_shell_offers_commands_options_runs_and_metrics(words: list[str], expected: list[str], folder: Path) -> None:
-    """Paths are left to the shell itself; of what cannot be read nothing is offered and nothing is said."""
-    assert offered(folder, *words) == expected
+def test_options_offer_what_the_runs_hold_that_are_named(words: list[str], expected: list[str], folder: Path) -> None:
+    """Of those before them; asked as the shell asks."""
+    asked = {"COMP_WORDS": "\n".join(["skald", *words]), "COMP_CWORD": str(len(words))}
+
+    done = start(folder=folder, _SKALD_COMPLETE="complete_bash", **asked)
+
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == expected
