@@ -71,7 +71,8 @@ def asked(sql: str) -> pl.DataFrame:
         ("select lr from runs group by 1 having count(*) > 0 order by 1 desc", [0.2, 0.1]),
         ("select lr, max(seed) from runs group by all order by lr", [0.1, 0.2]),
         ("select distinct on (lr) lr, run from runs order by lr desc", [0.2, 0.1]),
-        ("select lr from runs where lr is distinct from 0.1", [0.2]),
+        ("select lr from runs where Lr - 3 is distinct from lr * 20", [0.2]),
+        ("select lr from runs -- it's\n where lr > 0.1 -- it's", [0.2]),
         ("select lr from runs union all select value from metrics order by lr limit 2", [0.1, 0.2]),
         ("with r as (select run, lr from runs) select lr from metrics join r using (run) order by lr", [0.1, 0.1, 0.2]),
         ("with r as (select * from runs), s as (select * from r) select lr from s where s.seed = 20", [0.2]),
@@ -106,6 +107,11 @@ def test_sql_names_mean_what_their_select_asks(sql: str, rows: list[Any]) -> Non
         (
             "select * from runs r join metrics m using (run)",
             "|".join([*RUNS.columns, "metric", "seed", "value", "group"]),
+        ),
+        ("select * exclude (Lr) from metrics where false", "run|metric|seed|value|group"),
+        (
+            "select * from metrics right join (select run, lr from runs) t using (run)",
+            "run|metric|seed|value|group|run:t|lr",
         ),
         ("select m.*, lr from metrics m right join runs using (run)", "run|metric|seed|value|group|lr"),
         ("select columns('^seed|value$') from metrics", "seed|value"),

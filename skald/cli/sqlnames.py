@@ -197,8 +197,7 @@ class _Reader:
             self._follows_operand = False
 
     def _read_other(self, token: Token, select: _Select, depth: int) -> None:
-        is_star = token.text == "*" and not self._follows_operand
-        self._follows_operand = token.kind != "sign" or token.text in _CLOSING or is_star
+        self._follows_operand = token.kind != "sign" or token.text in _CLOSING
         if token.text == "," and not depth:
             select.expects_table = select.clause == "from"
             select.items.append([])
