@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from typing import Final
+from typing import Any, Final
 
 _INNER: Final = frozenset({"skald", "polars"})
 """The packages of which no line is the program's own."""
@@ -16,6 +16,14 @@ def tell(text: str) -> None:
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(f"skald: {text}\n")
+
+
+def is_terminal(stream: Any) -> bool:
+    """Tell whether a stream leads to a terminal; one of a program's own may not know, or be closed."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):
+        return False
 
 
 def warn(text: str) -> None:

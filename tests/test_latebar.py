@@ -93,3 +93,20 @@ def test_check_shows_how_far_it_is_when_it_takes_a_while(tmp_path: Path) -> None
     assert "3/?" in shown
     assert "checking runs" in shown
     assert "1/2" in shown
+
+
+def test_compaction_needs_no_stream_that_knows_whether_it_is_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of a program's own, that can be written to and no more, does not keep a run from being closed."""
+
+    class Bare:
+        def write(self, text: str) -> int:
+            return len(text)
+
+    monkeypatch.setattr(sys, "stderr", Bare())
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 0.5)
+        assert list(logger.track([1], "step")) == [1]
+
+    assert skald.Run(tmp_path / "run").status == "finished"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
+from skald.notice import is_terminal
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -56,7 +58,7 @@ def _new_bar(title: str) -> Progress:
 @contextmanager
 def late_bar(title: str) -> Iterator[Advance | None]:
     """Yield what shows how far a compaction is, None where nobody looks."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         yield None
         return
     bar = _LateBar(title)

@@ -16,6 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.notice import is_terminal
 from skald.record.screen import Screen
 from skald.record.tees import write_unheard
 
@@ -164,7 +165,7 @@ class Terminal(Board):
     def _watch_streams(self) -> None:
         streams = {id(stream): stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}
         for stream in streams.values():
-            if stream is not None and stream.isatty() and hasattr(stream, "__dict__"):
+            if is_terminal(stream) and hasattr(stream, "__dict__"):
                 self._restorers.append(self._watch(stream))
 
     def _watch(self, stream: Any) -> Callable[[], None]:
@@ -230,7 +231,7 @@ def find_board() -> Board | None:
         return Notebook()
     if sys.stderr is None:
         return None
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb":
         return Terminal(sys.stderr)
     return Lines()
 

@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from skald.notice import is_terminal
+
 _PROGRAM: Final = "from skald.cli import run; run()"
 
 
 def is_interactive() -> bool:
     """Tell whether somebody sits at a terminal that a whole screen can be drawn on."""
     streams = (sys.stdin, sys.stdout, sys.stderr)  # the viewer draws into the last
-    return all(stream is not None and stream.isatty() for stream in streams) and os.environ.get("TERM") != "dumb"
+    return all(map(is_terminal, streams)) and os.environ.get("TERM") != "dumb"
 
 
 def open_viewer(run: Path) -> None:
