@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 MARK: Final = "skald"
 """The key of loguru's record under which a message says which file has it."""
@@ -95,6 +95,15 @@ def origin(text: str) -> str | None:
     """Return the file that has a text already: one of loguru's, of a message that Skald logged."""
     record = getattr(text, "record", None)
     return record.get(MARK) if isinstance(record, dict) else None
+
+
+def show(write: Callable[[str], Any], text: str, file: str) -> Any:
+    """Write the text of a message that a file has already, which the streams below may not know it by any more."""
+    hush(file)
+    try:
+        return write(text)
+    finally:
+        unhush()
 
 
 def callers() -> Iterator[FrameType]:

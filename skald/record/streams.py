@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 _ABSENT: Final = object()
@@ -19,6 +22,28 @@ def streams(name: str) -> list[Any]:
     """
     found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
     return [each for each in found.values() if callable(getattr(each, "write", None)) and hasattr(each, "__dict__")]
+
+
+def buffer_of(stream: Any) -> Any:
+    """Return what a text stream writes bytes to, None where it has none, or none with a place for a `write`."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return None
+    try:
+        return stream.buffer if hasattr(stream.buffer, "__dict__") else None
+    except (AttributeError, ValueError):  # detached
+        return None
+
+
+def pass_through(stream: io.TextIOWrapper) -> Callable[[], None]:
+    """Have a text stream give its buffer everything at once; return what ends that."""
+    before, reconfigure = stream.write_through, reconfigurer(partial(io.TextIOWrapper.reconfigure, stream))
+
+    def set_to(*, write_through: bool) -> None:
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads any more
+            reconfigure(write_through=write_through)
+
+    set_to(write_through=True)
+    return partial(set_to, write_through=before)
 
 
 def before_each_cell(function: Callable[..., None]) -> Callable[[], None]:

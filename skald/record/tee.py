@@ -1,7 +1,8 @@
 """A tee: what is written to a stream object is kept too, until those who listen get it.
 
 The stream stays where it is, and its `write` is replaced in the object itself, so whoever got hold of it before
-(loguru's default handler, `logging.basicConfig`, tqdm) is heard. Threads that print at once have whole lines each, also
+(loguru's default handler, `logging.basicConfig`, tqdm) is heard. Text streams over one buffer share a tee. See
+`wrappers` for those that write to others. Threads that print at once have whole lines each, also
 where Python mixes them up in the terminal, unless another begins while one already prints very fast.
 
 Invariant: a stream is left as it was found.
@@ -10,8 +11,8 @@ Invariant: a stream is left as it was found.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import io
-import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -20,9 +21,10 @@ from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.screen import LONGEST_LINE
-from skald.record.shown import callers, joined, marked, origin, speaker, speaking
-from skald.record.streams import reconfigurer, replace
+from skald.record.shown import joined, marked, origin, show, speaker, speaking
+from skald.record.streams import buffer_of, pass_through, reconfigurer, replace
 from skald.record.transcript import Transcript
+from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, wrapping
 
 if TYPE_CHECKING:
     from skald.record.descriptors import Descriptors
@@ -39,26 +41,33 @@ BATCH_CHARACTERS: Final = 1 << 19
 """So many texts at most, and about so many characters, are written at a time."""
 
 _FIRST_TEXTS: Final = 64
-_MOST_BETWEEN: Final = 10
 _our_code: Final[set[CodeType]] = set()
 
 
 class Tee:
-    """A stream object whose `write` and `flush` are replaced."""
+    """A stream object, or several over one buffer, whose `write` and `flush` are replaced."""
 
     def __init__(
-        self, stream: Any, name: str, *, settle: Callable[[], None], catch_up: Callable[[float], None]
+        self,
+        name: str,
+        *,
+        settle: Callable[[], None],
+        catch_up: Callable[[float], None],
+        on_lead: Callable[[], None],
     ) -> None:
-        """Replace them; nothing is taken until there is a transcript.
+        """Begin without a stream; nothing is taken until there is a transcript.
 
         Args:
-            stream: what has a `write`.
             name: of the stream; those of one name share a screen.
             settle: waits a moment for what C code and children have printed, which stands above the next line.
             catch_up: has all tees drained, as soon as it can; or within these seconds, or not at all.
+            on_lead: called when a stream has been found to lead to another.
         """
-        self.stream, self.name = stream, name
-        self._settle, self._catch_up = settle, catch_up
+        self.name = name
+        self.streams: list[Any] = []
+        self.buffer: Any = None
+        """What the streams write bytes to, if it is teed too."""
+        self._settle, self._catch_up, self._on_lead = settle, catch_up, on_lead
         self.transcripts: list[Transcript] = []
         self.pending: list[str] = []
         self.begun: dict[int, list[str]] = {}
@@ -72,44 +81,67 @@ class Tee:
         self._texts = _FIRST_TEXTS
         """How many are written at a time."""
         self.hasty = False
-        """Whether texts are only left in the list; never of a stream that may stand behind another."""
+        """Whether texts are only left in the list."""
         self.is_alone = False
         """Whether they are, and of one thread, so that they may stand there as they come: the rest would be slower."""
         self._threads: set[int] = set()
         """Those that have written since it was hasty."""
-        self.is_behind = False
-        """Whether it is not the one in `sys`: what is written there may come here too."""
+        self._wrappers: list[Wrapper] = []
+        self.may_be_below = False
+        """Whether there are streams that may."""
         self.diverted: Callable[[Any], int] | None = None
         """What writes bytes in place of the stream's buffer."""
         self._way = threading.RLock()
         """Held while bytes are written, so that none go the one way once the other is open."""
         self.echo: threading.Thread | None = None
         """The thread that prints here what comes by the descriptor, which is taken there; as in notebooks."""
-        self._write = self._writer(stream.write)
-        self._restorers = [replace(stream, "write", self._write)]
-        if callable(getattr(stream, "flush", None)):
-            self._restorers.append(replace(stream, "flush", self._flusher(stream.flush)))
-        if type(stream) is io.TextIOWrapper:
-            self._restorers.append(replace(stream, "reconfigure", reconfigurer(stream.reconfigure)))
-        if type(stream) is io.TextIOWrapper and hasattr(stream.buffer, "__dict__"):
-            writer = self._bytes_writer(stream.buffer.write, stream.encoding)
-            self._restorers.append(replace(stream.buffer, "write", writer))
+        self._restorers: list[Callable[[], None]] = []
+        self._writes: list[Callable[[str], Any]] = []
 
-    def flush(self) -> None:
-        """Let the stream write out what it holds; NOTE: no other thread then overtakes the text that is on its way."""
+    def add(self, stream: Any) -> None:
+        """Replace the methods of a stream; of its buffer too, unless another stream over it has come before."""
+        buffer = buffer_of(stream)
+        wrapper = None if is_bottom(stream) else Wrapper(self.begun, self._on_lead)
+        if wrapper is not None and is_plain(stream):
+            wrapper.leads = False
+        elif wrapper is not None and buffer is not None:
+            wrapper.leads = True
+            self._restorers.append(pass_through(stream))
+        if wrapper is not None:
+            self._wrappers.append(wrapper)
+        write = self._wrapping_writer(stream.write, wrapper) if wrapper else self._writer(stream.write)
+        self.streams.append(stream)
+        self._writes.append(write)
+        self._restorers.append(replace(stream, "write", write))
+        if callable(getattr(stream, "flush", None)):
+            flush = self._wrapping_flusher(stream.flush, wrapper) if wrapper else self._flusher(stream.flush)
+            self._restorers.append(replace(stream, "flush", flush))
+        if isinstance(stream, io.TextIOWrapper):
+            self._restorers.append(replace(stream, "reconfigure", reconfigurer(stream.reconfigure)))
+        if buffer is not self.buffer:
+            self.buffer = buffer
+            self._restorers.append(replace(buffer, "write", self._bytes_writer(buffer.write, stream.encoding)))
+
+    @property
+    def may_lead(self) -> bool:
+        """Whether what one of the streams has got, and is taken from it, may get to another tee's."""
+        return not all(wrapper.leads for wrapper in self._wrappers)
+
+    def flush(self, stream: Any) -> None:
+        """Let a stream write out what it holds; NOTE: no other thread then overtakes the text that is on its way."""
         with self._way:
-            self.stream.flush()
+            stream.flush()
 
     def divert(self, descriptors: Descriptors | None) -> None:
         """Have bytes marked for the relay as Python's own, or no more."""
+        number = -1
         with self._way:
-            try:
-                self.stream.flush()
-                number = self.stream.fileno()
-            except (OSError, ValueError, AttributeError):  # closed, or without a descriptor
-                number = -1
+            for stream in self.streams:
+                with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or without a descriptor
+                    stream.flush()
+                    number = stream.fileno()
             self.diverted = descriptors.writer(number) if descriptors else None
-        self.echo = getattr(self.stream, "watch_fd_thread", None) if descriptors else None  # the name is ipykernel's
+        self.echo = getattr(self.streams[0], "watch_fd_thread", None) if descriptors else None  # ipykernel's name
 
     def after_fork(self) -> None:
         """Leave to the parent, in a forked child, what it will finish, and forget who held the lock."""
@@ -126,12 +158,13 @@ class Tee:
     @property
     def is_heard(self) -> bool:
         """Whether nobody has put another `write` over it, or in its place."""
-        return vars(self.stream).get("write") is self._write
+        writes = [vars(stream).get("write") for stream in self.streams]
+        return writes == self._writes
 
     def hurry(self, *, hasty: bool) -> None:
         """Leave texts in the list, or no more."""
-        self.hasty = hasty and not self.is_behind and self.echo is None
-        self.is_alone = self.hasty and len(self._threads) <= 1
+        self.hasty = hasty and self.echo is None
+        self.is_alone = self.hasty and not self.may_be_below and len(self._threads) <= 1
         if self.is_alone:
             self.let_go()
         if not hasty:
@@ -161,6 +194,35 @@ class Tee:
         _our_code.add(write.__code__)
         return write
 
+    def _wrapping_writer(self, original: Callable[[str], Any], wrapper: Wrapper) -> Callable[[str], Any]:
+        take = self._take
+
+        def write(text: str, /) -> Any:
+            if wrapper.leads and type(text) is str:
+                return original(text)
+            file = origin(text)
+            try:
+                written = original(text) if file is None else show(original, text, file)
+            except KeyboardInterrupt:
+                if not wrapper.leads:
+                    take(text, wrapper)
+                raise
+            if wrapper.leads:
+                return written
+            self._taken = None
+            try:
+                take(text, wrapper)
+            except KeyboardInterrupt:
+                if self._taken is None:
+                    take(text, wrapper)
+                raise
+            if "\n" in text:
+                wrapper.leads = False
+            return written
+
+        wrapping.add(write.__code__)
+        return write
+
     def _flusher(self, original: Callable[[], Any]) -> Callable[[], Any]:
         def flush() -> Any:
             flushed = original()
@@ -173,8 +235,21 @@ class Tee:
         _our_code.add(flush.__code__)
         return flush
 
+    def _wrapping_flusher(self, original: Callable[[], Any], wrapper: Wrapper) -> Callable[[], Any]:
+        def flush() -> Any:
+            flushed = original()
+            if wrapper.leads is None and self.begun.get(get_ident()):
+                wrapper.leads = False
+            self.let_go(get_ident())
+            if self.pending and not self.hasty:
+                self._catch_up(NO_HURRY)
+            return flushed
+
+        wrapping.add(flush.__code__)
+        return flush
+
     def _bytes_writer(self, original: Callable[[Any], Any], encoding: str) -> Callable[[Any], Any]:
-        decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+        decoder, keep = codecs.getincrementaldecoder(encoding)(errors="replace"), self.pending.append
 
         def write(data: Any, /) -> Any:
             with self._way:
@@ -183,13 +258,14 @@ class Tee:
             if self.hasty and self._bytes > MOST_BYTES:
                 self._catch_up(PATIENCE_SECS)
             if sys._getframe(1).f_code not in _our_code:  # else the stream writes out texts, which are taken already
-                self._take(decoder.decode(bytes(data)))
+                text = decoder.decode(bytes(data))
+                (keep if self.is_alone and not speaking else self._take)(text)
             return written
 
         return write
 
-    def _take(self, text: str) -> None:
-        if not self.transcripts or (self.is_behind and _is_behind_another()):
+    def _take(self, text: str, by: Wrapper | None = None) -> None:
+        if not self.transcripts or (self.may_be_below and is_taken_above(by)):
             return
         if self.echo is not None and self.echo is threading.current_thread():
             return
@@ -283,8 +359,3 @@ def _pieces(text: str) -> Iterator[str]:
         start = end
     if start < len(text):
         yield text[start:]
-
-
-def _is_behind_another() -> bool:
-    """Tell whether a stream is being written to by another that is teed too, which has taken the text."""
-    return any(frame.f_code in _our_code for frame in itertools.islice(callers(), 2, _MOST_BETWEEN))

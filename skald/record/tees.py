@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.pace import Pace
 from skald.record.shown import forget
-from skald.record.streams import before_each_cell, streams
+from skald.record.streams import before_each_cell, buffer_of, streams
 from skald.record.tee import NO_HURRY, Tee
 from skald.record.transcript import Transcript
 
@@ -60,15 +60,21 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
         _let_go()
         _drain()
         _set_hasty(hasty=False)
-        heard = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
+        teed = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
+        heard = dict.fromkeys(teed)  # one may be both
         if deep:
             _begin_descriptors()
             _deep.append(transcript)
         _transcripts.append(transcript)
         for each in heard:
             each.transcripts.append(transcript)
-        for each in _tees:
-            each.is_behind = each.stream is not getattr(sys, each.name)
+        _look_for_wrappers()
+
+
+def _look_for_wrappers() -> None:
+    may_be_below = any(each.may_lead for each in _tees)
+    for each in _tees:
+        each.may_be_below = may_be_below
 
 
 def untee(transcript: Transcript) -> None:
@@ -225,10 +231,10 @@ def _end_descriptors() -> None:
 
 def _flush() -> None:
     """Let the streams write out what they hold, before their descriptors lead elsewhere."""
-    teed = {id(each.stream): each for each in _tees}
+    teed = {id(stream): partial(each.flush, stream) for each in _tees for stream in each.streams}
     for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
         with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
-            teed.get(id(stream), stream).flush()  # type: ignore[union-attr]
+            (teed.get(id(stream)) or stream.flush)()  # type: ignore[union-attr]
 
 
 def _tee_again(*_: object) -> None:
@@ -239,9 +245,9 @@ def _tee_again(*_: object) -> None:
         for number, each in enumerate(_tees):
             if not each.is_heard:
                 each.restore()
-                again = _tees[number] = _new_tee(each.stream, each.name)
+                again = _tees[number] = _new_tee(each.name, *each.streams)
                 again.transcripts, each.transcripts = each.transcripts, []  # NOTE: it may still be behind the new one
-                again.is_behind = each.is_behind
+        _look_for_wrappers()
 
 
 def _set_hasty(*, hasty: bool) -> None:
@@ -250,15 +256,21 @@ def _set_hasty(*, hasty: bool) -> None:
 
 
 def _tee_of(stream: Any, name: str) -> Tee:
+    buffer = buffer_of(stream)
     for each in _tees:
-        if each.stream is stream:
+        if any(stream is other for other in each.streams):
             return each
-    _tees.append(_new_tee(stream, name))
+        if buffer is not None and buffer is each.buffer:
+            each.add(stream)
+            return each
+    _tees.append(_new_tee(name, stream))
     return _tees[-1]
 
 
-def _new_tee(stream: Any, name: str) -> Tee:
-    new = Tee(stream, name, settle=partial(_settle, line=True), catch_up=_catch_up)
+def _new_tee(name: str, *streams: Any) -> Tee:
+    new = Tee(name, settle=partial(_settle, line=True), catch_up=_catch_up, on_lead=_look_for_wrappers)
+    for stream in streams:
+        new.add(stream)
     if _descriptors is not None:
         new.divert(_descriptors)
     return new
