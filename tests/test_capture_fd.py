@@ -246,6 +246,47 @@ def test_forked_child_is_in_the_log(tmp_path: Path) -> None:
     assert result.stdout.count("child") == 2
 
 
+def test_forked_child_has_the_descriptors_of_a_run_of_its_own(tmp_path: Path) -> None:
+    """Both logs have what it and its own children print, once, also where the child forks again."""
+    result = run_program(
+        tmp_path,
+        """
+        def log(name, inside):
+            pid = os.fork()
+            if pid == 0:
+                print("before", name)
+                with skald.Logger(name, capture="fd") as logger:
+                    os.system(f"echo child of {name}; echo error of {name} >&2")
+                    print("python", name, flush=True)
+                    logger.info("message")
+                    inside()
+                os.system(f"echo after {name}")
+                print("after python", name)
+                sys.stdout.flush()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        with skald.Logger("run", capture="fd"):
+            log("b", lambda: log("c", lambda: None))
+            print("parent")
+        """,
+    )
+
+    def printed(name: str) -> list[str]:
+        return [f"child of {name}", f"error of {name}", f"python {name}"]
+
+    def around(name: str) -> list[str]:
+        return [f"before {name}", f"after {name}", f"after python {name}"]
+
+    all_of_c = printed("c") + around("c")
+    logs = {name: skald.Run(tmp_path / "runs" / name).console for name in "bc"}
+    kept = {name: [line for line in log.splitlines() if " | " not in line] for name, log in logs.items()}
+    assert sorted(lines_of(tmp_path)) == sorted([*printed("b"), *around("b"), *all_of_c, "parent"])
+    assert sorted(kept["b"]) == sorted(printed("b") + all_of_c)
+    assert sorted(kept["c"]) == sorted(printed("c"))
+    assert logs["b"].count("message") == logs["c"].count("message") == 1
+    assert sorted(result.stdout.splitlines() + result.stderr.splitlines()) == sorted(lines_of(tmp_path))
+
+
 def test_nested_runs_share_the_descriptors(tmp_path: Path) -> None:
     """Each has what was printed inside its block, in whichever order they end."""
     run_program(

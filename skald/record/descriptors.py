@@ -59,7 +59,7 @@ class Descriptors:
             OSError: there are no descriptors left, or no process can be started.
         """
         self._feed = feed
-        self._busy = self._forked = False
+        self._busy = self.is_forked = False
         self._stopping = threading.Event()
         self._channels = find_channels()
         self._back, self._state, self._process = _start_relay(self._channels)
@@ -106,7 +106,7 @@ class Descriptors:
 
     def after_fork(self) -> None:
         """Let a forked child write, whatever its parent's threads were at; the parent has the relay."""
-        self._forked = True
+        self.is_forked = True
         for channel in self._channels:
             channel.after_fork()
 
@@ -116,7 +116,7 @@ class Descriptors:
         Args:
             line: it is for one line of many.
         """
-        if self._forked or not self._has_more() or threading.current_thread() is self._thread:
+        if self.is_forked or not self._has_more() or threading.current_thread() is self._thread:
             return
         if line and time.monotonic() < self._settle_again:
             return
@@ -129,7 +129,7 @@ class Descriptors:
 
         Writers are to be used no more before `close`.
         """
-        if self._forked:
+        if self.is_forked:
             return
         self._stopping.set()
         for channel in self._channels:
@@ -143,7 +143,7 @@ class Descriptors:
 
     def close(self) -> None:
         """Let go of everything."""
-        if self._forked:
+        if self.is_forked:
             return
         for channel in self._channels:
             channel.close()

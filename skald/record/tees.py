@@ -83,9 +83,7 @@ def untee(transcript: Transcript) -> None:
     if _deep == [transcript]:
         _end_descriptors()
     with _between_lines(transcript):
-        for listening in (_transcripts, _deep, *(each.transcripts for each in _tees)):
-            if transcript in listening:
-                listening.remove(transcript)
+        _forget(transcript)
         _leave_unheard()
         transcript.finish()
         ended = not _tees
@@ -190,6 +188,12 @@ def _settle(*, line: bool = False) -> None:
         _descriptors.settle(line=line)
 
 
+def _forget(transcript: Transcript) -> None:
+    for listening in (_transcripts, _deep, *(each.transcripts for each in _tees)):
+        if transcript in listening:
+            listening.remove(transcript)
+
+
 def _leave_unheard() -> None:
     """Leave streams that nobody listens to as they were found."""
     for each in list(_tees):
@@ -201,8 +205,10 @@ def _leave_unheard() -> None:
 def _begin_descriptors() -> None:
     """Lead the descriptors to a relay, which takes a while: so long threads have to end what they are writing."""
     global _descriptors  # noqa: PLW0603 the process has one
-    if _descriptors is not None:
+    if _descriptors is not None and not _descriptors.is_forked:
         return
+    for transcript in list(_deep):  # of the parent, whose relay is the target of ours, and feeds them what comes there
+        _forget(transcript)
     from skald.record.descriptors import Descriptors
 
     try:
