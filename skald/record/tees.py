@@ -207,7 +207,7 @@ def _begin_descriptors() -> None:
     global _descriptors  # noqa: PLW0603 the process has one
     if _descriptors is not None and not _descriptors.is_forked:
         return
-    for transcript in list(_deep):  # of the parent, whose relay is the target of ours, and feeds them what comes there
+    for transcript in _deep.copy():  # of the parent, whose relay is the target of ours, and feeds them what comes there
         _forget(transcript)
     from skald.record.descriptors import Descriptors
 
