@@ -1104,13 +1104,15 @@ def interrupted_at(place: int, action: Callable[[], None]) -> bool:
 
 @on_plain_streams
 @pytest.mark.parametrize("hasty", [False, True])
-@pytest.mark.parametrize("is_changed", [False, True])
+@pytest.mark.parametrize("change", ["nothing", "stream", "write"])
 def test_interrupt_of_a_print_leaves_the_log_as_the_terminal(
-    tmp_path: Path, streams: dict[str, Any], monkeypatch: pytest.MonkeyPatch, *, hasty: bool, is_changed: bool
+    tmp_path: Path, streams: dict[str, Any], monkeypatch: pytest.MonkeyPatch, change: str, *, hasty: bool
 ) -> None:
     """Wherever it comes, and also where the line is torn: the log has what the terminal has, and others may print."""
-    if is_changed:
+    if change == "stream":
         monkeypatch.setattr(sys, "stdout", Forwarding(streams["stdout"]))
+    elif change == "write":
+        streams["stdout"].write = listening(streams["stdout"].write, [])
     with skald.Logger("run", tmp_path):
         tees._set_hasty(hasty=hasty)
         place = 0

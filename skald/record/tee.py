@@ -251,15 +251,30 @@ class Tee:
     def _bytes_writer(self, original: Callable[[Any], Any], encoding: str) -> Callable[[Any], Any]:
         decoder, keep = codecs.getincrementaldecoder(encoding)(errors="replace"), self.pending.append
 
+        def take(text: str) -> None:
+            if self.is_alone and not speaking:
+                self._taken = text
+                keep(text)
+            else:
+                self._take(text)
+
         def write(data: Any, /) -> Any:
-            with self._way:
-                written = (self.diverted or original)(data)
-            self._bytes += len(data)
-            if self.hasty and self._bytes > MOST_BYTES:
-                self._catch_up(PATIENCE_SECS)
-            if sys._getframe(1).f_code not in _our_code:  # else the stream writes out texts, which are taken already
-                text = decoder.decode(bytes(data))
-                (keep if self.is_alone and not speaking else self._take)(text)
+            # NOTE: a stream that writes out its texts is called by us, and they are taken already
+            text = "" if sys._getframe(1).f_code in _our_code else decoder.decode(bytes(data))
+            is_under_way, self._taken = False, None
+            try:
+                with self._way:
+                    is_under_way = True
+                    written = (self.diverted or original)(data)
+                self._bytes += len(data)
+                if self.hasty and self._bytes > MOST_BYTES:
+                    self._catch_up(PATIENCE_SECS)
+                if text:
+                    take(text)
+            except KeyboardInterrupt:
+                if text and is_under_way and self._taken is not text:
+                    take(text)
+                raise
             return written
 
         return write
