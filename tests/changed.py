@@ -6,6 +6,7 @@ Arguments: what to capture, and where the runs go. Descriptor 1 gets a line with
 from __future__ import annotations
 
 import codecs
+import functools
 import io
 import os
 import sys
@@ -137,6 +138,9 @@ def handled(enqueue: bool) -> Callable[[], AbstractContextManager[Any]]:  # noqa
     def change() -> AbstractContextManager[Any]:
         stream: Any = Redacting(ERR)
         loguru.logger.add(stream, format="shown {message}", level="INFO", filter=is_info, enqueue=enqueue)
+        if not enqueue:
+            show = functools.partial(print, "again", end="")
+            loguru.logger.add(show, format="shown {message}", level="INFO", filter=is_info)
         return redirect_stderr(stream)
 
     return change

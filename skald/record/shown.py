@@ -99,11 +99,9 @@ def origin(text: str) -> str | None:
 
 def show(write: Callable[[str], Any], text: str, file: str) -> Any:
     """Write the text of a message that a file has already, which the streams below may not know it by any more."""
-    hush(file)
-    try:
+    with one_message():
+        hush(file)
         return write(text)
-    finally:
-        unhush()
 
 
 def callers() -> Iterator[FrameType]:
