@@ -341,7 +341,7 @@ def test_relay_that_takes_long_to_begin_misses_nothing(tmp_path: Path) -> None:
         from skald.record import relay
         relay.__file__ = {str(slow)!r}
         with skald.Logger("run", capture="fd"):
-            print("began")
+            print("began", flush=True)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 psutil.Process().children()[-1].send_signal(number)
             os.write(1, b"raw\\n")

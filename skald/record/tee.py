@@ -1,9 +1,9 @@
 """A tee: what is written to a stream object is kept too, until those who listen get it.
 
 The stream stays where it is, and its `write` is replaced in the object itself, so whoever got hold of it before
-(loguru's default handler, `logging.basicConfig`, tqdm) is heard. Text streams over one buffer share a tee. See
-`wrappers` for those that write to others. Threads that print at once have whole lines each, also
-where Python mixes them up in the terminal, unless another begins while one already prints very fast.
+(loguru's default handler, `logging.basicConfig`, tqdm) is heard. Text streams over one buffer share a tee; see
+`wrappers` for those that write to others. Threads that print at once have whole lines each, also where Python mixes
+them up in the terminal, unless another begins while one already prints very fast.
 
 Invariant: a stream is left as it was found.
 """
