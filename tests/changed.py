@@ -87,6 +87,29 @@ class IntoDescriptor(Redacting):
         return os.write(1, text.encode())
 
 
+class Standing:
+    """One that stands for the stream below in all, as proxies do."""
+
+    __slots__ = ("_below",)
+
+    def __init__(self, below: Any) -> None:
+        self._below = below
+
+    def __getattr__(self, name: str) -> Any:
+        """Ask the stream below."""
+        return getattr(self._below, name)
+
+    @property
+    def __dict__(self) -> Any:  # type: ignore[override]
+        """Ask it."""
+        return vars(self._below)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        """Ask it."""
+        return type(self._below)
+
+
 class Upper(io.TextIOWrapper):
     """A text stream that changes what is written."""
 
@@ -179,6 +202,7 @@ WAYS: Final[dict[str, Way]] = {
     "redacting twice": (out(lambda stream: Redacting(Redacting(stream))), REDACTED),
     "redacting stdout as stderr": (err(lambda _: Redacting(OUT)), PRINTED),
     "slotted": (out(Slotted), REDACTED),
+    "standing": (out(Standing), PRINTED),
     "by line": (out(ByLine), REDACTED),
     "batching": (out(Batching), PRINTED),
     "into buffer": (out(IntoBuffer), REDACTED),
@@ -203,10 +227,10 @@ def run(name: str, capture: Any, folder: str) -> None:
         logger.info("message")
         loguru.logger.remove()
         sys.stdout.flush()
-        changed = [sys.stdout, sys.stderr]
+        changed: list[Any] = [sys.stdout, sys.stderr]
     sys.stdout, sys.stderr = OUT, ERR
     for stream in changed:
-        if isinstance(stream, io.TextIOWrapper) and stream not in (OUT, ERR):
+        if issubclass(type(stream), io.TextIOWrapper) and stream not in (OUT, ERR):
             stream.detach()  # else it closes what is below
     for stream in (OUT, ERR):
         stream.flush()

@@ -36,7 +36,7 @@ def buffer_of(stream: Any) -> Any:
 
 def pass_through(stream: io.TextIOWrapper) -> Callable[[], None]:
     """Have a text stream give its buffer everything at once; return what ends that."""
-    before, reconfigure = stream.write_through, reconfigurer(partial(io.TextIOWrapper.reconfigure, stream))
+    before, reconfigure = stream.write_through, reconfigurer(stream.reconfigure)
 
     def set_to(*, write_through: bool) -> None:
         with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads any more

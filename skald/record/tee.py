@@ -152,7 +152,7 @@ class Tee:
     def restore(self) -> None:
         """Leave the stream as it was found; what others have put over it since passes everything on."""
         self.hurry(hasty=False)
-        for restore in self._restorers:
+        for restore in reversed(self._restorers):
             restore()
 
     @property

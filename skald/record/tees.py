@@ -196,7 +196,7 @@ def _forget(transcript: Transcript) -> None:
 
 def _leave_unheard() -> None:
     """Leave streams that nobody listens to as they were found."""
-    for each in list(_tees):
+    for each in _tees[::-1]:  # NOTE: two streams may have one dictionary, as one that stands for another does
         if not each.transcripts:
             _tees.remove(each)
             each.restore()
