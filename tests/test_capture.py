@@ -27,7 +27,7 @@ import skald
 from skald.engine.lock import is_held_here
 from skald.record import tees
 from skald.record.screen import LONGEST_LINE
-from skald.record.tee import BATCH_CHARACTERS
+from skald.record.tee import BATCH_CHARACTERS, Tee
 from skald.record.transcript import Unfinished
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"
@@ -1060,6 +1060,28 @@ def test_print_of_a_signal_handler_blocks_nothing(tmp_path: Path) -> None:
 
     assert [line for line in found.lines if line != "signal"] == list(map(str, range(3000)))
     assert found.lines.count("signal") == int(found.out.split()[-1])
+
+
+@on_plain_streams
+def test_print_of_a_signal_handler_is_no_part_of_the_print_that_it_interrupts(
+    tmp_path: Path, streams: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that goes to a stream of the program's own, which could write to the one that the handler takes."""
+    left: list[str] = []
+
+    def let_go(tee: Tee, *threads: int) -> None:
+        while left:
+            print(left.pop(), file=streams["stderr"])
+        original(tee, *threads)
+
+    original = Tee.let_go
+    monkeypatch.setattr(Tee, "let_go", let_go)
+    monkeypatch.setattr(sys, "stdout", Forwarding(io.StringIO()))
+    with skald.Logger("run", tmp_path):
+        left.append("signal")
+        print("line")
+
+    assert sorted(log_of(tmp_path / "run").split()) == ["line", "signal"]
 
 
 @on_plain_streams

@@ -15,6 +15,8 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 _MOST_BETWEEN: Final = 20
+_TAKING: Final = ("skald.record.tee", "skald.record.tees")
+_METHODS: Final = ("write", "flush")
 wrapping: Final[set[CodeType]] = set()
 """The code of the methods that a wrapper's are replaced by; they have it as `wrapper`."""
 
@@ -64,6 +66,8 @@ def is_taken_above(by: Wrapper | None) -> bool:
     frame: FrameType | None = sys._getframe(2)
     left = _MOST_BETWEEN
     while frame is not None and left:
+        if frame.f_globals.get("__name__") in _TAKING and frame.f_code.co_name not in _METHODS:
+            break  # a signal handler prints as we are taking something else
         if frame.f_code in wrapping:
             wrapper = frame.f_locals["wrapper"]
             if wrapper is not by and wrapper.leads is False:
