@@ -13,4 +13,4 @@ def test_live_reader_sees_every_row_right(tmp_path: Path, storage: str) -> None:
     """No row is wrong, none is missing that was logged before the read, and none goes away again."""
     judged = trials.live(tmp_path / "run", 1, storage=storage, secs=2)
 
-    assert judged > 2_000
+    assert judged > 500

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -115,6 +115,10 @@ class _Source:
         self._kinds: Kinds = kinds or {}
         self._closed: ClosedRun | None = None
         self._told: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the open file, as of a table that is pickled."""
+        return {**vars(self), "_closed": None}
 
     def schema(self) -> pl.Schema:
         """Return the columns that there are now.
