@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from commands import output, start
 from handmade import row, segment
-from logged import crash, values
+from logged import crash, program, values
 
 import skald
 from skald.engine import pages
@@ -161,6 +161,28 @@ def test_check_finds_any_byte_that_changed_and_repair_leaves_a_run_that_can_be_r
         assert (left == [step / 3 for step in range(100)] or not left, list(find_faults(copy))) == (True, []), at
         assert skald.Run(copy).summary()["count"].sum() == len(left)
         assert (copy / "damaged" / PARQUET).read_bytes() == (run / PARQUET).read_bytes()
+
+
+def test_repair_survives_a_footer_that_is_damaged(run: Path) -> None:
+    """pyarrow ends a process that asks it for a column of which such a footer tells."""
+    source = """
+import pathlib, sys
+import skald
+from skald.engine.salvage import count_readable
+from skald.engine.stored import open_parquet
+path = pathlib.Path(sys.argv[1])
+whole = path.read_bytes()
+begin = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+for at in range(begin, begin + 100):
+    path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    try:
+        count_readable(open_parquet(path))
+    except skald.CorruptRunError:
+        pass
+"""
+    result = program(source, run / PARQUET, folder=run)
+
+    assert result.returncode == 0, result.stderr
 
 
 def test_check_finds_a_checksum_that_is_gone_and_bears_a_file_that_never_had_one(run: Path) -> None:

@@ -42,6 +42,11 @@ class Footer:
             tail = file.read()
         self._data = tail[-length:]
 
+    @property
+    def data(self) -> bytes:
+        """The bytes of the footer, from their beginning on."""
+        return self._data
+
     def text(self, name: bytes) -> bytes | None:
         """Return the text under a name; None where there is none.
 

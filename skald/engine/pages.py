@@ -1,22 +1,34 @@
 """The pages of a parquet file's columns, each held against its own checksum.
 
-A row group of which one page is damaged has rows left: those of the pages that are sound in every column. The headers
-of pages, in Thrift's compact protocol, have no checksum: they are believed only where they fit together exactly.
+A row group of which one page is damaged has rows left: those of the pages that are sound in every column. The footer
+and the headers of pages, in Thrift's compact protocol, have no checksum: they are believed only where they fit together
+exactly. NOTE: pyarrow ends the process when it is asked for a column whose footer is damaged.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
+
+from skald.engine.footer import Footer
+from skald.errors import CorruptRunError
 
 _SIZE, _CRC, _DATA, _ROWS, _ENCODING = 3, 4, 5, 1, 2
 """Numbers of fields: of a page's header its size, its checksum and what a page of data has; of that its values."""
-_ENCODINGS: Final = {"PLAIN": 0, "RLE": 3, "DELTA_BINARY_PACKED": 5, "RLE_DICTIONARY": 8, "BYTE_STREAM_SPLIT": 9}
-"""NOTE: of any other polars prints that it panics."""
-_TRUE, _FALSE, _TEXT, _STRUCT = 1, 2, 8, 12
+_GROUPS, _COLUMNS, _GROUP_ROWS, _COLUMN = 4, 1, 3, 3
+"""Of the footer its row groups; of these the columns and the rows; of a column what tells of it."""
+_ENCODINGS, _COLUMN_SIZE, _DATA_PLACE, _DICTIONARY_PLACE = 2, 7, 9, 11
+_TRUE, _FALSE, _BYTE, _TEXT, _LIST, _STRUCT = 1, 2, 3, 8, 9, 12
 _INTS: Final = frozenset({4, 5, 6})
 """Kinds of fields."""
+_LONG: Final = 15
+"""The length of a list that does not fit beside its kind."""
+_FAULTS: Final = (LookupError, RecursionError, TypeError, ValueError)
+"""What comes of a header that is damaged."""
+
+Fields = dict[int, Any]
 
 
 class _Page(NamedTuple):
@@ -26,25 +38,40 @@ class _Page(NamedTuple):
     is_sound: bool
 
 
-def sound_rows(file: BinaryIO, group: Any) -> list[tuple[int, int]]:
+class RowGroup(NamedTuple):
+    """A row group: where its rows stand in the file, and what the footer says of its columns."""
+
+    first: int
+    rows: int
+    columns: list[Fields]
+
+
+def row_groups(file: BinaryIO, path: Path) -> list[RowGroup]:
+    """Return the row groups of a parquet file; none where its footer is damaged."""
+    groups: list[RowGroup] = []
+    first = 0
+    try:
+        for fields in _struct(Footer(file, path).data, 0)[0][_GROUPS]:
+            groups.append(RowGroup(first, fields[_GROUP_ROWS], [column[_COLUMN] for column in fields[_COLUMNS]]))
+            first += fields[_GROUP_ROWS]
+    except (*_FAULTS, CorruptRunError):
+        return []
+    return groups
+
+
+def sound_rows(file: BinaryIO, group: RowGroup) -> list[tuple[int, int]]:
     """Return the rows of a row group, from which on and before which, whose pages are sound in every column.
 
     Args:
         file: the parquet file; its columns are flat, so that each value is a row.
-        group: what pyarrow tells of the row group.
+        group: one of its row groups.
     """
-    rows = group.num_rows
+    rows = group.rows
     bad: list[tuple[int, int]] = []
-    for number in range(group.num_columns):
-        column = group.column(number)
+    for column in group.columns:
         try:
             pages = list(_pages(file, column))
-        except (
-            LookupError,
-            RecursionError,
-            TypeError,
-            ValueError,
-        ):  # a header is damaged, and where the next page begins is unknown
+        except _FAULTS:  # where the next page begins is unknown
             return []
         if sum(page.rows for page in pages) != rows or any(not page.rows and not page.is_sound for page in pages):
             return []
@@ -66,28 +93,26 @@ def _between(bad: list[tuple[int, int]], rows: int) -> list[tuple[int, int]]:
     return found
 
 
-def _pages(file: BinaryIO, column: Any) -> Iterator[_Page]:
-    start = column.dictionary_page_offset or column.data_page_offset
-    file.seek(start)
-    data = file.read(column.total_compressed_size)
-    encodings = {_ENCODINGS[name] for name in column.encodings}
+def _pages(file: BinaryIO, column: Fields) -> Iterator[_Page]:
+    file.seek(column.get(_DICTIONARY_PLACE) or column[_DATA_PLACE])
+    data = file.read(column[_COLUMN_SIZE])
     place = 0
-    while place < column.total_compressed_size:
+    while place < column[_COLUMN_SIZE]:
         header, place = _struct(data, place)
         stop = place + header[_SIZE]
         if not place <= stop <= len(data):
             raise ValueError(f"expected a page of at most {len(data) - place} bytes, got {header[_SIZE]}")
         rows = header[_DATA][_ROWS] if _DATA in header else 0
-        if rows and header[_DATA][_ENCODING] not in encodings:
-            raise ValueError(f"expected a page encoded as {column.encodings}, got {header[_DATA][_ENCODING]}")
+        if rows and header[_DATA][_ENCODING] not in column[_ENCODINGS]:  # polars would print that it panics
+            raise ValueError(f"expected a page encoded as {column[_ENCODINGS]}, got {header[_DATA][_ENCODING]}")
         is_sound = _CRC in header and zlib.crc32(data[place:stop]) == header[_CRC] & 0xFFFFFFFF
         yield _Page(rows, is_sound)
         place = stop
 
 
-def _struct(data: bytes, place: int) -> tuple[dict[int, Any], int]:
+def _struct(data: bytes, place: int) -> tuple[Fields, int]:
     """Return the fields of a struct by their numbers, and where it ends."""
-    fields: dict[int, Any] = {}
+    fields: Fields = {}
     number = 0
     while data[place]:
         step, kind = data[place] >> 4, data[place] & 15
@@ -95,13 +120,28 @@ def _struct(data: bytes, place: int) -> tuple[dict[int, Any], int]:
         if not step:
             raise ValueError("expected fields in their order")
         number += step
-        fields[number], place = _field(data, place, kind)
+        fields[number], place = (kind == _TRUE, place) if kind in {_TRUE, _FALSE} else _value(data, place, kind)
     return fields, place + 1
 
 
-def _field(data: bytes, place: int, kind: int) -> tuple[Any, int]:
-    if kind in {_TRUE, _FALSE}:
-        return kind == _TRUE, place
+def _list(data: bytes, place: int) -> tuple[list[Any], int]:
+    """Return the values of a list, and where it ends."""
+    size, kind = data[place] >> 4, data[place] & 15
+    place += 1
+    if size == _LONG:
+        size, place = _varint(data, place)
+    values = []
+    for _ in range(size):
+        value, place = _value(data, place, kind)
+        values.append(value)
+    return values, place
+
+
+def _value(data: bytes, place: int, kind: int) -> tuple[Any, int]:
+    if kind in {_TRUE, _FALSE, _BYTE}:
+        return data[place], place + 1
+    if kind == _LIST:
+        return _list(data, place)
     if kind in _INTS:
         number, place = _varint(data, place)
         return (number >> 1) ^ -(number & 1), place
@@ -110,7 +150,7 @@ def _field(data: bytes, place: int, kind: int) -> tuple[Any, int]:
         return data[place : place + size], place + size
     if kind == _STRUCT:
         return _struct(data, place)
-    raise ValueError(f"expected a field of a page's header, got one of kind {kind}")
+    raise ValueError(f"expected a field of a footer or a page's header, got one of kind {kind}")
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from skald.durable import replace, sync_folder
 from skald.engine.checksum import Summed, said_of
 from skald.engine.coverage import Coverage
 from skald.engine.looserows import loose_rows
-from skald.engine.pages import sound_rows
+from skald.engine.pages import RowGroup, row_groups, sound_rows
 from skald.engine.sinks import ParquetSink
 from skald.engine.stored import METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, Stored
 from skald.errors import CorruptRunError
@@ -112,28 +112,27 @@ def _readable(stored: Stored) -> Iterator[pa.Table]:
         file = pq.ParquetFile(stored.file, pre_buffer=False, page_checksum_verification=True)
     except _FAULTS as error:
         raise CorruptRunError(f"the footer cannot be read: {error}, in {stored.path}") from error
-    begin = 0
+    groups = row_groups(stored.file, stored.path)
     for number in range(file.num_row_groups):
-        group = file.metadata.row_group(number)
         try:
             yield _checked(file.read_row_group(number, use_threads=False), schema)
         except _FAULTS:
-            yield from _sound_parts(stored, begin, group, schema)
-        begin += group.num_rows
+            if number < len(groups):
+                yield from _sound_parts(stored, groups[number], schema)
 
 
-def _sound_parts(stored: Stored, begin: int, group: Any, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield the rows of sound pages of a row group whose first is row `begin` of the file.
+def _sound_parts(stored: Stored, group: RowGroup, schema: pa.Schema) -> Iterator[pa.Table]:
+    """Yield the rows of sound pages of a row group.
 
     NOTE: pyarrow reads a row group from its beginning; polars passes over the pages that hold none of the rows asked
     for, and knows no checksums of pages.
     """
     for first, stop in sound_rows(stored.file, group):
-        if (first, stop) == (0, group.num_rows):  # it is no page that is damaged
+        if (first, stop) == (0, group.rows):  # it is no page that is damaged
             return
         stored.file.seek(0)
         try:
-            rows = pl.scan_parquet(stored.file).slice(begin + first, stop - first).collect()
+            rows = pl.scan_parquet(stored.file).slice(group.first + first, stop - first).collect()
             yield _checked(rows.to_arrow(), schema)
         except _POLARS_FAULTS:
             continue  # it is what the caller salvages from
