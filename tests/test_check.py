@@ -164,7 +164,7 @@ def test_check_finds_any_byte_that_changed_and_repair_leaves_a_run_that_can_be_r
 
 
 def test_repair_survives_a_footer_that_is_damaged(run: Path) -> None:
-    """pyarrow ends a process that asks it for a column of which such a footer tells."""
+    """A process that asks pyarrow for a column of which such a footer tells is ended by it."""
     source = """
 import pathlib, sys
 import skald
