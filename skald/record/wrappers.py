@@ -16,7 +16,8 @@ from typing import Any, Final
 
 _MOST_BETWEEN: Final = 20
 _TAKING: Final = ("skald.record.tee", "skald.record.tees")
-_METHODS: Final = ("write", "flush")
+_METHODS: Final = ("write", "flush", "take")
+"""The names of those that replace a stream's and its buffer's, and of what they call for a text that has come."""
 wrapping: Final[set[CodeType]] = set()
 """The code of the methods that a wrapper's are replaced by; they have it as `wrapper`."""
 
