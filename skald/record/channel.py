@@ -70,7 +70,7 @@ class Channel:
             state: what the relay has.
             otherwise: writes where it leads elsewhere, or the relay has something to show.
         """
-        saved, way, has_more = self.saved, self._way, self._watch.poll
+        saved, way, has_more, write_some = self.saved, self._way, self._watch.poll, os.write
 
         def write(data: Any) -> int:
             if type(data) is not bytes:
@@ -82,7 +82,7 @@ class Channel:
                 is_free = False
             if not is_free:
                 otherwise(data)
-            elif (written := os.write(saved, data)) < len(data):
+            elif (written := write_some(saved, data)) < len(data):
                 write_all(saved, memoryview(data)[written:])
             return len(data)
 

@@ -41,7 +41,8 @@ BATCH_CHARACTERS: Final = 1 << 19
 """So many texts at most, and about so many characters, are written at a time."""
 
 _FIRST_TEXTS: Final = 64
-_our_code: Final[set[CodeType]] = set()
+_our_code: Final[list[CodeType]] = []
+"""NOTE: no set, as to hash code takes five times as long as to look through these."""
 
 
 class Tee:
@@ -191,7 +192,7 @@ class Tee:
                 raise
             return written
 
-        _our_code.add(write.__code__)
+        _note(write)
         return write
 
     def _wrapping_writer(self, original: Callable[[str], Any], wrapper: Wrapper) -> Callable[[str], Any]:
@@ -232,7 +233,7 @@ class Tee:
                     self._catch_up(NO_HURRY)
             return flushed
 
-        _our_code.add(flush.__code__)
+        _note(flush)
         return flush
 
     def _wrapping_flusher(self, original: Callable[[], Any], wrapper: Wrapper) -> Callable[[], Any]:
@@ -363,6 +364,11 @@ class Tee:
                     if not transcript.file.is_writing:
                         transcript.feed(self.name, text)
                     raise
+
+
+def _note(method: Callable[..., Any]) -> None:
+    if method.__code__ not in _our_code:
+        _our_code.append(method.__code__)
 
 
 def _pieces(text: str) -> Iterator[str]:
