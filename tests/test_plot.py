@@ -604,3 +604,13 @@ def test_durations_are_told_in_a_unit_that_suits_them() -> None:
     assert [duration_unit(span)[1] for span in (1, 119, 121, 7300, 200_000)] == [
         "seconds", "seconds", "minutes", "hours", "days",
     ]  # fmt: skip
+
+
+def test_band_beyond_what_floats_hold_is_left_out(tmp_path: Path) -> None:
+    """Deviations of very large values are infinite; the means are drawn."""
+    for seed in (1, 2):
+        with skald.Logger(f"run{seed}", tmp_path / "runs", capture=False) as logger:
+            for step in range(3):
+                logger.log_metric("loss", seed * 1e200, step=step)
+
+    assert "e+200" in output("plot", "runs", "-m", "loss", "--band", "run", folder=tmp_path)

@@ -598,3 +598,22 @@ def test_runs_names_ten_that_are_broken_and_counts_the_others(tmp_path: Path) ->
         skald.runs(tmp_path)
 
     assert str(told[0].message).count("'r") == 10
+
+
+def test_series_are_the_same_whatever_the_order_in_which_runs_had_their_ids(tmp_path: Path) -> None:
+    """Keywords have none."""
+    for name, first, second in (("a", "split", "phase"), ("b", "phase", "split")):
+        with skald.Logger(name, tmp_path, capture=False) as logger:
+            for value, (split, phase) in enumerate([("val", "x"), ("val", "y"), ("train", "x")]):
+                ids = {"split": split, "phase": phase}
+                logger.log_metric("loss", value, **{first: ids[first], second: ids[second]})
+
+    table = skald.runs(tmp_path, metrics="loss")
+
+    assert [name for name in table.columns if name.endswith(".last")] == [
+        "loss{split=val,phase=x}.last",
+        "loss{split=val,phase=y}.last",
+        "loss{split=train,phase=x}.last",
+    ]
+    assert table["loss{split=val,phase=y}.last"].to_list() == [1.0, 1.0]
+    assert skald.runs(tmp_path, metrics="loss", split="val")["loss{phase=y}.last"].to_list() == [1.0, 1.0]

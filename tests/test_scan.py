@@ -528,3 +528,30 @@ def test_rows_with_ids_that_came_after_the_look_are_left_out_of_a_replaced_file(
 
     assert skald.scan(tmp_path).collect().select("run", "step", "value").rows() == [("a", 1, 1.0), ("b", 1, 1.0)]
     assert skald.scan(tmp_path).collect()["split"].to_list() == [None, None, "train"]
+
+
+@pytest.mark.parametrize("state", ["closed", "csv", "live"])
+def test_first_rows_are_taken_before_a_condition_that_follows(tmp_path: Path, state: str) -> None:
+    """As of any table; and a condition comes first where the first rows of what meets it are asked for."""
+    logger = skald.Logger("run", tmp_path, capture=False, metrics_format="csv" if state == "csv" else "parquet")
+    for step in range(10):
+        logger.log_metric("loss", step / 2, step=step)
+    if state != "live":
+        logger.close()
+
+    for table in (skald.Run(tmp_path / "run").metrics, skald.scan(tmp_path)):
+        assert table.head(3).filter(pl.col("step") > 5).collect()["step"].to_list() == []
+        assert table.head(8).filter(step=7).select("value").collect().to_series().to_list() == [3.5]
+        assert table.head(8).filter(pl.col("step") > 5).select(pl.len()).collect().item() == 2
+        assert table.filter(pl.col("step") > 5).head(2).collect()["step"].to_list() == [6, 7]
+    logger.close()
+
+
+@pytest.mark.parametrize("engine", ["in-memory", "streaming"])
+def test_columns_stand_in_their_order_whatever_the_engine(tmp_path: Path, engine: Any) -> None:
+    """The run comes first."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 1.0, step=1)
+    rows = skald.scan(tmp_path)
+
+    assert rows.collect(engine=engine).schema == rows.collect_schema()

@@ -197,7 +197,7 @@ def _heights(picture: Picture) -> Span:
     """Return the lowest and the highest number that is drawn."""
     names = [MEAN, LOW, HIGH] if _has_ranges(picture) else [MEAN]
     numbers = pl.concat([line.table[name] for line in picture.lines for name in names]).drop_nulls()
-    numbers = numbers.filter(numbers > 0) if "y" in picture.log else numbers
+    numbers = numbers.filter(numbers.is_finite() & ((numbers > 0) if "y" in picture.log else True))
     if numbers.is_empty():
         return Span(1.0, 10.0) if "y" in picture.log else Span(0.0, 1.0)
     return Span(float(numbers.min()), float(numbers.max()))  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -34,6 +34,26 @@ def table_schema(kinds: Kinds) -> pl.Schema:
 def _schema(kinds: tuple[tuple[str, Kind], ...]) -> pl.Schema:
     ids = {name: POLARS_TYPES[kind] for name, kind in kinds}
     return pl.Schema({METRIC: pl.String(), **ids, VALUE: pl.Float64(), TIME: TIME_TYPE})
+
+
+def first_then_filtered(
+    read: Callable[[list[str] | None, pl.Expr | None, int | None, int | None], Iterator[pl.DataFrame]],
+    columns: list[str] | None,
+    predicate: pl.Expr,
+    n_rows: int,
+) -> Iterator[pl.DataFrame]:
+    """Yield, of the first rows, those that meet a predicate: so polars means it when it hands both to an IO source.
+
+    Args:
+        read: the source.
+        columns: those that are wanted; None for all.
+        predicate: what rows are to meet.
+        n_rows: how many are looked at.
+    """
+    used = None if columns is None else list(dict.fromkeys([*columns, *predicate.meta.root_names()]))
+    for frame in read(used, None, n_rows, None):
+        found = frame.filter(predicate)
+        yield found.select(columns) if columns else found
 
 
 def holds(kinds: Kinds, name: str, kind: Kind) -> bool:

@@ -15,7 +15,16 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from skald.engine.closed import ClosedRun, closed_run
-from skald.engine.columns import TIME_TYPE, counts, fit, frame_of, holds, table_schema, without_later
+from skald.engine.columns import (
+    TIME_TYPE,
+    counts,
+    first_then_filtered,
+    fit,
+    frame_of,
+    holds,
+    table_schema,
+    without_later,
+)
 from skald.engine.extraction import Wants, read_segment
 from skald.engine.order import NEVER, Clock, Interner
 from skald.engine.rewind import Rewind, choose, id_names
@@ -141,6 +150,9 @@ class _Source:
         self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows that there are now, as the IO sources of polars do."""
+        if predicate is not None and n_rows is not None:
+            yield from first_then_filtered(self.read, columns, predicate, n_rows)
+            return
         kinds = self._kinds
         # NOTE: of no columns, as a cross join asks, a frame would have no rows either
         wanted = [METRIC, *kinds, VALUE, TIME] if columns is None else columns or [METRIC]
@@ -346,6 +358,8 @@ def _scan_csv(stored: Stored) -> pl.LazyFrame:
     def read(
         columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
+        if predicate is not None and n_rows is not None:
+            return first_then_filtered(read, columns, predicate, n_rows)
         wanted = schema.names() if columns is None else columns or [METRIC]
         query = Query(stored.kinds, wanted, predicate, n_rows)
         frames = (_frame(table).lazy().cast({pl.Categorical: pl.String}) for table in read_tables(stored, wanted))

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from skald.engine.columns import table_schema
+from skald.engine.columns import first_then_filtered, table_schema
 from skald.errors import InvalidInputError, SkaldError
 from skald.many.cloud import (
     CloudRun,
@@ -207,10 +207,13 @@ class _Runs:
         self, columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _batch_size: int | None
     ) -> Iterator[pl.DataFrame]:
         """Yield the rows that there are now, as the IO sources of polars do."""
+        if predicate is not None and n_rows is not None:
+            yield from first_then_filtered(self.read, columns, predicate, n_rows)
+            return
         about_runs, others = split(predicate, self._facts.columns)
         chosen = set(self._facts.filter(*about_runs)[RUN]) if about_runs else None
         members = [one for one in self._members if chosen is None or one.name in chosen]
-        every = [*table_schema(self._kinds).names(), RUN, *self._facts.columns[1:]]
+        every = [RUN, *table_schema(self._kinds).names(), *self._facts.columns[1:]]
         # NOTE: of no columns, as a cross join asks, a frame would have no rows either
         wanted = every if columns is None else columns or [RUN]
         used = {*wanted, *(name for part in others for name in part.meta.root_names())}

@@ -120,9 +120,11 @@ def metric_columns(metric: str, runs: Sequence[Sequence[Series]], kinds: Kinds) 
     Raises:
         InvalidInputError: it has more series than have columns.
     """
-    found = [{one.key: one for one in series if one.metric == metric} for series in runs]
-    keys = list(dict.fromkeys(key for series in found for key in series))
-    keys = keys or [()]
+    chosen = [[one for one in series if one.metric == metric] for series in runs]
+    order = list(dict.fromkeys(name for series in chosen for one in series for name, _ in one.key))
+    # NOTE: in each run they are in the order in which that run had them first
+    found = [{tuple(sorted(one.key, key=lambda id_: order.index(id_[0]))): one for one in series} for series in chosen]
+    keys = list(dict.fromkeys(key for series in found for key in series)) or [()]
     if len(keys) > MOST_SERIES:
         raise _too_many(metric, keys)
     columns = []
