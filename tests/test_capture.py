@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import io
+import itertools
 import logging
 import os
 import re
@@ -16,8 +17,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, SimpleNamespace
+from typing import Any, cast
 
 import loguru
 import pytest
@@ -1220,3 +1221,17 @@ def test_handlers_are_untouched(tmp_path: Path, streams: dict[str, Any]) -> None
 
     assert during == before
     assert (repr(loguru.logger), list(logging.getLogger().handlers)) == before
+
+
+def test_line_without_an_end_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where threads print on as fast as what they print is taken."""
+    calls = itertools.count()
+
+    def drain(_most: int | None = None) -> int:
+        assert next(calls) < 1_000_000
+        return 1
+
+    monkeypatch.setattr(tees, "_drain", drain)
+
+    with tees._between_lines(cast("Any", SimpleNamespace(is_amid_line=True))):
+        pass

@@ -36,11 +36,12 @@ def command_of(program: str) -> list[str]:
     return [sys.executable, "-c", START + textwrap.dedent(program)]
 
 
-def run_program(folder: Path, program: str, *, code: int = 0) -> subprocess.CompletedProcess[str]:
+def run_program(folder: Path, program: str, *, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program that opens `skald.Logger("run", capture="fd")`, its output in pipes."""
+    environment = {**os.environ, **variables}
     result = subprocess.run(
-        command_of(program), cwd=folder, capture_output=True, text=True, check=False, timeout=60
-    )  # fmt: skip
+        command_of(program), cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     assert result.returncode == code, result.stderr
     return result
 
@@ -645,3 +646,64 @@ def test_stream_over_a_file_may_be_reconfigured_inside(tmp_path: Path, unbuffere
 
     lines = (tmp_path / "output").read_bytes().decode("latin-1").splitlines()
     assert lines == ["before", "d\xe4nach", "child", "after latin-1 True"]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_bytes_that_the_program_changes_are_shown_and_logged_changed(tmp_path: Path, unbuffered: str) -> None:
+    """They are not written past what changes them."""
+    program = """
+    write = sys.stdout.buffer.write
+    sys.stdout.buffer.write = lambda data: write(bytes(data).replace(b"secret", b"***"))
+    with skald.Logger("run", capture="fd"):
+        print("a secret", flush=True)
+        sys.stdout.buffer.write(b"the secret\\n")
+        sys.stdout.flush()
+        time.sleep(0.1)
+    """
+    result = run_program(tmp_path, program, PYTHONUNBUFFERED=unbuffered)
+
+    assert result.stdout == "a ***\nthe ***\n"
+    assert lines_of(tmp_path) == ["a ***", "the ***"]
+
+
+def test_proxy_that_shares_the_place_of_what_it_changes_is_left_to_it(tmp_path: Path) -> None:
+    """As those of wrapt: a method put there would be called by itself without end."""
+    program = """
+    class Proxy:
+        __slots__ = ("_inner",)
+        def __init__(self, inner):
+            object.__setattr__(self, "_inner", inner)
+        __dict__ = property(lambda self: self._inner.__dict__)
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+        def write(self, text):
+            return self._inner.write(text.replace("secret", "***"))
+    sys.stdout = Proxy(sys.stdout)
+    for capture in (True, "fd"):
+        with skald.Logger("run", capture=capture, mode="overwrite"):
+            print("a secret")
+    """
+    assert run_program(tmp_path, program).stdout == "a ***\na ***\n"
+    assert lines_of(tmp_path) == ["a ***"]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_stream_may_be_wrapped_inside_where_output_goes_to_a_file(tmp_path: Path, unbuffered: str) -> None:
+    """A file has places, which a pipe has not: what is made over the buffer asks for them."""
+    program = """
+    import io
+    assert sys.stdout.buffer.seekable()
+    with skald.Logger("run", capture="fd"):
+        sys.stdout = io.TextIOWrapper(sys.stdout.buffer, "utf-8", line_buffering=True)
+        print("wrapped")
+    assert sys.__stdout__.buffer.seekable()
+    """
+    with (tmp_path / "output").open("w") as output:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        result = subprocess.run(
+            command_of(program), cwd=tmp_path, env=environment, stdout=output, stderr=subprocess.PIPE, check=False
+        )
+
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "output").read_text() == "wrapped\n"
+    assert lines_of(tmp_path) == ["wrapped"]

@@ -68,6 +68,8 @@ class Descriptors:
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
+        if any(not each.name.startswith("skald-") for each in _others()):  # who are writing need a while to end that
+            self._wait(lambda: not self._state[RUNS], START_SECS)
 
     def redirect(self) -> None:
         """Lead the descriptors to the relay, now that what Python prints knows its way past it."""
@@ -196,6 +198,10 @@ class Descriptors:
             self._feed(f"descriptor {channel.descriptors[0]}", channel.decoder.decode(data[start + HEADER.size : end]))
             start = end
         return data[start:]
+
+
+def _others() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each is not threading.current_thread()]
 
 
 def _start_relay(channels: list[Channel]) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:

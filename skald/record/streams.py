@@ -21,7 +21,28 @@ def streams(name: str) -> list[Any]:
     One that has no place for a `write` of its own is left out: what it forwards is heard below it.
     """
     found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
-    return [each for each in found.values() if callable(getattr(each, "write", None)) and hasattr(each, "__dict__")]
+    return [each for each in found.values() if callable(getattr(each, "write", None)) and _has_place(each)]
+
+
+def _has_place(stream: Any) -> bool:
+    """Tell whether a `write` in the object itself is the one that is called: a proxy may have it put elsewhere."""
+    if not hasattr(stream, "__dict__"):
+        return False
+    write = stream.write
+    if vars(stream).get("write") is write:
+        return True
+    restore = replace(stream, "write", write)
+    try:
+        return stream.write is write
+    finally:
+        restore()
+
+
+def is_direct(buffer: Any) -> bool:
+    """Tell whether the bytes that a buffer gets are written to its descriptor as they are."""
+    files = (buffer, getattr(buffer, "raw", buffer))
+    own = any("write" in vars(file) for file in files if hasattr(file, "__dict__"))
+    return not own and type(buffer) in (io.BufferedWriter, io.FileIO) and type(files[1]) is io.FileIO
 
 
 def buffer_of(stream: Any) -> Any:

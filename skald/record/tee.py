@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.screen import LONGEST_LINE
 from skald.record.shown import joined, marked, origin, show, speaker, speaking
-from skald.record.streams import buffer_of, pass_through, reconfigurer, replace
+from skald.record.streams import buffer_of, is_direct, pass_through, reconfigurer, replace
 from skald.record.transcript import Transcript
 from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, wrapping
 
@@ -96,6 +96,11 @@ class Tee:
         """Held while bytes are written, so that none go the one way once the other is open."""
         self.echo: threading.Thread | None = None
         """The thread that prints here what comes by the descriptor, which is taken there; as in notebooks."""
+        self._is_direct = True
+        """Whether bytes get to the descriptor as they are."""
+        self._is_taken_below = False
+        """Whether what they have become is taken at the descriptor."""
+        self._make_seekable: Callable[[], None] = lambda: None
         self._restorers: list[Callable[[], None]] = []
         self._writes: list[Callable[[str], Any]] = []
 
@@ -121,6 +126,7 @@ class Tee:
             self._restorers.append(replace(stream, "reconfigure", reconfigurer(stream.reconfigure)))
         if buffer is not self.buffer:
             self.buffer = buffer
+            self._is_direct = is_direct(buffer)
             self._restorers.append(replace(buffer, "write", self._bytes_writer(buffer.write, stream.encoding)))
 
     @property
@@ -141,7 +147,13 @@ class Tee:
                 with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or without a descriptor
                     stream.flush()
                     number = stream.fileno()
-            self.diverted = descriptors.writer(number) if descriptors else None
+            writer = descriptors.writer(number) if descriptors else None
+            self._is_taken_below = writer is not None and not self._is_direct
+            self.diverted = writer if self._is_direct else None
+            self._make_seekable()  # as it may be
+            self._make_seekable = lambda: None
+            if writer is not None and self.buffer is not None:
+                self._make_seekable = replace(self.buffer, "seekable", lambda: False)
         self.echo = getattr(self.streams[0], "watch_fd_thread", None) if descriptors else None  # ipykernel's name
 
     def after_fork(self) -> None:
@@ -164,7 +176,7 @@ class Tee:
 
     def hurry(self, *, hasty: bool) -> None:
         """Leave texts in the list, or no more."""
-        self.hasty = hasty and self.echo is None
+        self.hasty = hasty and self.echo is None and not self._is_taken_below
         self.is_alone = self.hasty and not self.may_be_below and len(self._threads) <= 1
         if self.is_alone:
             self.let_go()
@@ -281,7 +293,7 @@ class Tee:
         return write
 
     def _take(self, text: str, by: Wrapper | None = None) -> None:
-        if not self.transcripts or (self.may_be_below and is_taken_above(by)):
+        if not self.transcripts or self._is_taken_below or (self.may_be_below and is_taken_above(by)):
             return
         if self.echo is not None and self.echo is threading.current_thread():
             return

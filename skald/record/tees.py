@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skald.record.pace import Pace
 from skald.record.shown import forget
 from skald.record.streams import before_each_cell, buffer_of, streams
-from skald.record.tee import NO_HURRY, Tee
+from skald.record.tee import MOST_PENDING, NO_HURRY, Tee
 from skald.record.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -108,8 +108,9 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
     for look in itertools.count(1):  # NOTE: no clock, as under load all that other threads do takes longer too
         with _lock:
             _drain()
-            while transcript.is_amid_line and _drain(1):
-                pass
+            for _ in range(MOST_PENDING):  # NOTE: what C code has begun may have no end, and threads print on
+                if not (transcript.is_amid_line and _drain(1)):
+                    break
             is_amid_line = transcript.is_amid_line or any(each.is_amid_line for each in _tees)
             if not is_amid_line or threading.active_count() == 1 or look == LINE_END_LOOKS:
                 if is_amid_line:  # NOTE: else what has been begun since is for later
@@ -203,7 +204,7 @@ def _leave_unheard() -> None:
 
 
 def _begin_descriptors() -> None:
-    """Lead the descriptors to a relay, which takes a while: so long threads have to end what they are writing."""
+    """Lead the descriptors to a relay; where there are other threads they have a while to end what they are writing."""
     global _descriptors  # noqa: PLW0603 the process has one
     if _descriptors is not None and not _descriptors.is_forked:
         return
