@@ -713,3 +713,18 @@ def test_check_names_rows_with_a_time_that_no_writer_stores(tmp_path: Path) -> N
     assert done.damaged_rows == 2
     assert not file.exists()
     assert values(run) == left
+
+
+@pytest.mark.parametrize("end", [b"PAR1xx", b"PAS1", b"PAR1" * 2])
+def test_repair_keeps_all_rows_of_a_file_whose_last_bytes_are_wrong(run: Path, end: bytes) -> None:
+    """Others that follow, or a changed mark, cost no row."""
+    file = run / PARQUET
+    kept = values(run)
+    file.write_bytes(file.read_bytes()[: -len(b"PAR1")] + end)
+    assert [fault.rows for fault in find_faults(run)] == [280_000]
+
+    repair(run)
+
+    assert values(run) == kept
+    assert list(find_faults(run)) == []
+    assert [path.name for path in run.iterdir() if path.suffix == ".tmp" or "tmp" in path.name] == []

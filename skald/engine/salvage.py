@@ -5,6 +5,7 @@ Invariant: the damaged file is only read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +22,15 @@ from skald.engine.coverage import Coverage
 from skald.engine.looserows import loose_rows
 from skald.engine.pages import RowGroup, row_groups, sound_rows
 from skald.engine.sinks import ParquetSink
-from skald.engine.stored import METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, Stored
+from skald.engine.stored import METRICS_KEY, SERIES_KEY, TIME_TYPE, TYPES, Stored, open_parquet
 from skald.errors import CorruptRunError
 from skald.layout import CSV, temporary
 from skald.schema import METRIC, TIME, VALUE
 
+_MAGIC: Final = b"PAR1"
+"""The last bytes of a parquet file."""
+_MOST_ENDS: Final = 3
+"""So many places that look like its end are tried."""
 _FAULTS: Final = (pa.ArrowException, OSError, ValueError)
 _POLARS_FAULTS: Final = (*_FAULTS, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 _parquet: Any = pq
@@ -49,6 +54,32 @@ def salvage(stored: Stored, target: Path) -> int:
     finally:
         beside.unlink(missing_ok=True)
     return rows
+
+
+def open_damaged(path: Path) -> Stored | None:
+    """Open a metrics file of parquet; one whose last bytes are wrong, or followed by others, as it was with its own.
+
+    Raises:
+        CorruptRunError: its footer cannot be read.
+        FormatVersionError: a newer Skald wrote it.
+    """
+    try:
+        return open_parquet(path)
+    except CorruptRunError:
+        if not path.is_file():
+            raise
+        data = path.read_bytes()
+        ends = [found.end() for found in re.finditer(_MAGIC, data)][-_MOST_ENDS:]
+        for whole in (data[: -len(_MAGIC)] + _MAGIC, *(data[:end] for end in reversed(ends))):
+            beside = temporary(path)
+            try:
+                beside.write_bytes(whole)
+                return open_parquet(beside)
+            except CorruptRunError:
+                continue
+            finally:
+                beside.unlink()  # it stays open
+        raise
 
 
 def write_empty(target: Path) -> None:

@@ -16,8 +16,7 @@ from skald.durable import write_atomic
 from skald.engine.claim import owners, run_lock
 from skald.engine.looserows import open_loosely
 from skald.engine.mending import mend
-from skald.engine.salvage import salvage, write_empty
-from skald.engine.stored import open_parquet
+from skald.engine.salvage import open_damaged, salvage, write_empty
 from skald.errors import CorruptRunError, RunExistsError
 from skald.record.artifacts import note_missing, restore_list
 from skald.record.info import RunInfo, read_info, write_info
@@ -131,7 +130,7 @@ def _put_aside_rewound(run: Path) -> None:
 
 def _salvage(target: Path, aside: Path) -> int:
     try:
-        stored = open_parquet(aside)
+        stored = open_damaged(aside)
         assert stored is not None
         with stored:
             return salvage(stored, target)

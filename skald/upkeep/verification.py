@@ -18,7 +18,7 @@ from skald.engine.feeds import SLICE_ROWS
 from skald.engine.looserows import open_loosely
 from skald.engine.mending import mend
 from skald.engine.registry import read_kinds
-from skald.engine.salvage import count_readable
+from skald.engine.salvage import count_readable, open_damaged
 from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import SegmentFile, missing_rows, segment_files
 from skald.engine.stored import FILES, open_parquet, open_stored, read_tables
@@ -159,7 +159,7 @@ def _readable_rows(path: Path) -> int:
     run = path.parent
     try:
         is_csv = path.name == layout.CSV
-        stored = open_loosely(run, path, run / layout.CSV_DESCRIPTION) if is_csv else open_parquet(path)
+        stored = open_loosely(run, path, run / layout.CSV_DESCRIPTION) if is_csv else open_damaged(path)
         if stored is None:
             return 0
         with stored:
