@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import gc
 import inspect
 import os
 import re
@@ -619,6 +620,7 @@ def test_console_closes_its_file(path: Path) -> None:
     if not os.path.isdir("/proc/self/fd"):  # noqa: PTH112 - a path of Linux
         pytest.skip("no list of open files")
     loguru.logger.remove()
+    gc.collect()  # what other tests have left open
     before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only
 
     for _ in range(20):
