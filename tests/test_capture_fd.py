@@ -445,9 +445,10 @@ def test_relay_passes_everything_on_in_any_pieces(size: int) -> None:
     """Marks may be cut anywhere; what is not one of them, other codes too, stays as it is."""
     text = b"a\x1b[31m" + relay.OWN + b"own\x1b_other\x1b\\" + relay.OTHER + b"b\x1b" + relay.END + b"after\x1b"
     (source, feed), (shown, target), (back, copies) = os.pipe(), os.pipe(), os.pipe()
+    state = bytearray(relay.STATE_BYTES)
     thread = threading.Thread(
         target=relay.relay,
-        args=(relay.Copies(copies), [relay.Channel(0, source, target)], bytearray(relay.STATE_BYTES)),
+        args=(relay.Copies(copies, state, ""), [relay.Channel(0, source, target)], state),
     )
     thread.start()
     for start in range(0, len(text), size):
@@ -707,3 +708,22 @@ def test_stream_may_be_wrapped_inside_where_output_goes_to_a_file(tmp_path: Path
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "output").read_text() == "wrapped\n"
     assert lines_of(tmp_path) == ["wrapped"]
+
+
+@pytest.mark.parametrize("death", ["os.kill(os.getpid(), 9)", "os.abort()", "os._exit(1)"])
+def test_what_c_code_says_at_last_is_in_the_log_of_a_process_that_dies(tmp_path: Path, death: str) -> None:
+    """Why it dies, mostly; each line once, and none of Python's twice."""
+    program = f"""
+    with skald.Logger("run", capture="fd"):
+        print("training", flush=True)
+        sh("echo child")
+        libc.puts(b"\\x1b[31mfatal")
+        libc.fflush(None)
+        os.write(2, b"raw\\n")
+        {death}
+    """
+    result = subprocess.run(command_of(program), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+
+    assert result.stdout == "training\nchild\n\x1b[31mfatal\n"
+    assert sorted(lines_of(tmp_path)) == ["child", "fatal", "raw", "training"]
+    assert sorted(skald.Run(tmp_path / "runs" / "run").console.splitlines()) == ["child", "fatal", "raw", "training"]

@@ -25,7 +25,7 @@ from typing import Any, Final
 
 from skald.record import relay
 from skald.record.channel import CLOSE_SECS, Channel, find_channels, high, is_readable, pipe, watch_of, write_all
-from skald.record.relay import HEADER, IN_HAND, OTHER, OWN, READS, RUNS, SHOWING, SIGNALS, STATE_BYTES
+from skald.record.relay import COUNT, HEADER, IN_HAND, OTHER, OWN, READS, RUNS, SHOWING, SIGNALS, STATE_BYTES, TAKEN
 
 START_SECS: Final = 10.0
 """How long the relay may take to begin, where there is something for it."""
@@ -43,17 +43,19 @@ _relays: Final[list[subprocess.Popen[bytes]]] = []
 _FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
 """What goes into a pipe in one piece."""
 
-Feed = Callable[[str, str], None]
+Feed = Callable[[str, str, Callable[[], None]], None]
 
 
 class Descriptors:
     """Descriptors 1 and 2, led to a relay."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, log: str) -> None:
         """Start the relay; the descriptors lead to it from `redirect` on.
 
         Args:
-            feed: gets the name of a stream, and what C code or a child printed there, from a thread.
+            feed: gets the name of a stream, and what C code or a child printed there, from a thread; it calls the
+                function that it gets too once that is in the log.
+            log: the file to which is appended what it has not got when the process is killed.
 
         Raises:
             OSError: there are no descriptors left, or no process can be started.
@@ -61,8 +63,9 @@ class Descriptors:
         self._feed = feed
         self._busy = self.is_forked = False
         self._stopping = threading.Event()
+        self._taken = 0
         self._channels = find_channels()
-        self._back, self._state, self._process = _start_relay(self._channels)
+        self._back, self._state, self._process = _start_relay(self._channels, log)
         self._way = [*(channel.source for channel in self._channels), self._back]
         self._watch = watch_of(*self._way)
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
@@ -195,16 +198,22 @@ class Descriptors:
             channel = self._channels[number]
             if not size:
                 channel.abandon()  # its target has gone, which the next who writes is told
-            self._feed(f"descriptor {channel.descriptors[0]}", channel.decoder.decode(data[start + HEADER.size : end]))
+            text = channel.decoder.decode(data[start + HEADER.size : end])
+            self._feed(f"descriptor {channel.descriptors[0]}", text, partial(self._take, HEADER.size + size))
             start = end
         return data[start:]
+
+    def _take(self, size: int) -> None:
+        """Tell the relay how much is in the log."""
+        self._taken += size
+        self._state[TAKEN] = COUNT.pack(self._taken)
 
 
 def _others() -> list[threading.Thread]:
     return [each for each in threading.enumerate() if each is not threading.current_thread()]
 
 
-def _start_relay(channels: list[Channel]) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:
+def _start_relay(channels: list[Channel], log: str) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:
     """Start the program; return where copies come from, and what tells whether it has something in hand."""
     back, copies = pipe()
     pairs = [f"{channel.source},{channel.saved}" for channel in channels]
@@ -213,7 +222,7 @@ def _start_relay(channels: list[Channel]) -> tuple[int, mmap.mmap, subprocess.Po
         shared = [copies, high(os.dup(state.fileno()))]
         told = mmap.mmap(state.fileno(), STATE_BYTES)
     passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
-    command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), *pairs]
+    command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), log, *pairs]
     nowhere = subprocess.DEVNULL
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them, which is 20 ms later
     try:

@@ -4,10 +4,11 @@ A process of its own, because a thread would not do: C code that holds Python's 
 ever for a thread that needs that lock; and what was written before a SIGKILL, or is written by a child that outlives
 the run, must still reach the terminal. It is run by its path, imports nothing of Skald, and ends with the last writer.
 
-Arguments: a descriptor to send copies to, one of a file of four bytes (1 while the relay has something in hand that it
+Arguments: a descriptor to send copies to; one of a file of 16 bytes (1 while the relay has something in hand that it
 has not sent; 1 while it has something that it has not shown; how often it has read, the last byte of it; 1 once it
-runs), then `SOURCE,TARGET` for each channel. A copy is sent as a frame: the number of the channel and of its bytes (two
-unsigned ints), then the bytes. Copies wait in memory while nobody reads.
+runs; from the eighth on how many bytes of copies the process has taken in); the file to which is appended what a
+process that was killed has not taken in; then `SOURCE,TARGET` for each channel. A copy is sent as a frame: the number
+of the channel and of its bytes (two unsigned ints), then the bytes. Copies wait in memory while nobody reads.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import signal
 import struct
 import sys
 import termios
+from collections import deque
 from typing import Final
 
 HEADER: Final = struct.Struct("=II")
@@ -35,13 +37,16 @@ IN_HAND: Final = 0
 SHOWING: Final = 1
 READS: Final = 2
 RUNS: Final = 3
-STATE_BYTES: Final = 4
+TAKEN: Final = slice(8, 16)
+COUNT: Final = struct.Struct("=Q")
+STATE_BYTES: Final = 16
 """The bytes that tell what the relay has."""
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
 """Those that mean the process whose output it is."""
 
 MARK: Final = re.compile(rb"(\x1b_Skald[+.-]\x1b\\)")
+_COLOR: Final = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
 _CHUNK: Final = 1 << 16
 
 
@@ -106,15 +111,53 @@ class Channel:
 class Copies:
     """The way back, which never makes a writer wait."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, state: mmap.mmap | bytearray, log: str) -> None:
         os.set_blocking(descriptor, False)
         self.descriptor: int | None = descriptor
         self.waiting = bytearray()
+        self._state, self._log = state, log
+        self._bytes = 0
+        self._is_orphan = False
+        """Whether the process was gone before it wanted no more."""
+        self._not_taken: deque[tuple[int, bytes]] = deque()
+        """Copies that the process has not taken in, and after how many bytes it has."""
 
     def add(self, number: int, data: bytes) -> None:
         """Have a copy sent; an empty one says that the channel has ended."""
+        frame = HEADER.pack(number, len(data)) + data
+        self._bytes += len(frame)
+        self._not_taken.append((self._bytes, data))
         if self.descriptor is not None:
-            self.waiting += HEADER.pack(number, len(data)) + data
+            self.waiting += frame
+        if self._is_orphan:
+            self.rescue()
+        self._forget()
+
+    def _forget(self) -> None:
+        (taken,) = COUNT.unpack(self._state[TAKEN])
+        while self._not_taken and self._not_taken[0][0] <= taken:
+            self._not_taken.popleft()
+
+    def is_unread(self) -> bool:
+        """Tell whether nobody reads them any more."""
+        if self.descriptor is None:
+            return False
+        reader = select.poll()
+        reader.register(self.descriptor, 0)
+        return bool(reader.poll(0))
+
+    def rescue(self) -> None:
+        """Put into the log what a process that is gone has not taken in."""
+        self._forget()
+        data = _COLOR.sub(b"", b"".join(data for _, data in self._not_taken))
+        self._not_taken.clear()
+        if data:
+            try:
+                log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+                os.write(log, data)
+                os.close(log)
+            except OSError:  # the run is gone
+                return
 
     def send(self) -> None:
         """Send what the reader has room for."""
@@ -125,6 +168,8 @@ class Copies:
             return
         except OSError:  # the process is gone
             self.close()
+            self._is_orphan = True
+            self.rescue()
 
     def close(self) -> None:
         """Send no more."""
@@ -161,6 +206,8 @@ def relay(copies: Copies, channels: list[Channel], state: mmap.mmap | bytearray)
         state[IN_HAND] = bool(copies.waiting)
         if all(channel.ended for channel in channels) and not copies.waiting:
             copies.close()
+    if copies.is_unread():
+        copies.rescue()
 
 
 def _wait(wanted: dict[int, int]) -> set[int]:
@@ -183,7 +230,8 @@ def main() -> None:
     """Run as a program."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    back, state, *pairs = sys.argv[1:]
+    back, shared, log, *pairs = sys.argv[1:]
+    state = mmap.mmap(int(shared), STATE_BYTES)
     channels = [Channel(number, *map(int, pair.split(","))) for number, pair in enumerate(pairs)]
 
     def take_sizes(*_: object) -> None:
@@ -192,7 +240,7 @@ def main() -> None:
 
     signal.signal(signal.SIGWINCH, take_sizes)
     take_sizes()  # one may have changed before
-    relay(Copies(int(back)), channels, mmap.mmap(int(state), STATE_BYTES))
+    relay(Copies(int(back), state, log), channels, state)
 
 
 if __name__ == "__main__":

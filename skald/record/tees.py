@@ -63,7 +63,7 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
         teed = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
         heard = dict.fromkeys(teed)  # one may be both
         if deep:
-            _begin_descriptors()
+            _begin_descriptors(transcript)
             _deep.append(transcript)
         _transcripts.append(transcript)
         for each in heard:
@@ -175,11 +175,13 @@ def _drain(most: int | None = None) -> int:
     return texts
 
 
-def _feed_descriptor(name: str, text: str) -> None:
+def _feed_descriptor(name: str, text: str, taken: Callable[[], None]) -> None:
     """Print what was written to a descriptor; called by the thread that follows the relay."""
     with _lock:
         for transcript in _deep:
             transcript.feed(name, text)
+        taken()
+        for transcript in _deep:
             transcript.show()
 
 
@@ -203,22 +205,22 @@ def _leave_unheard() -> None:
             each.restore()
 
 
-def _begin_descriptors() -> None:
+def _begin_descriptors(transcript: Transcript) -> None:
     """Lead the descriptors to a relay; where there are other threads they have a while to end what they are writing."""
     global _descriptors  # noqa: PLW0603 the process has one
     if _descriptors is not None and not _descriptors.is_forked:
         return
-    for transcript in _deep.copy():  # of the parent, whose relay is the target of ours, and feeds them what comes there
-        _forget(transcript)
+    for each in _deep.copy():  # of the parent, whose relay is the target of ours, and feeds them what comes there
+        _forget(each)
     from skald.record.descriptors import Descriptors
 
     try:
-        _descriptors = Descriptors(_feed_descriptor)
+        _descriptors = Descriptors(_feed_descriptor, transcript.file.name)
     except OSError:
         _leave_unheard()
         raise
-    for each in _tees:
-        each.divert(_descriptors)
+    for tee_ in _tees:
+        tee_.divert(_descriptors)
     _flush()
     _descriptors.redirect()
 
