@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import polars as pl
@@ -23,7 +24,7 @@ from skald.cli.report import UsageError, readable_params
 from skald.cli.runchoice import names_where
 from skald.cli.shapes import to_csv, to_json
 from skald.errors import InvalidInputError
-from skald.many.finding import find_runs
+from skald.many.finding import Found, find_runs
 from skald.many.paramtable import chosen_names
 from skald.many.scanning import scan
 from skald.reading.comparison import PAIRS, PARTS_AT, find_partings
@@ -84,6 +85,31 @@ def compare_paths(
         InvalidInputError: they are fewer than two runs.
     """
     folders = resolve_all(paths)
+    found = _runs_of(folders, where, ids)
+    names = [run.name for run in found]
+    given = {run.name: dotted(readable_params(Run(run.folder))) for run in found}
+    if params:
+        wanted = chosen_names(list(dict.fromkeys(leaf for run in names for leaf in given[run])), params)
+        given = {
+            run: {leaf: value for leaf, value in leaves.items() if leaf in wanted} for run, leaves in given.items()
+        }
+    differing = _different(given, names)
+    series = _series(scan(as_source(folders)).filter(pl.col(RUN).is_in(names)), names, metrics, ids)
+    if form == "json":
+        shape = {"runs": names, "params": differing, "series": [one._asdict() for one in series]}
+        sys.stdout.write(to_json(shape))
+    elif form == "csv":
+        sys.stdout.write(_csv(names, differing, series))
+    else:
+        _print(names, differing, series, has_params=any(given.values()))
+
+
+def _runs_of(folders: Sequence[Path], where: str | None, ids: Sequence[str]) -> list[Found]:
+    """Return the runs that are compared, in the order in which they were named.
+
+    Raises:
+        As `compare_paths`.
+    """
     places = {os.path.realpath(folder): place for place, folder in reversed([*enumerate(folders)])}
     source = as_source(folders)
     found = sorted(find_runs(source), key=lambda run: places.get(run.folder, len(places)))
@@ -99,22 +125,7 @@ def compare_paths(
     if repeated:
         twice = ", ".join(dict.fromkeys(map(path_text, repeated)))
         warnings.warn(f"named more than once, and compared once: {twice}", stacklevel=2)
-    names = [run.name for run in found]
-    given = {run.name: dotted(readable_params(Run(run.folder))) for run in found}
-    if params:
-        wanted = chosen_names(list(dict.fromkeys(leaf for run in names for leaf in given[run])), params)
-        given = {
-            run: {leaf: value for leaf, value in leaves.items() if leaf in wanted} for run, leaves in given.items()
-        }
-    differing = _different(given, names)
-    series = _series(scan(source).filter(pl.col(RUN).is_in(names)), names, metrics, ids)
-    if form == "json":
-        shape = {"runs": names, "params": differing, "series": [one._asdict() for one in series]}
-        sys.stdout.write(to_json(shape))
-    elif form == "csv":
-        sys.stdout.write(_csv(names, differing, series))
-    else:
-        _print(names, differing, series, has_params=any(given.values()))
+    return found
 
 
 def _different(params: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Params:

@@ -71,7 +71,9 @@ class Descriptors:
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
-        if any(not each.name.startswith("skald-") for each in _others()):  # who are writing need a while to end that
+        here = threading.current_thread()
+        others = (each.name for each in threading.enumerate() if each is not here)
+        if not all(name.startswith("skald-") for name in others):  # they need a while to end what they are writing
             self._wait(lambda: not self._state[RUNS], START_SECS)
 
     def redirect(self) -> None:
@@ -207,10 +209,6 @@ class Descriptors:
         """Tell the relay how much is in the log."""
         self._taken += size
         self._state[TAKEN] = COUNT.pack(self._taken)
-
-
-def _others() -> list[threading.Thread]:
-    return [each for each in threading.enumerate() if each is not threading.current_thread()]
 
 
 def _start_relay(channels: list[Channel], log: str) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:

@@ -219,8 +219,8 @@ def _begin_descriptors(transcript: Transcript) -> None:
     except OSError:
         _leave_unheard()
         raise
-    for tee_ in _tees:
-        tee_.divert(_descriptors)
+    for teed in _tees:
+        teed.divert(_descriptors)
     _flush()
     _descriptors.redirect()
 

@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.engine.rewind import Bound, are_comparable
@@ -45,10 +45,9 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
     stop = writer.cut()
     session.pending.finish()
     writer.segments.flush()
-    sessions = read_info(session.run).sessions
+    sessions, own = read_info(session.run).sessions, _own(session, bound)
+    ranks = _other_ranks(sessions) if own else set()
     scope = Scope(writer.claim.name, stop, tuple(sorted(session.ended)))
-    own = _own(session, bound)
-    ranks = {each.writer for each in sessions if own and _is_other_rank(each)}
     if ranks:
         scope = scope._replace(ranks=tuple(sorted(session.ended & ranks)), own=own)
     taken = take_back(session.run, bound, scope)
@@ -59,11 +58,12 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
         session.warn(warning)
 
 
-def _is_other_rank(session: SessionInfo) -> bool:
-    """Tell whether a process had done its part, or began beside this one: not before it, nor in or by it."""
-    if session.host == platform.node() and os.getpid() in (session.pid, session.parent):
-        return False
-    return session.status == "finished" or session.started.timestamp() > _process_began()
+def _other_ranks(sessions: Iterable[SessionInfo]) -> set[str]:
+    """Return the writers of processes that had done their part, or began beside this one: not in or by it."""
+    here, pid = platform.node(), os.getpid()
+    others = [each for each in sessions if each.host != here or pid not in (each.pid, each.parent)]
+    began = _process_began() if others else 0.0
+    return {each.writer for each in others if each.status == "finished" or each.started.timestamp() > began}
 
 
 def _process_began() -> float:
