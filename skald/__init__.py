@@ -27,6 +27,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import skald.notice  # noqa: F401  it keeps in mind what stderr is now
 from skald.errors import (
     CorruptRunError,
     FormatVersionError,

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from logged import program
 
 import skald
 
@@ -58,6 +59,60 @@ def test_arrow_is_loaded_with_skald_and_not_by_the_command_line() -> None:
     assert "pyarrow" in library.stdout.split()
     assert "typer" in help_.stderr
     assert "pyarrow" not in help_.stderr
+
+
+REDIRECTED = """
+import contextlib, io, sys, threading, skald
+stderr, buffer = sys.stderr, io.StringIO()
+with contextlib.redirect_stderr(buffer):
+    with skald.Logger("a", ".") as logger:
+        logger.info("one")
+    assert sys.stderr is buffer
+buffer.close()
+with skald.Logger("b", ".") as logger:
+    logger.info("two")
+assert sys.stderr is stderr
+"""
+LOST = """
+import io, sys
+sys.stderr = first = io.StringIO()
+import skald
+first.close()
+sys.stderr = sys.__stderr__
+skald.Logger("a", ".").info("one")
+"""
+
+
+@pytest.mark.parametrize(("source", "shown"), [(REDIRECTED, ["one", "two"]), (LOST, ["one"])])
+def test_messages_are_shown_on_what_stderr_was_at_the_import(tmp_path: Path, source: str, shown: list[str]) -> None:
+    """And not in a buffer in whose place it was for one block; unless it is closed when the first logger is made."""
+    ended = program(source, folder=tmp_path)
+
+    messages = [line.rpartition(" - ")[2] for line in ended.stderr.splitlines() if " | INFO " in line]
+    assert ended.returncode == 0, ended.stderr
+    assert messages == shown
+    assert "Logging error" not in ended.stderr
+
+
+def test_messages_are_shown_in_a_test_after_one_that_captures(tmp_path: Path) -> None:
+    """The first logger of a pytest run may be made under `capsys`."""
+    (tmp_path / "test_own.py").write_text("""
+import skald
+
+def test_first(capsys, tmp_path):
+    skald.Logger("run", tmp_path).close()
+
+def test_second(tmp_path):
+    with skald.Logger("run", tmp_path) as logger:
+        logger.info("second")
+""")
+    command = [sys.executable, "-m", "pytest", "-rP", "-p", "no:cacheprovider", "test_own.py"]
+
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stdout
+    assert ended.stdout.count(" - second\n") == 1
+    assert "Logging error" not in ended.stdout + ended.stderr
 
 
 def test_public_names_are_offered_before_they_are_loaded() -> None:

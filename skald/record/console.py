@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
-from skald.notice import tell
+from skald.notice import loguru_logger, tell
 from skald.record.logfile import LogFile
 from skald.record.shown import MARK, hush, one_message, unhush
 
@@ -87,7 +87,7 @@ class Console:
 
         opened = options._replace(depth=options.depth + _OUR_FRAMES)
         try:
-            from loguru import logger
+            logger = loguru_logger()
         except ImportError:  # NOTE: in a signal handler that interrupts the first message in this very import
             pass
         else:
@@ -100,8 +100,6 @@ class Console:
         self, options: Options, level: str | int, onerror: Callable[[BaseException], object] | None, **kwargs: Any
     ) -> Catcher:
         """Return loguru's catcher for a method of Messages; what it catches is in the file too."""
-        from loguru import logger
-
         taken: set[int] = set()
 
         def take(record: Record) -> None:
@@ -116,7 +114,7 @@ class Console:
             if onerror is not None:
                 onerror(error)
 
-        logging = logger.opt(**options._asdict()).patch(take)
+        logging = loguru_logger().opt(**options._asdict()).patch(take)
         return cast("Catcher", logging.catch(level=level, onerror=finish, **kwargs))
 
     def _take(self, record: Record, *, raw: bool) -> None:
@@ -257,8 +255,7 @@ def _hush(record: Record, file: LogFile) -> None:
 
 def say(file: LogFile, level: str, text: str) -> None:
     """Say something in the terminal, as from the line that called Skald, and in a console file."""
-    from loguru import logger
-
+    logger = loguru_logger()
     file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
     try:
         with one_message():

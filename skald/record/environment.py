@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import functools
 import getpass
-import importlib
 import os
 import platform
 import re
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from skald.engine.claim import run_lock
 from skald.errors import SkaldError
 from skald.layout import ARTIFACTS, git_diff_name
-from skald.notice import tell
+from skald.notice import loguru_logger, tell
 from skald.record.code import code_files, code_folder, script_file, working_folder
 from skald.record.git import Question
 from skald.record.info import RunInfo, read_info, write_info
@@ -135,9 +134,11 @@ class Gathering:
         question = self._question = Question(code_folder(), code_files(), script_file())
         asking = question.steps()
         next(asking, None)  # git works while all else is looked at, and while what each run needs is loaded
-        for module in ("asyncio", "loguru"):  # the first for the second; 10 ms each
-            importlib.import_module(module)
-            next(asking, None)
+        import asyncio  # noqa: F401  for loguru; 10 ms each
+
+        next(asking, None)
+        loguru_logger()
+        next(asking, None)
         self.facts |= _process() | _machine()
         packages: dict[str, str] = {}
         for folder in dict.fromkeys(sys.path):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from skald.notice import loguru_logger
 from skald.writing.ending import Ending, Word, ending
 
 
@@ -54,8 +55,7 @@ def enter(session: Session) -> None:
     """
     import concurrent.futures.thread  # noqa: F401
 
-    import loguru  # noqa: F401
-
+    loguru_logger()
     atexit.unregister(_at_exit)
     atexit.register(_at_exit)
     _sessions[id(session)] = session
