@@ -319,7 +319,11 @@ class Logger(Copyable, Messages, ArtifactCalls):
         """Return the logger; what is printed from now on is in console.log."""
         self._session.check_open()
         if self._capture:
-            self._session.capture.start(deep=self._capture == "fd")
+            try:
+                self._session.capture.start(deep=self._capture == "fd")
+            except BaseException as error:  # no descriptor is left, no process: the block does not begin
+                self.__exit__(type(error), error, error.__traceback__)
+                raise
         return self
 
     def __exit__(

@@ -464,3 +464,26 @@ def test_logger_writes_in_a_folder_whose_name_is_no_unicode(tmp_path: Path) -> N
     assert (run.status, run.params, values(run.path)) == ("finished", {"lr": 0.1}, [0.5])
     assert run.console.startswith("printed\n")
     assert not (run.path / "segments").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a way to see the descriptors")
+def test_block_that_cannot_begin_closes_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has failed, by what was raised, and the streams are as they were."""
+
+    def streams() -> list[object]:
+        files = [os.fstat(number).st_ino for number in (1, 2)]
+        return [*files, len(os.listdir("/dev/fd")), sys.stdout.write, sys.stderr.write]  # noqa: PTH208 names only
+
+    before = streams()
+    logger = skald.Logger("run", tmp_path, capture="fd")
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+
+    with pytest.raises(FileNotFoundError), logger:
+        pass
+
+    run = skald.Run(tmp_path / "run")
+    assert run.status == "failed"
+    assert str(run.info["exception"]).startswith("FileNotFoundError: ")
+    assert streams() == before
+    with pytest.raises(skald.LoggerClosedError):
+        logger.log_metric("loss", 0.5)
