@@ -228,3 +228,81 @@ logger.close()
     assert ended.returncode == 0, ended.stderr
     assert sorted(values(disk / "run", "late")) == list(range(20))
     shutil.rmtree(disk / "run")
+
+
+LIMITED = """
+import resource, sys, time, skald
+import skald.engine.staged
+def limit(size):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+limits = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+"""
+
+
+LOG = "logger.log_metric('loss', 0.5)"
+FILL = "limit(100)"
+
+
+@pytest.mark.parametrize(("steps", "waits"), [((LOG, FILL), "the run's status"), ((FILL, LOG), "up to 1 rows")])
+def test_full_disk_is_waited_for_once_at_close(tmp_path: Path, steps: tuple[str, str], waits: str) -> None:
+    """Be it for rows or for the status; who closes again once there is room has a run that has finished."""
+    source = f"""{LIMITED}
+logger = skald.Logger("run", ".")
+{"; ".join(steps)}
+clock = [0.0]
+time.monotonic, time.sleep = lambda: clock[0], lambda secs: clock.insert(0, clock[0] + secs)
+for _ in range(2):
+    try:
+        logger.close()
+    except skald.StorageError as error:
+        print(clock[0], logger.run.status, error, *error.__notes__)
+limit(limits)
+logger.close()
+print(logger.run.status)
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    first, second, last = ended.stdout.splitlines() or [ended.stderr] * 3
+    assert first.startswith("10.0 running ")
+    assert waits in first
+    assert "hint: make room, then call close() again" in first
+    assert second == first
+    assert last == "finished"
+
+
+def test_full_disk_that_gets_room_while_it_is_waited_for_ends_the_run(tmp_path: Path) -> None:
+    """Nothing is raised, and that it waits is told."""
+    source = f"""{LIMITED}
+with skald.Logger("run", ".") as logger:
+    limit(100)
+    time.sleep = lambda secs: limit(limits)
+print(logger.run.status)
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    assert ended.stdout == "finished\n", ended.stderr
+    assert ended.stderr.count("skald: the end of the run waits for the disk: ") == 1
+
+
+@pytest.mark.parametrize("room", ["True", "False"])
+def test_full_disk_at_close_is_no_bad_end_of_the_run(tmp_path: Path, room: str) -> None:
+    """If there is room when the interpreter ends it has finished; else the last word is what was lost."""
+    source = f"""{LIMITED}
+skald.engine.staged.PATIENCE_SECS = 0.0
+sys.excepthook = lambda *_: limit(limits) if {room} else None
+with skald.Logger("run", ".") as logger:
+    limit(100)
+    for _ in range(3):  # and the word that they are lost is the fourth
+        print("line" * 100)
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    if room == "True":
+        assert skald.Run(tmp_path / "run").status == "finished", ended.stderr
+        assert "; 4 lines of the console lost" in ended.stderr
+    else:
+        assert skald.Run(tmp_path / "run").status == "crashed"
+        assert "what waited in memory is lost, and of the console 4 lines: StorageError(" in ended.stderr

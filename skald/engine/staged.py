@@ -193,6 +193,8 @@ class Flusher:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._fault = ""
+        self.deadline: float | None = None
+        """Until when `stop` waits for a full disk, however often it is called."""
         if sign:
             self._start()
 
@@ -257,8 +259,9 @@ class Flusher:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
-        deadline = time.monotonic() + PATIENCE_SECS
-        while (fault := self.flush()) and is_full(fault) and time.monotonic() < deadline:
+        if self.deadline is None:
+            self.deadline = time.monotonic() + PATIENCE_SECS
+        while (fault := self.flush()) and is_full(fault) and time.monotonic() < self.deadline:
             time.sleep(FLUSH_SECS)
         return fault
 

@@ -116,7 +116,8 @@ def write_info(run: Path, info: RunInfo, *, new: bool = False) -> None:
     except FileExistsError as error:
         raise RunExistsError(f"there is a run already at {run}") from error
     except OSError as error:
-        raise StorageError(f"the run's status was not written: {error}, in {path}") from error
+        text = f"the run's status was not written: {error.strerror}, in {path}"
+        raise StorageError(error.errno, text) from error
 
 
 def read_status(run: Path) -> Status:

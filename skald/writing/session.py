@@ -11,18 +11,22 @@ import datetime as dt
 import os
 import platform
 import threading
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from skald.amounts import plural
+from skald.durable import is_full
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
+from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
 from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError, folder_gone
 from skald.layout import (
@@ -31,6 +35,7 @@ from skald.layout import (
     is_run,
     system_lock_name,
 )
+from skald.notice import tell
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
@@ -40,7 +45,7 @@ from skald.record.params import Params
 from skald.schema import Id
 from skald.upkeep.latebar import late_bar
 from skald.writing import process
-from skald.writing.ending import Ending, Word, undisturbed
+from skald.writing.ending import Ending, Word, ending, undisturbed
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
 from skald.writing.opening import Description, open_run, open_scratch
@@ -49,6 +54,8 @@ if TYPE_CHECKING:
     from skald.engine.newest import Newest
     from skald.record.artifacts import Artifacts
     from skald.writing.system.sampler import Sampler
+
+_TRY_AGAIN: Final = "hint: make room, then call close() again; it is tried once more when the interpreter ends"
 
 
 class Session:
@@ -80,6 +87,8 @@ class Session:
         self._renew()
         self.closed = self.is_ended = False
         self._left = Ending()
+        self._unclosed: Ending | None = None
+        """What the interpreter would say of the run that ends by the error of `close` alone."""
         self.forked = False
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
@@ -240,6 +249,8 @@ class Session:
     def warn_unclosed(self, error: BaseException) -> None:
         """Warn, where nobody can call `close` again, that it did not come to its end."""
         kept = "what had reached the disk is in segments/, what waited in memory is lost"
+        if self.file.lost:
+            kept = f"{kept}, and of the console {plural(self.file.lost, 'line')}"
         self.warn(f"run {self} was not closed well, {kept}: {error!r}")
 
     def say(self, level: str, text: str) -> None:
@@ -276,17 +287,22 @@ class Session:
         """End the session: seal, say how it ended, and by which exception, compact.
 
         A Ctrl-C amid it is raised once that is done, or not compacted. Where an earlier call was interrupted all the
-        same, what it said of a bad end stands.
+        same, what it said of a bad end stands; where the disk was full, its error is no bad end.
         """
-        if self._left.status == "finished" and not self.is_ended:
-            self._left = Ending(status, exception)
+        said = Ending(status, exception)
+        if self._left.status == "finished" and not self.is_ended and said != self._unclosed:
+            self._left = said
         writer = self._writer
         if self.closed and writer and is_held_here(writer.lock):
             return  # another thread is at it, and waits for the call that this one interrupted
         with self._ending:
             if self.is_ended:
                 return
-            info, came = undisturbed(self._stop)
+            try:
+                info, came = undisturbed(self._stop)
+            except StorageError as error:
+                self._unclosed = ending(error)
+                raise
             try:
                 if info:
                     self._compact(self.folder())
@@ -376,9 +392,10 @@ class Session:
         elif writer.claim and not writer.claim.folder.is_dir():
             self.warn(f"rows are lost: their folder was removed while they were written, {writer.claim.folder}")
         try:
-            info = None if run is None or self.forked else self._write_status(run, writer, ending)
-        except Exception:
-            self._leave(writer)
+            info = None if run is None or self.forked else self._put_status(run, writer, ending)
+        except Exception as error:
+            if not (isinstance(error, OSError) and is_full(error)):  # else it is this process that is to say it
+                self._leave(writer)
             raise
         self._leave(writer)  # NOTE: not where a Ctrl-C came: until it has said how it ended nobody is to miss it
         return info
@@ -391,6 +408,23 @@ class Session:
         word = last_word(self.run, info)
         if was_last(self.run, info):
             self.say("SUCCESS", word)
+
+    def _put_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
+        """Say how this process ended; wait for a full disk as long as for rows."""
+        deadline, is_told = writer.segments.flusher.deadline or 0.0, False
+        while True:
+            try:
+                return self._write_status(run, writer, ending)
+            except OSError as error:
+                if not is_full(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    error.add_note(_TRY_AGAIN)
+                    raise
+                if not is_told:
+                    tell(f"the end of the run waits for the disk: {error}")
+                is_told = True
+            time.sleep(FLUSH_SECS)
 
     def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
@@ -428,7 +462,7 @@ class Session:
 
 def _rows_wait(rows: int, fault: OSError) -> StorageError:
     error = StorageError(fault.errno, f"up to {rows:,} rows wait in memory, the disk does not take them: {fault}")
-    error.add_note("hint: make room, then call close() again; it is tried once more when the interpreter ends")
+    error.add_note(_TRY_AGAIN)
     return error
 
 
