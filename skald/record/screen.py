@@ -53,7 +53,7 @@ class Screen:
         """Begin with an empty line."""
         self._rows = [_Row()]
         self._row = self._column = 0
-        self._code = ""  # the beginning of a code whose end has not come
+        self._code = ""  # the beginning of a code, or of the end of a line, whose rest has not come
         self._redrawn = 0  # how many of the next lines are drawn again
         self._hidden = self._alternate = False
         self._began = False  # whether the cursor has gone to a place on the screen before
@@ -90,6 +90,8 @@ class Screen:
             text = self._without_cut_code(_without_colors(text))
             has_codes = "\x1b" in text
         if has_returns := "\r" in text:
+            if text.endswith("\r"):  # it may be the first half of a line's end
+                text, self._code = text[:-1], "\r" + self._code
             text = text.replace("\r\n", "\n")
             has_returns = "\r" in text
         if has_codes or "\b" in text or "\a" in text or "\0" in text:
