@@ -478,6 +478,46 @@ def test_texts_of_several_lines_are_in_the_file_after_a_kill(tmp_path: Path) -> 
     assert skald.Run(tmp_path / "runs" / "run").console.endswith("\nended\nnot ended\n")
 
 
+def test_bar_that_is_drawn_at_each_step_is_put_down_some_times(tmp_path: Path) -> None:
+    """Each time is a file replaced; its last state is there soon, also while the program waits, and then in the log."""
+    program = """
+        from skald.record import transcript
+        written, write_atomic = [], transcript.write_atomic
+        def count(*given):
+            written.append(1)
+            write_atomic(*given)
+        transcript.write_atomic = count
+        with skald.Logger("run") as logger:
+            for number in range(3000):
+                print(f"\\rstep {number}", end="", flush=True)
+            while not skald.Run(logger.run.path).console.endswith("step 2999\\n"):
+                time.sleep(0.01)
+        assert 2 <= len(written) < 700, len(written)
+        """
+
+    assert run_program(tmp_path, program).lines == ["step 2999"]
+
+
+@pytest.mark.parametrize("kind", ["list", "iter", "tuple"])
+def test_lines_that_are_written_together_are_in_the_log(tmp_path: Path, kind: str) -> None:
+    """As by `print`; of lines one of which is none, those before it, with the error that there always was."""
+    found = run_program(
+        tmp_path,
+        f"""
+        with skald.Logger("run"):
+            sys.stdout.writelines({kind}(["first\\n", "second\\n"]))
+            try:
+                sys.stdout.writelines({kind}(["third\\n", 4, "fifth\\n"]))
+            except TypeError as error:
+                print("must be str" in str(error))
+        assert "writelines" not in vars(sys.stdout)
+        """,
+    )
+
+    assert found.lines == ["first", "second", "third", "True"]
+    assert found.out.decode().splitlines() == found.lines
+
+
 def test_unfinished_line_is_put_down_where_it_is_flushed(tmp_path: Path) -> None:
     """`print` ends by itself the last line of a text, which costs no file more."""
     found = run_program(

@@ -727,3 +727,55 @@ def test_what_c_code_says_at_last_is_in_the_log_of_a_process_that_dies(tmp_path:
     assert result.stdout == "training\nchild\n\x1b[31mfatal\n"
     assert sorted(lines_of(tmp_path)) == ["child", "fatal", "raw", "training"]
     assert sorted(skald.Run(tmp_path / "runs" / "run").console.splitlines()) == ["child", "fatal", "raw", "training"]
+
+
+@pytest.mark.parametrize("death", ["", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_program_that_prints_fast_keeps_its_order(tmp_path: Path, death: str) -> None:
+    """Whatever way a text goes, by its size and by what else is under way; also where the process is killed then."""
+    result = run_program(
+        tmp_path,
+        f"""
+        with skald.Logger("run", capture="fd") as logger:
+            for number in range(9000):
+                print(number, flush=True)
+                if number % 50 == 0:
+                    os.write(1, f"c {{number}}\\n".encode())
+                if number % 1000 == 0:
+                    print("x" * 9000, flush=True)
+                    logger.info("message {{}}", number)
+            {death}
+        """,
+        code=-signal.SIGKILL if death else 0,
+        PYTHONUNBUFFERED="1",
+    )
+
+    expected: list[str] = []
+    for number in range(9000):
+        expected += [str(number), *([f"c {number}"] * (number % 50 == 0)), *(["x" * 9000] * (number % 1000 == 0))]
+    assert result.stdout.splitlines() == expected
+    messages = [f"INFO | message {number}" for number in range(0, 9000, 1000)]
+    logged = sorted(lines_of(tmp_path))
+    assert logged == sorted(expected + messages) if not death else set(messages) <= set(logged)
+
+
+def test_descriptor_that_does_not_wait_takes_all_that_is_printed(tmp_path: Path) -> None:
+    """A child may have made it so, as programs of Node do; more than the pipe holds is printed before it is read."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            for _ in range(3000):
+                print("before", flush=True)
+            os.set_blocking(1, False)
+            (relay,) = psutil.Process().children()
+            relay.suspend()
+            threading.Timer(0.2, relay.resume).start()
+            for number in range(3000):
+                print(number, "x" * 500, flush=True)
+            print("y" * 100_000, flush=True)
+            os.set_blocking(1, True)
+        """,
+    )
+
+    numbers = [f"{number} {'x' * 500}" for number in range(3000)]
+    assert result.stdout.splitlines() == ["before"] * 3000 + numbers + ["y" * 100_000]

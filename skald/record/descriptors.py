@@ -25,7 +25,20 @@ from typing import Any, Final
 
 from skald.record import relay
 from skald.record.channel import CLOSE_SECS, Channel, find_channels, high, is_readable, pipe, watch_of, write_all
-from skald.record.relay import COUNT, HEADER, IN_HAND, OTHER, OWN, READS, RUNS, SHOWING, SIGNALS, STATE_BYTES, TAKEN
+from skald.record.pace import is_only_thread
+from skald.record.relay import (
+    COUNT,
+    FRAME_BYTES,
+    HASTY,
+    HEADER,
+    IN_HAND,
+    READS,
+    RUNS,
+    SHOWING,
+    SIGNALS,
+    STATE_BYTES,
+    TAKEN,
+)
 
 START_SECS: Final = 10.0
 """How long the relay may take to begin, where there is something for it."""
@@ -40,8 +53,6 @@ POLL_SECS: Final = 0.0005
 _CHUNK: Final = 1 << 16
 _relays: Final[list[subprocess.Popen[bytes]]] = []
 """Those that have outlived their run, as a child of it did."""
-_FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
-"""What goes into a pipe in one piece."""
 
 Feed = Callable[[str, str, Callable[[], None]], None]
 
@@ -71,9 +82,7 @@ class Descriptors:
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
-        here = threading.current_thread()
-        others = (each.name for each in threading.enumerate() if each is not here)
-        if not all(name.startswith("skald-") for name in others):  # they need a while to end what they are writing
+        if not is_only_thread():  # the others need a while to end what they are writing
             self._wait(lambda: not self._state[RUNS], START_SECS)
 
     def redirect(self) -> None:
@@ -103,8 +112,10 @@ class Descriptors:
         return next((channel for channel in self._channels if descriptor in channel.descriptors), None)
 
     def _write_marked(self, channel: Channel, descriptor: int, data: bytes | memoryview) -> None:
-        for start in range(0, len(data), _FRAME_BYTES):
-            piece = bytes(data[start : start + _FRAME_BYTES])
+        if self._stopping.is_set() and threading.current_thread() is not self._thread:
+            self._thread.join(CLOSE_SECS)  # so that nothing overtakes what is on its way
+        for start in range(0, len(data), FRAME_BYTES):
+            piece = bytes(data[start : start + FRAME_BYTES])
             try:
                 channel.write_marked(descriptor, piece)
             except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
@@ -117,6 +128,11 @@ class Descriptors:
         for channel in self._channels:
             channel.after_fork()
 
+    def hurry(self, *, hasty: bool) -> None:
+        """Have small texts go through the relay, which passes on many at a time, or no more."""
+        if not self.is_forked:
+            self._state[HASTY] = hasty
+
     def settle(self, *, line: bool = False) -> None:
         """Wait a moment until what was written has been read, so that lines stand in their order.
 
@@ -127,6 +143,7 @@ class Descriptors:
             return
         if line and time.monotonic() < self._settle_again:
             return
+        self.hurry(hasty=False)
         patience = (LINE_SECS if line else SETTLE_SECS) if self._state[RUNS] else START_SECS
         if not self._wait(self._has_more, patience):
             self._settle_again = time.monotonic() + 20 * LINE_SECS
@@ -134,7 +151,7 @@ class Descriptors:
     def stop(self) -> None:
         """Put the descriptors back, and wait until all is passed on; of a child that writes on, that goes on.
 
-        Writers are to be used no more before `close`.
+        Before it no thread is amid a write that began in haste, and after it writers are used no more until `close`.
         """
         if self.is_forked:
             return

@@ -18,6 +18,12 @@ PATIENCE_SECS: Final = 1.0
 """How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
 
 
+def is_only_thread() -> bool:
+    """Tell whether no other thread runs but Skald's own."""
+    others = (each.name for each in threading.enumerate() if each is not threading.current_thread())
+    return all(name.startswith("skald-") for name in others)
+
+
 class SetHasty(Protocol):
     """Says whether texts are only left in lists, which the thread takes up."""
 
@@ -26,50 +32,72 @@ class SetHasty(Protocol):
 
 
 class Pace:
-    """How often the file is written: at once, or by a thread while much is printed."""
+    """How often the file is written: at once, or by a thread while much is printed, or where something is put off."""
 
     def __init__(self, lock: AbstractContextManager[bool], drain: Callable[[], int], set_hasty: SetHasty) -> None:
         """Begin with what may be written at once.
 
         Args:
             lock: held by who drains.
-            drain: writes what is pending, and returns how many texts that was.
-            set_hasty: called as the thread begins and ends.
+            drain: writes what is pending, and returns what that costs, in small texts.
+            set_hasty: called as texts are left to the thread, and again while they are, and as it ends.
         """
         self._lock, self._drain, self._set_hasty = lock, drain, set_hasty
         self._left = float(BURST_TEXTS)
         self._refilled = time.monotonic()
         self._thread: threading.Thread | None = None
-        self._stopped = threading.Event()
+        self._woken = threading.Event()
+        self._is_stopped = self._is_called = self._is_hasty = False
 
     def spend(self, texts: int) -> None:
-        """Count texts that were written at once; after too many start the thread."""
+        """Count texts that were written at once, as of so many small ones; after too many leave them to the thread."""
         self._left -= texts
         if self._left >= 0:
             return
         now = time.monotonic()
         self._left = min(BURST_TEXTS, self._left + (now - self._refilled) * BURST_TEXTS)
         self._refilled = now
-        if self._left < 0 and self._thread is None:
+        if self._left < 0 and not self._is_hasty and self.call():
+            self._is_hasty = True
+            self._set_hasty(hasty=True)
+
+    def call(self) -> bool:
+        """Have the thread drain in a moment; return whether there is one. The lock is held."""
+        self._is_called = True
+        if self._thread is None:
             thread = threading.Thread(target=self._follow, name="skald-console", daemon=True)
             with contextlib.suppress(RuntimeError):  # the interpreter is ending, or there are no more threads
                 thread.start()
                 self._thread = thread
-                self._set_hasty(hasty=True)
+        return self._thread is not None
 
     def _follow(self) -> None:
-        while not self._stopped.wait(PERIOD_SECS):
+        while True:
+            self._woken.wait(PERIOD_SECS)
+            if self._is_stopped:
+                break
+            self._woken.clear()
             with self._lock:
-                if self._drain() <= CALM_TEXTS:
+                self._is_called = False
+                if self._drain() <= CALM_TEXTS and not self._is_called:
                     break
+                if self._is_hasty:
+                    self._set_hasty(hasty=True)  # it may have ended for a message
         with self._lock:
+            self._is_hasty = False
             self._set_hasty(hasty=False)
             self._thread = None
             self._drain()
 
+    def wake(self) -> None:
+        """Have the thread write now."""
+        if not self._woken.is_set():  # NOTE: to set it again costs ten times as much
+            self._woken.set()
+
     def stop(self) -> None:
         """End the thread."""
-        self._stopped.set()
+        self._is_stopped = True
+        self._woken.set()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(PATIENCE_SECS)

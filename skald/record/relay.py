@@ -6,9 +6,10 @@ the run, must still reach the terminal. It is run by its path, imports nothing o
 
 Arguments: a descriptor to send copies to; one of a file of 16 bytes (1 while the relay has something in hand that it
 has not sent; 1 while it has something that it has not shown; how often it has read, the last byte of it; 1 once it
-runs; from the eighth on how many bytes of copies the process has taken in); the file to which is appended what a
-process that was killed has not taken in; then `SOURCE,TARGET` for each channel. A copy is sent as a frame: the number
-of the channel and of its bytes (two unsigned ints), then the bytes. Copies wait in memory while nobody reads.
+runs; 1 while the process prints so much that it is to be passed on in large pieces; from the eighth on how many bytes
+of copies the process has taken in); the file to which is appended what a process that was killed has not taken in; then
+`SOURCE,TARGET` for each channel. A copy is sent as a frame: the number of the channel and of its bytes (two unsigned
+ints), then the bytes. Copies wait in memory while nobody reads.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import signal
 import struct
 import sys
 import termios
+import time
 from collections import deque
 from typing import Final
 
@@ -30,6 +32,8 @@ OWN: Final = b"\x1b_Skald+\x1b\\"
 """Begins what needs no copy: what Python prints is in the log already."""
 OTHER: Final = b"\x1b_Skald-\x1b\\"
 """Ends it."""
+FRAME_BYTES: Final = 4096 - len(OWN) - len(OTHER)
+"""What goes marked into a pipe in one piece."""
 END: Final = b"\x1b_Skald.\x1b\\"
 """No more copies are wanted: once all channels said so and everything is passed on, the copies end."""
 
@@ -37,6 +41,7 @@ IN_HAND: Final = 0
 SHOWING: Final = 1
 READS: Final = 2
 RUNS: Final = 3
+HASTY: Final = 4
 TAKEN: Final = slice(8, 16)
 COUNT: Final = struct.Struct("=Q")
 STATE_BYTES: Final = 16
@@ -48,6 +53,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, 
 MARK: Final = re.compile(rb"(\x1b_Skald[+.-]\x1b\\)")
 _COLOR: Final = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
 _CHUNK: Final = 1 << 16
+_NAP_SECS: Final = 0.001
 
 
 class Channel:
@@ -58,6 +64,8 @@ class Channel:
         self.rest = b""
         """What may be the beginning of a mark."""
         self._own = False
+        self.is_ahead = False
+        """Whether all was read that was there, some of it the process's own."""
         self.ended = False
         self._is_terminal = os.isatty(source)
 
@@ -69,9 +77,10 @@ class Channel:
             data = b""
         if not data and not self.rest:
             return None
+        self.is_ahead = len(data) < _CHUNK and OWN in data
         data, self.rest = _cut(self.rest + data) if data else (self.rest, b"")
         shown, copied = [], []
-        for part in MARK.split(data):
+        for part in MARK.split(data.replace(OTHER + OWN, b"")):
             if part in (OWN, OTHER):
                 self._own = part == OWN
             elif part == END:
@@ -202,6 +211,8 @@ def relay(copies: Copies, channels: list[Channel], state: mmap.mmap | bytearray)
                 del open_channels[source]
                 os.close(source)  # whoever writes on is told, as by the target
             state[SHOWING] = any(channel.rest for channel in channels)
+            if state[HASTY] and channel.is_ahead:
+                time.sleep(_NAP_SECS)
         copies.send()
         state[IN_HAND] = bool(copies.waiting)
         if all(channel.ended for channel in channels) and not copies.waiting:

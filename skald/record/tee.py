@@ -15,7 +15,8 @@ import contextlib
 import io
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
@@ -31,14 +32,20 @@ if TYPE_CHECKING:
 
 MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
+MANY_BYTES: Final = 1 << 20
+"""What is printed, in bytes, before the thread is called that writes it."""
 MOST_BYTES: Final = 1 << 22
-"""What a program that prints faster than it can be written is let ahead; then it waits."""
-PATIENCE_SECS: Final = 0.2
-"""How long it waits; not for ever, as who is writing may wait for this stream."""
+"""What a program that prints faster than that is let ahead; then it waits."""
+LOOK_SECS: Final = 0.001
+MOST_LOOKS: Final = 200
+"""How often it looks whether it may go on; not for ever, as who is writing may wait for this stream."""
 NO_HURRY: Final = -1.0
+BY_THREAD: Final = 0.0
 MOST_TEXTS: Final = 8192
 BATCH_CHARACTERS: Final = 1 << 19
 """So many texts at most, and about so many characters, are written at a time."""
+CHEAP_CHARACTERS: Final = 4000
+"""How many are written as quickly as a text."""
 
 _FIRST_TEXTS: Final = 64
 _our_code: Final[list[CodeType]] = []
@@ -61,7 +68,7 @@ class Tee:
         Args:
             name: of the stream; those of one name share a screen.
             settle: waits a moment for what C code and children have printed, which stands above the next line.
-            catch_up: has all tees drained, as soon as it can; or within these seconds, or not at all.
+            catch_up: has all tees drained, as soon as it can; or within these seconds, or not at all; or by the thread.
             on_lead: called when a stream has been found to lead to another.
         """
         self.name = name
@@ -124,6 +131,7 @@ class Tee:
             self._restorers.append(replace(stream, "flush", flush))
         if isinstance(stream, io.TextIOWrapper):
             self._restorers.append(replace(stream, "reconfigure", reconfigurer(stream.reconfigure)))
+            self._restorers.append(replace(stream, "writelines", _lines_writer(write)))
         if buffer is not self.buffer:
             self.buffer = buffer
             self._is_direct = is_direct(buffer)
@@ -134,10 +142,12 @@ class Tee:
         """Whether what one of the streams has got, and is taken from it, may get to another tee's."""
         return not all(wrapper.leads for wrapper in self._wrappers)
 
-    def flush(self, stream: Any) -> None:
-        """Let a stream write out what it holds; NOTE: no other thread then overtakes the text that is on its way."""
-        with self._way:
-            stream.flush()
+    def flush(self) -> None:
+        """Let the streams write out what they hold; after it no thread is amid a write that began before."""
+        with self._way:  # NOTE: no other thread then overtakes the text that is on its way
+            for stream in self.streams:
+                with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or its reader is gone
+                    stream.flush()
 
     def divert(self, descriptors: Descriptors | None) -> None:
         """Have bytes marked for the relay as Python's own, or no more."""
@@ -280,8 +290,8 @@ class Tee:
                     is_under_way = True
                     written = (self.diverted or original)(data)
                 self._bytes += len(data)
-                if self.hasty and self._bytes > MOST_BYTES:
-                    self._catch_up(PATIENCE_SECS)
+                if self.hasty and self._bytes > MANY_BYTES:
+                    self._stay_near()
                 if text:
                     take(text)
             except KeyboardInterrupt:
@@ -291,6 +301,15 @@ class Tee:
             return written
 
         return write
+
+    def _stay_near(self) -> None:
+        """Have the thread write what is pending, and wait for it where that is too much."""
+        self._catch_up(BY_THREAD)
+        for _ in range(MOST_LOOKS):
+            if self._bytes <= MOST_BYTES or not self.hasty:
+                return
+            time.sleep(LOOK_SECS)
+        self._catch_up(LOOK_SECS)
 
     def _take(self, text: str, by: Wrapper | None = None) -> None:
         if not self.transcripts or self._is_taken_below or (self.may_be_below and is_taken_above(by)):
@@ -341,10 +360,10 @@ class Tee:
                 del begun[:]
 
     def drain(self, most: int | None) -> int:
-        """Give the transcripts what is pending, or so many texts of it; return how many that was."""
+        """Give the transcripts what is pending, or so many texts of it; return what that costs, in small texts."""
         texts = self.pending[:most]
         del self.pending[: len(texts)]
-        start = end = self._bytes = 0
+        start = end = cost = self._bytes = 0
         try:
             while (start := end) < len(texts):
                 self._is_given = False
@@ -355,6 +374,7 @@ class Tee:
                     for text in batch:
                         self._feed(str(text), besides=origin(text))
                     continue
+                cost += len(whole) // CHEAP_CHARACTERS
                 for piece in _pieces(whole):
                     self._feed(piece)
                 # NOTE: more at once would be slower, by the page faults of copies; fewer too, as each write gives the
@@ -363,7 +383,7 @@ class Tee:
         except KeyboardInterrupt:
             self.pending[:0] = texts[end if self._is_given else start :]
             raise
-        return len(texts)
+        return cost + len(texts)
 
     def _feed(self, text: str, *, besides: str | None = None) -> None:
         self._is_given = True
@@ -376,6 +396,16 @@ class Tee:
                     if not transcript.file.is_writing:
                         transcript.feed(self.name, text)
                     raise
+
+
+def _lines_writer(write: Callable[[str], Any]) -> Callable[[Iterable[str]], None]:
+    def writelines(lines: Iterable[str], /) -> None:
+        with contextlib.suppress(TypeError):  # NOTE: then what stands before the odd one is written all the same
+            lines = ["".join(lines)] if type(lines) is list else lines
+        for line in lines:
+            write(line)
+
+    return writelines
 
 
 def _note(method: Callable[..., Any]) -> None:

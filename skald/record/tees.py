@@ -17,16 +17,15 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from skald.record.pace import Pace
+from skald.record.pace import Pace, is_only_thread
 from skald.record.shown import forget
 from skald.record.streams import before_each_cell, buffer_of, streams
-from skald.record.tee import MOST_PENDING, NO_HURRY, Tee
+from skald.record.tee import BY_THREAD, LOOK_SECS, MOST_PENDING, NO_HURRY, Tee
 from skald.record.transcript import Transcript
 
 if TYPE_CHECKING:
     from skald.record.descriptors import Descriptors
 
-LOOK_SECS: Final = 0.001
 LINE_END_LOOKS: Final = 200
 """How often one looks whether a thread has ended its line."""
 
@@ -112,7 +111,7 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
                 if not (transcript.is_amid_line and _drain(1)):
                     break
             is_amid_line = transcript.is_amid_line or any(each.is_amid_line for each in _tees)
-            if not is_amid_line or threading.active_count() == 1 or look == LINE_END_LOOKS:
+            if not is_amid_line or is_only_thread() or look == LINE_END_LOOKS:
                 if is_amid_line:  # NOTE: else what has been begun since is for later
                     _let_go()
                     _drain()
@@ -142,11 +141,13 @@ def write_unheard(descriptor: int, data: bytes) -> None:
 
 
 def _catch_up(timeout_secs: float) -> None:
-    """Drain for a thread that prints, if it is its turn in time."""
+    """Drain for a thread that prints, if it is its turn in time, or have the thread do it that is there for that."""
     lock = _lock  # NOTE: a child that is forked meanwhile has another
     if timeout_secs == NO_HURRY:
         with lock:  # NOTE: a Ctrl-C after a call of `acquire` would leave it held
             _pace.spend(_drain())
+    elif timeout_secs == BY_THREAD:
+        _pace.wake()
     elif lock.acquire(timeout=timeout_secs):
         try:
             _pace.spend(_drain())
@@ -167,12 +168,13 @@ def _drain(most: int | None = None) -> int:
         return 0
     try:
         _draining = True
-        texts = sum([each.drain(most) for each in _tees if each.pending])
+        cost = sum([each.drain(most) for each in _tees if each.pending])
         for transcript in _transcripts if most is None else ():
-            transcript.show()
+            if transcript.show():
+                _pace.call()
     finally:
         _draining = False
-    return texts
+    return cost
 
 
 def _feed_descriptor(name: str, text: str, taken: Callable[[], None]) -> None:
@@ -228,9 +230,11 @@ def _begin_descriptors(transcript: Transcript) -> None:
 def _end_descriptors() -> None:
     """Put the descriptors back; the lock is free, as the thread that is waited for needs it."""
     global _descriptors
-    ended, _descriptors = _descriptors, None
+    with _lock:  # so that nobody makes haste with it any more
+        ended, _descriptors = _descriptors, None
     if ended is None:
         return
+    ended.hurry(hasty=False)
     _flush()
     ended.stop()
     for each in _tees:  # until then what they hold knows its way past the relay
@@ -240,10 +244,13 @@ def _end_descriptors() -> None:
 
 def _flush() -> None:
     """Let the streams write out what they hold, before their descriptors lead elsewhere."""
-    teed = {id(stream): partial(each.flush, stream) for each in _tees for stream in each.streams}
+    for each in _tees:
+        each.flush()
+    teed = [stream for each in _tees for stream in each.streams]
     for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
-            (teed.get(id(stream)) or stream.flush)()  # type: ignore[union-attr]
+        if not any(stream is other for other in teed):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
+                stream.flush()  # type: ignore[union-attr]
 
 
 def _tee_again(*_: object) -> None:
@@ -262,6 +269,8 @@ def _tee_again(*_: object) -> None:
 def _set_hasty(*, hasty: bool) -> None:
     for each in _tees:
         each.hurry(hasty=hasty)
+    if _descriptors is not None:
+        _descriptors.hurry(hasty=hasty)
 
 
 def _tee_of(stream: Any, name: str) -> Tee:
@@ -291,11 +300,11 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
     _pace = Pace(_lock, _drain, _set_hasty)
     _draining = False
+    if _descriptors is not None:
+        _descriptors.after_fork()
     _set_hasty(hasty=False)
     for each in _tees:
         each.after_fork()
-    if _descriptors is not None:
-        _descriptors.after_fork()
     for transcript in _transcripts:
         transcript.after_fork()
 

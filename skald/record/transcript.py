@@ -10,12 +10,16 @@ Invariant: a line stands in the console file once no later text can change it.
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from skald.durable import unlink, write_atomic
 from skald.record.logfile import LogFile
 from skald.record.screen import Screen
+
+_SHARE: Final = 0.02
+"""The part of the time that may be spent on the small file: a bar may be drawn at each step."""
 
 
 class Unfinished(NamedTuple):
@@ -58,6 +62,8 @@ class Transcript:
         self._unfinished = unfinished
         self._screens: dict[str, Screen] = {}
         self._shown = ""
+        self._show_at = 0.0
+        """From when on they may be put there again."""
 
     @property
     def is_amid_line(self) -> bool:
@@ -79,13 +85,16 @@ class Transcript:
         if final:
             self.file.append(final)
 
-    def show(self) -> None:
-        """Have the unfinished lines on disk."""
+    def show(self) -> bool:
+        """Have the unfinished lines on disk; return whether that is to come, as it was done a moment ago."""
         if not self._shown and all(screen.is_blank for screen in self._screens.values()):
-            return
+            return False
         text = self._text()
         if text == self._shown or self._unfinished is None:
-            return
+            return False
+        start = time.monotonic()
+        if text and start < self._show_at:
+            return True
         # NOTE: a full disk or a folder that is gone is told by the console file and by the metrics
         with contextlib.suppress(OSError):
             if text:
@@ -93,6 +102,9 @@ class Transcript:
             else:
                 unlink(self._unfinished)
             self._shown = text
+        now = time.monotonic()
+        self._show_at = now + (now - start) / _SHARE
+        return False
 
     def finish(self) -> None:
         """Write everything into the console file; what is printed after it begins on a line of its own."""
