@@ -109,6 +109,32 @@ def test_output_of_c_code_and_children_is_in_the_log_in_its_order(tmp_path: Path
     assert "\x1b" not in result.stdout + result.stderr
 
 
+def test_line_that_several_have_begun_is_one_in_the_log(tmp_path: Path) -> None:
+    """As the terminal shows it; where stdout and stderr show in different places each has its own."""
+    program = """
+        with skald.Logger("run", capture="fd"):
+            print("A", end="", flush=True)
+            os.write(1, b"B")
+            print("C")
+            sh("printf 'Compiling... '")
+            print("done")
+            os.write(2, b"half an error")
+            print("Loading... ", end="", flush=True)
+            sh("echo loaded; printf 'next\\\\n begun '")
+            print("ended\\nwhole")
+            os.write(2, b", ended\\n")
+    """
+
+    result = run_program(tmp_path, program)
+    (tmp_path / "terminal").mkdir()
+    shown = run_in_terminal(tmp_path / "terminal", program)
+
+    whole = ["ABC", "Compiling... done", "Loading... loaded", "next", " begun ended", "whole"]
+    assert result.stdout.splitlines() == whole
+    assert sorted(lines_of(tmp_path)) == sorted([*whole, "half an error, ended"])
+    assert lines_of(tmp_path / "terminal") == shown.splitlines()
+
+
 def test_capture_without_descriptors_leaves_children_alone(tmp_path: Path) -> None:
     """`capture=True` is about Python's streams."""
     result = run_program(

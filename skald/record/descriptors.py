@@ -51,6 +51,7 @@ RESCUE_SECS: Final = 0.05
 """How often what children print is passed on where the relay was killed."""
 POLL_SECS: Final = 0.0005
 _CHUNK: Final = 1 << 16
+_NAMES: Final = {1: "stdout", 2: "stderr"}
 _relays: Final[list[subprocess.Popen[bytes]]] = []
 """Those that have outlived their run, as a child of it did."""
 
@@ -64,7 +65,7 @@ class Descriptors:
         """Start the relay; the descriptors lead to it from `redirect` on.
 
         Args:
-            feed: gets the name of a stream, and what C code or a child printed there, from a thread; it calls the
+            feed: gets the names of streams, and what C code or a child printed there, from a thread; it calls the
                 function that it gets too once that is in the log.
             log: the file to which is appended what it has not got when the process is killed.
 
@@ -218,7 +219,8 @@ class Descriptors:
             if not size:
                 channel.abandon()  # its target has gone, which the next who writes is told
             text = channel.decoder.decode(data[start + HEADER.size : end])
-            self._feed(f"descriptor {channel.descriptors[0]}", text, partial(self._take, HEADER.size + size))
+            names = " ".join(_NAMES[each] for each in channel.descriptors)
+            self._feed(f"{names} below", text, partial(self._take, HEADER.size + size))
             start = end
         return data[start:]
 

@@ -269,6 +269,8 @@ def _tee_again(*_: object) -> None:
 def _set_hasty(*, hasty: bool) -> None:
     for each in _tees:
         each.hurry(hasty=hasty)
+    for transcript in _transcripts:
+        transcript.in_order = not hasty
     if _descriptors is not None:
         _descriptors.hurry(hasty=hasty)
 
@@ -294,6 +296,12 @@ def _new_tee(name: str, *streams: Any) -> Tee:
     return new
 
 
+def _after_fork_in_parent() -> None:
+    for transcript in _transcripts:
+        transcript.is_alone = False
+    _lock.release()
+
+
 def _after_fork_in_child() -> None:
     """Let the parent write what it has printed; the child has its own lock and thread."""
     global _lock, _pace, _draining  # noqa: PLW0603 as above
@@ -315,6 +323,6 @@ _leave_cells: Callable[[], None] = lambda: None  # noqa: E731 until there is som
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=lambda: _lock.acquire(),  # noqa: PLW0108 a child has another lock
-        after_in_parent=lambda: _lock.release(),  # noqa: PLW0108 as above
+        after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )

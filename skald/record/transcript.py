@@ -62,6 +62,10 @@ class Transcript:
         self._unfinished = unfinished
         self._screens: dict[str, Screen] = {}
         self._shown = ""
+        self.in_order = True
+        """Whether what other streams have printed before has come, so that a text may end a line which they began."""
+        self.is_alone = True
+        """Whether no forked process may have ended it."""
         self._show_at = 0.0
         """From when on they may be put there again."""
 
@@ -71,13 +75,32 @@ class Transcript:
         return any(screen.is_amid_line for screen in self._screens.values())
 
     def feed(self, stream: str, text: str) -> None:
-        """Print a text on a stream's screen."""
+        """Print a text on a stream's screen.
+
+        Args:
+            stream: its name; one of several words has what is written by other ways to where these streams show.
+            text: what is printed.
+        """
         screen = self._screens.get(stream)
         if screen is None:
             screen = self._screens[stream] = Screen()
-        final = screen.feed(text) if len(self._screens) == 1 else self._settled(besides=stream) + screen.feed(text)
+        final = ""
+        if len(self._screens) > 1:
+            if self.in_order and self.is_alone and not screen.is_amid_line:
+                final, text = self._end_line(stream, text)
+            final += self._settled(besides=stream)
+        final += screen.feed(text)
         if final:
             self.file.append(final)
+
+    def _end_line(self, stream: str, text: str) -> tuple[str, str]:
+        """Print the beginning of a text where another stream has begun the line; return what is final, and the rest."""
+        for other, screen in self._screens.items():
+            if (other in stream.split() or stream in other.split()) and screen.is_amid_line:
+                line, end, rest = text.partition("\n")
+                if "\r" not in line:  # a bar has a line of its own
+                    return screen.feed(line + end), rest
+        return "", text
 
     def settle(self) -> None:
         """Let go what a message is to stand below."""
