@@ -27,8 +27,9 @@ from tqdm.contrib import DummyTqdmFile
 import skald
 from skald.engine.lock import is_held_here
 from skald.record import tees
+from skald.record.delivery import BATCH_CHARACTERS
 from skald.record.screen import LONGEST_LINE
-from skald.record.tee import BATCH_CHARACTERS, Tee
+from skald.record.tee import Tee
 from skald.record.transcript import Unfinished
 
 STAMP = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}"

@@ -16,13 +16,14 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from threading import get_ident
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.record.delivery import Delivery
 from skald.record.screen import LONGEST_LINE
-from skald.record.shown import joined, marked, origin, show, speaker, speaking
+from skald.record.shown import marked, origin, show, speaker, speaking
 from skald.record.streams import buffer_of, is_direct, pass_through, reconfigurer, replace
 from skald.record.transcript import Transcript
 from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, wrapping
@@ -41,13 +42,7 @@ MOST_LOOKS: Final = 200
 """How often it looks whether it may go on; not for ever, as who is writing may wait for this stream."""
 NO_HURRY: Final = -1.0
 BY_THREAD: Final = 0.0
-MOST_TEXTS: Final = 8192
-BATCH_CHARACTERS: Final = 1 << 19
-"""So many texts at most, and about so many characters, are written at a time."""
-CHEAP_CHARACTERS: Final = 4000
-"""How many are written as quickly as a text."""
 
-_FIRST_TEXTS: Final = 64
 _our_code: Final[list[CodeType]] = []
 """NOTE: no set, as to hash code takes five times as long as to look through these."""
 
@@ -82,12 +77,9 @@ class Tee:
         """What threads have written of a line, without its end: those that print at once have whole lines each."""
         self._taken: str | None = None
         """The text that was taken last, for who is interrupted as it gives one."""
-        self._is_given = True
-        """Whether the texts that are being written have got to the transcripts."""
+        self._delivery = Delivery(name)
         self._bytes = 0
         """How many have been written to the stream since nothing was pending."""
-        self._texts = _FIRST_TEXTS
-        """How many are written at a time."""
         self.hasty = False
         """Whether texts are only left in the list."""
         self.is_alone = False
@@ -363,39 +355,12 @@ class Tee:
         """Give the transcripts what is pending, or so many texts of it; return what that costs, in small texts."""
         texts = self.pending[:most]
         del self.pending[: len(texts)]
-        start = end = cost = self._bytes = 0
+        self._bytes, self._delivery.left = 0, texts  # NOTE: no Ctrl-C is heard from the deletion on
         try:
-            while (start := end) < len(texts):
-                self._is_given = False
-                batch = texts[start : start + self._texts]
-                end = start + len(batch)
-                whole = joined(batch)
-                if whole is None:
-                    for text in batch:
-                        self._feed(str(text), besides=origin(text))
-                    continue
-                cost += len(whole) // CHEAP_CHARACTERS
-                for piece in _pieces(whole):
-                    self._feed(piece)
-                # NOTE: more at once would be slower, by the page faults of copies; fewer too, as each write gives the
-                # lock of Python away, which a program that prints gives back late
-                self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
+            return self._delivery.give(self.transcripts)
         except KeyboardInterrupt:
-            self.pending[:0] = texts[end if self._is_given else start :]
+            self.pending[:0] = self._delivery.left
             raise
-        return cost + len(texts)
-
-    def _feed(self, text: str, *, besides: str | None = None) -> None:
-        self._is_given = True
-        for transcript in list(self.transcripts) if text else ():
-            if besides is None or transcript.file.name != besides:
-                transcript.file.is_writing = False
-                try:
-                    transcript.feed(self.name, text)
-                except KeyboardInterrupt:
-                    if not transcript.file.is_writing:
-                        transcript.feed(self.name, text)
-                    raise
 
 
 def _lines_writer(write: Callable[[str], Any]) -> Callable[[Iterable[str]], None]:
@@ -411,14 +376,3 @@ def _lines_writer(write: Callable[[str], Any]) -> Callable[[Iterable[str]], None
 def _note(method: Callable[..., Any]) -> None:
     if method.__code__ not in _our_code:
         _our_code.append(method.__code__)
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Cut a large text at the ends of lines."""
-    start = 0
-    while len(text) - start > BATCH_CHARACTERS:
-        end = text.rfind("\n", start, start + BATCH_CHARACTERS) + 1 or start + BATCH_CHARACTERS
-        yield text[start:end]
-        start = end
-    if start < len(text):
-        yield text[start:]

@@ -1,0 +1,83 @@
+"""How the texts that a stream has got are given to transcripts: many at a time, and none twice or never."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from skald.record.shown import joined, origin
+from skald.record.transcript import Transcript
+
+MOST_TEXTS: Final = 8192
+BATCH_CHARACTERS: Final = 1 << 19
+"""So many texts at most, and about so many characters, are given at a time."""
+CHEAP_CHARACTERS: Final = 4000
+"""How many are written as quickly as a text."""
+_FIRST_TEXTS: Final = 64
+
+
+class Delivery:
+    """Gives the texts of one stream.
+
+    Invariant: after a Ctrl-C those that were not given are left.
+    """
+
+    def __init__(self, stream: str) -> None:
+        """Begin with a few texts at a time; those of streams of one name get to one screen."""
+        self._stream = stream
+        self._texts = _FIRST_TEXTS
+        """How many are given at a time."""
+        self._is_given = True
+        """Whether those that are being given have got to the transcripts."""
+        self.left: list[str] = []
+        """What is to be given."""
+
+    def give(self, transcripts: Sequence[Transcript]) -> int:
+        """Give what is left to transcripts; return what that costs, in small texts."""
+        texts = self.left
+        start = end = 0
+        cost = len(texts)
+        try:
+            while (start := end) < len(texts):
+                self._is_given = False
+                batch = texts[start : start + self._texts]
+                end = start + len(batch)
+                whole = joined(batch)
+                if whole is None:
+                    for text in batch:
+                        self._feed(str(text), transcripts, besides=origin(text))
+                    continue
+                cost += len(whole) // CHEAP_CHARACTERS
+                for piece in _pieces(whole):
+                    self._feed(piece, transcripts)
+                # NOTE: more at once would be slower, by the page faults of copies; fewer too, as each write gives the
+                # lock of Python away, which a program that prints gives back late
+                self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
+        except KeyboardInterrupt:
+            self.left = texts[end if self._is_given else start :]
+            raise
+        self.left = []
+        return cost
+
+    def _feed(self, text: str, transcripts: Sequence[Transcript], *, besides: str | None = None) -> None:
+        self._is_given = True
+        for transcript in list(transcripts) if text else ():
+            if besides is None or transcript.file.name != besides:
+                transcript.file.is_writing = False
+                try:
+                    transcript.feed(self._stream, text)
+                except KeyboardInterrupt:
+                    if not transcript.file.is_writing:
+                        transcript.feed(self._stream, text)
+                    raise
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a large text at the ends of lines."""
+    start = 0
+    while len(text) - start > BATCH_CHARACTERS:
+        end = text.rfind("\n", start, start + BATCH_CHARACTERS) + 1 or start + BATCH_CHARACTERS
+        yield text[start:end]
+        start = end
+    if start < len(text):
+        yield text[start:]
