@@ -49,9 +49,13 @@ def compare(runs: Path, lines: int, rounds: int) -> dict[str, tuple[list[float],
         "print in colours": (partial(print_lines, COLORED), lines, True),
         "print with flush": (print_flushed, lines // 3, True),
         "print over the same line": (print_bar, lines, True),
+        "print without its end, flushed": (print_steps, lines // 3, True),
         "a step of tqdm": (run_bar, lines * 4, True),
+        "a step of tqdm with set_postfix": (run_telling_bar, lines // 30, True),
+        "print, unbuffered": (print_unbuffered, lines // 3, True),
         f'print of {len(SMALL)} characters, capture="fd"': (partial(print_lines, SMALL), lines, "fd"),
         'print with flush, capture="fd"': (print_flushed, lines // 3, "fd"),
+        'print, unbuffered, capture="fd"': (print_unbuffered, lines // 3, "fd"),
         f'{CHILD}, capture="fd"': (run_child, lines, "fd"),
     }
     names = (f"run{number}" for number in count())
@@ -88,6 +92,19 @@ def print_flushed(lines: int) -> None:
         print(SMALL, flush=True)
 
 
+def print_unbuffered(lines: int) -> None:
+    """Print as under PYTHONUNBUFFERED."""
+    sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
+    print_lines(SMALL, lines)
+    sys.stdout.reconfigure(write_through=False)  # type: ignore[union-attr]
+
+
+def print_steps(steps: int) -> None:
+    """Print over the same line, and have it shown each time."""
+    for number in range(steps):
+        print(f"\rstep {number}", end="", flush=True)
+
+
 def print_bar(lines: int) -> None:
     """Print over the same line."""
     for number in range(lines):
@@ -99,6 +116,13 @@ def run_bar(steps: int) -> None:
     tqdm.set_lock(threading.RLock())
     for _ in tqdm(range(steps)):
         pass
+
+
+def run_telling_bar(steps: int) -> None:
+    """Go through a loop with a bar that is drawn at each step, as it tells the loss."""
+    tqdm.set_lock(threading.RLock())
+    for number in (bar := tqdm(range(steps))):
+        bar.set_postfix(loss=number)
 
 
 def run_child(lines: int) -> None:
