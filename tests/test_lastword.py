@@ -282,3 +282,19 @@ print("went on")
     assert ended.stderr.count("a handler of loguru failed, OSError('sink is full')") == 2
     assert console.count(" | WARNING | skald: ") == 1
     assert console.count(" | SUCCESS | skald: run 'run' finished in ") == 1
+
+
+def test_last_word_has_the_ids_of_the_logger_for_the_formats_of_the_user(tmp_path: Path) -> None:
+    """A format that names one shows it, as in the run's messages; the line in console.log is without."""
+    source = """
+import sys, loguru, skald
+loguru.logger.remove()
+loguru.logger.add(sys.stderr, format="{extra[rank]} {level}")
+with skald.Logger("run", ".", ids={"rank": 3}) as logger:
+    logger.info("message")
+    1 / 0
+"""
+    ended = program(source, folder=tmp_path)
+
+    assert ended.stderr.startswith("3 INFO\n3 SUCCESS\n"), ended.stderr
+    assert " | SUCCESS | skald: run 'run' failed" in skald.Run(tmp_path / "run").console

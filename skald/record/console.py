@@ -120,8 +120,7 @@ class Console:
     def _take(self, record: Record, *, raw: bool) -> None:
         """Put the ids into loguru's record, for the user's formats, and the record into the file."""
         ids, text, level = self._ids(), record["message"], record["level"].name
-        for name, value in ids.items():
-            record["extra"].setdefault(name, value)
+        _give_ids(record, ids)
         self._append(text if raw else format_line(record["time"], level, ids, text, record["exception"]))
         _hush(record, self._file)
 
@@ -253,13 +252,27 @@ def _hush(record: Record, file: LogFile) -> None:
     hush(file.name)
 
 
-def say(file: LogFile, level: str, text: str) -> None:
-    """Say something in the terminal, as from the line that called Skald, and in a console file."""
+def _give_ids(record: Record, ids: Mapping[str, object]) -> None:
+    """Let the user's formats use the ids, where a field of the user's has no such name."""
+    for name, value in ids.items():
+        record["extra"].setdefault(name, value)
+
+
+def say(file: LogFile, level: str, text: str, ids: Mapping[str, object]) -> None:
+    """Say something in the terminal, as from the line that called Skald, and in a console file.
+
+    The ids, which the run's messages have all along, are for the user's formats.
+    """
+
+    def take(record: Record) -> None:
+        _give_ids(record, ids)
+        _hush(record, file)
+
     logger = loguru_logger()
     file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
     try:
         with one_message():
-            logger.opt(depth=_own_frames()).patch(lambda record: _hush(record, file)).log(level, "{}", text)
+            logger.opt(depth=_own_frames()).patch(take).log(level, "{}", text)
     except Exception as error:  # noqa: BLE001 of a handler with `catch=False`, which nobody has called here
         tell(f"a handler of loguru failed, {error!r}, as it was to show: {text}")
 

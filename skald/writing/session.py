@@ -255,7 +255,11 @@ class Session:
 
     def say(self, level: str, text: str) -> None:
         """Say something in the terminal, as from the line that called Skald, and in console.log."""
-        say(self.file, level, f"skald: {text}")
+        self._say_in(self.file, level, text)
+
+    def _say_in(self, file: LogFile, level: str, text: str) -> None:
+        ids = {name: value for name, value in self.constant.items() if value is not None}
+        say(file, level, f"skald: {text}", ids)
 
     def folder(self) -> Path:
         """Return the run's folder; of a disabled run one that is there until the interpreter ends."""
@@ -344,7 +348,7 @@ class Session:
             self.warn(f"run {self} {word} after it was closed, which could not be noted: {error}")
             return
         file = LogFile(self._console)
-        say(file, "WARNING", f"skald: run {self} {word} after it was closed: {ending.exception}")
+        self._say_in(file, "WARNING", f"run {self} {word} after it was closed: {ending.exception}")
         file.append(trace)
         file.close()
 
