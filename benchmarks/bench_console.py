@@ -22,42 +22,33 @@ SEVERAL = "\n".join([SMALL] * 10)
 LARGE = "\n".join(["x" * 99] * 1000)
 COLORED = "\x1b[32mINFO\x1b[0m epoch 3 loss 0.2513"
 CHILD = "a line of a child"
+Program = tuple[Callable[[int], None], float, Literal[True, "fd"]]
+"""What prints so many lines, how many of them, and how they are captured."""
 
 
 def main() -> None:
     """Print the same in turns, captured and not, in a process whose output goes into a file."""
     benchmark = begin(__doc__)
-    os.environ.pop("PYTHONUNBUFFERED", None)
     lines, rounds = benchmark.size(1_000_000, 3000), benchmark.size(11, 2)
     with folder() as runs:
-        for name, (ours, theirs) in fresh(compare, runs, lines, rounds).items():
+        os.environ["PYTHONUNBUFFERED"] = "1"
+        found = fresh(compare, runs / "unbuffered", UNBUFFERED, lines, rounds)
+        del os.environ["PYTHONUNBUFFERED"]
+        found = fresh(compare, runs / "buffered", BUFFERED, lines, rounds) | found
+        for name, (ours, theirs) in found.items():
             goal = None if CHILD in name else Goal(of="ratio", most=2)
             benchmark.report(f"{name}, captured", ours, "µs a line", against=theirs, goal=goal)
             benchmark.report(f"{name}, to a file only", theirs, "µs a line")
 
 
-def compare(runs: Path, lines: int, rounds: int) -> dict[str, tuple[list[float], list[float]]]:
+def compare(
+    runs: Path, programs: dict[str, Program], lines: int, rounds: int
+) -> dict[str, tuple[list[float], list[float]]]:
     """Return, for each way to print, the µs a line of each round, with a run around it and without."""
+    runs.mkdir()
     output = os.open(runs / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    programs: dict[str, tuple[Callable[[int], None], int, Literal[True, "fd"]]] = {
-        f"print of {len(SMALL)} characters": (partial(print_lines, SMALL), lines, True),
-        f"print of {len(LONG)} characters": (partial(print_lines, LONG), lines // 2, True),
-        "print of 10 lines at once": (partial(print_lines, SEVERAL), lines // 3, True),
-        f"print of {len(LARGE) + 1:,} characters": (partial(print_lines, LARGE), lines // 500, True),
-        "print in colours": (partial(print_lines, COLORED), lines, True),
-        "print with flush": (print_flushed, lines // 3, True),
-        "print over the same line": (print_bar, lines, True),
-        "print without its end, flushed": (print_steps, lines // 3, True),
-        "a step of tqdm": (run_bar, lines * 4, True),
-        "a step of tqdm with set_postfix": (run_telling_bar, lines // 30, True),
-        "print, unbuffered": (print_unbuffered, lines // 3, True),
-        f'print of {len(SMALL)} characters, capture="fd"': (partial(print_lines, SMALL), lines, "fd"),
-        'print with flush, capture="fd"': (print_flushed, lines // 3, "fd"),
-        'print, unbuffered, capture="fd"': (print_unbuffered, lines // 3, "fd"),
-        f'{CHILD}, capture="fd"': (run_child, lines, "fd"),
-    }
     names = (f"run{number}" for number in count())
 
     def captured(program: Callable[[int], None], size: int, capture: Literal[True, "fd"]) -> None:
@@ -70,7 +61,8 @@ def compare(runs: Path, lines: int, rounds: int) -> dict[str, tuple[list[float],
         sys.stdout.flush()
 
     found = {}
-    for name, (program, size, capture) in programs.items():
+    for name, (program, share, capture) in programs.items():
+        size = int(lines * share)
         taken = alternate(
             {"captured": partial(captured, program, size, capture), "plain": partial(plain, program, size)},
             rounds=rounds,
@@ -90,13 +82,6 @@ def print_flushed(lines: int) -> None:
     """Print as a careful program does."""
     for _ in range(lines):
         print(SMALL, flush=True)
-
-
-def print_unbuffered(lines: int) -> None:
-    """Print as under PYTHONUNBUFFERED."""
-    sys.stdout.reconfigure(write_through=True)  # type: ignore[union-attr]
-    print_lines(SMALL, lines)
-    sys.stdout.reconfigure(write_through=False)  # type: ignore[union-attr]
 
 
 def print_steps(steps: int) -> None:
@@ -130,6 +115,26 @@ def run_child(lines: int) -> None:
     program = f"for _ in range({lines}): print({SMALL!r})"
     subprocess.run([sys.executable, "-c", program], check=True)
 
+
+BUFFERED: dict[str, Program] = {
+    f"print of {len(SMALL)} characters": (partial(print_lines, SMALL), 1, True),
+    f"print of {len(LONG)} characters": (partial(print_lines, LONG), 1 / 2, True),
+    "print of 10 lines at once": (partial(print_lines, SEVERAL), 1 / 3, True),
+    f"print of {len(LARGE) + 1:,} characters": (partial(print_lines, LARGE), 1 / 500, True),
+    "print in colours": (partial(print_lines, COLORED), 1, True),
+    "print with flush": (print_flushed, 1 / 3, True),
+    "print over the same line": (print_bar, 1, True),
+    "print over the same line with flush": (print_steps, 1 / 3, True),
+    "a step of tqdm": (run_bar, 4, True),
+    "a step of tqdm with set_postfix": (run_telling_bar, 1 / 30, True),
+    f'print of {len(SMALL)} characters, capture="fd"': (partial(print_lines, SMALL), 1, "fd"),
+    'print with flush, capture="fd"': (print_flushed, 1 / 3, "fd"),
+    f'{CHILD}, capture="fd"': (run_child, 1, "fd"),
+}
+UNBUFFERED: dict[str, Program] = {
+    "print, unbuffered": (partial(print_lines, SMALL), 1 / 3, True),
+    'print, unbuffered, capture="fd"': (partial(print_lines, SMALL), 1 / 3, "fd"),
+}
 
 if __name__ == "__main__":
     main()
