@@ -12,13 +12,13 @@ RUN/
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 import re
 import sys
 import time
 import zlib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +89,13 @@ def temporary_for(name: str) -> str | None:
 
 def temporaries(path: Path) -> list[Path]:
     """Return what is left beside `path` of successors that were not finished, and of what they have replaced."""
-    return list(path.parent.glob(f"{TEMPORARY_PREFIX}{'[0-9a-f]' * 8}-{glob.escape(path.name)}"))
+    return temporaries_in(path.parent, {path.name})
+
+
+def temporaries_in(folder: Path, names: Collection[str]) -> list[Path]:
+    """Return what `temporaries` does of all that have these names in a folder."""
+    found = folder.glob(f"{TEMPORARY_PREFIX}{'[0-9a-f]' * 8}-*")
+    return [path for path in found if temporary_for(path.name) in names]
 
 
 def aside(run: Path, path: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -84,3 +86,24 @@ def test_compact_goes_on_after_a_path_that_is_none(tmp_path: Path) -> None:
     assert done.code == 1
     assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["runs/a", "runs/b"]
     assert "'nowhere'" in done.stderr
+
+
+def test_compact_removes_what_a_killed_overwrite_has_left(tmp_path: Path) -> None:
+    """Beside the runs it names: not what is young, or written by a process that lives, or of another name."""
+    runs = tmp_path / "runs"
+    for name in ("a", "b"):
+        skald.Logger(name, runs).close()
+    left, young, other = (runs / name for name in (".tmp-0123abcd-a", ".tmp-0123abce-a", ".tmp-0123abcd-c"))
+    for folder in (left, young, other):
+        shutil.copytree(runs / "b", folder)
+    logger = skald.Logger("live", runs)
+    live = (runs / "live").rename(runs / ".tmp-0123abcf-a")
+    for folder in (left, other, live):
+        os.utime(folder, (0, 0))
+
+    texts = [output("compact", name, folder=tmp_path) for name in ("b", "runs", "a")]
+
+    live.rename(runs / "live")
+    logger.close()
+    assert [text.count("runs: removed 1 folder that a killed overwrite had left\n") for text in texts] == [0, 1, 0]
+    assert {path.name for path in runs.iterdir()} == {"a", "b", "live", young.name, other.name}

@@ -195,7 +195,10 @@ def compact(
         ),
     ],
 ) -> None:
-    """Write the segments of runs into their metrics files; of a folder, those of all runs that ended."""
+    """Write the segments of runs into their metrics files; of a folder, those of all runs that ended.
+
+    What a killed overwrite of one of these runs has left beside it (.tmp-...) is removed.
+    """
     from skald.cli.compact import compact_paths
 
     if not compact_paths(paths):

@@ -16,6 +16,7 @@ from skald.errors import SkaldError
 from skald.record.info import read_status
 from skald.upkeep.compacting import compact
 from skald.upkeep.latebar import late_bar
+from skald.upkeep.leftovers import remove_leftovers
 
 
 def compact_paths(paths: Sequence[str]) -> bool:
@@ -31,6 +32,10 @@ def compact_paths(paths: Sequence[str]) -> bool:
         except SkaldError as error:
             report(error)
             faults += 1
+    for folder in dict.fromkeys(run.parent for run in runs):
+        count = remove_leftovers(folder, {run.name for run in runs if run.parent == folder})
+        if count:
+            _say(f"{path_text(folder)}: removed {plural(count, 'folder')} that a killed overwrite had left")
     done = {run: _compact(run) for run in runs}
     idle = [run for run, found in done.items() if found and not _did_something(found)]
     if idle:

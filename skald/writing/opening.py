@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from skald.durable import exchange, sync_folder, unlink
+from skald.durable import exchange, sync_folder
 from skald.engine.claim import Claim, Owner, owners, run_lock, sole_lock, writer_names
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.mark import host_name
@@ -28,25 +28,21 @@ from skald.errors import (
 )
 from skald.layout import (
     ARTIFACTS,
-    RUN_JSON,
     SEGMENTS,
     TEMPORARY_PREFIX,
     default_run_name,
     is_run,
-    temporaries,
     temporary,
 )
-from skald.notice import tell
 from skald.record.environment import replace_environment
 from skald.record.info import RunInfo, read_info, settle, write_info, writing
 from skald.record.info import Session as SessionInfo
 from skald.schema import encoded
+from skald.upkeep.leftovers import remove, remove_leftovers
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
 DEFAULT_MODE: Final = "new"
-LEFTOVER_SECS: Final = 60.0
-"""Younger folders beside a run may be what somebody is just overwriting it with."""
 
 
 class Description(NamedTuple):
@@ -274,7 +270,7 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
 
     The new run is made beside it, and exchanged with it; its lock is held from before, so that nobody else opens it.
     """
-    _remove_leftovers(place)
+    remove_leftovers(place.parent, {place.name})
     beside = temporary(place)
     try:
         with sole_lock(place):
@@ -292,26 +288,8 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
                 _begin(info, claim, description, joined=False)
                 write_info(run, info)
     finally:
-        _remove(beside)
+        remove(beside)
     return Opened(run, claim, info.metrics_format, joined=False, was_finished=False, ended=frozenset())
-
-
-def _remove(folder: Path) -> None:
-    """Remove a run that has no name any more, or not yet."""
-    try:
-        unlink(folder / RUN_JSON)  # DURABILITY: first: a part of a run is none
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass  # it was never made, or somebody else removes it too
-    except OSError as error:
-        tell(f"what is left of an overwritten run was not removed: {error}, in {folder}")
-
-
-def _remove_leftovers(run: Path) -> None:
-    """Remove what processes that were killed as they overwrote this run have left beside it."""
-    for folder in temporaries(run):
-        if folder.is_dir() and time.time() - folder.stat().st_mtime > LEFTOVER_SECS and not owners(folder):
-            _remove(folder)
 
 
 def _alive(run: Path, *, patient: bool) -> dict[str, Owner | None]:
