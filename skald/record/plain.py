@@ -158,11 +158,18 @@ def _mapping(fields: Mapping[Any, Any], path: _Path) -> dict[str, Any]:
 
 
 def _key(key: Any, path: _Path) -> str:
-    """Return a key as a str: a number, an enum, a path turns into one."""
-    name = _plain(key, (*path, key) if type(key) is str else path)
+    """Return a key as a str: what is one value in YAML, as a number, an enum, a path, a class, turns into one."""
+    try:
+        name = _plain(key, (*path, key) if type(key) is str else path)
+    except InvalidInputError:
+        if isinstance(key, str):
+            raise
+        name = []
     if isinstance(name, (list, dict)):
         where = f"param {_dotted(path)!r}" if path else "params"
-        raise InvalidInputError(f"keys of {where} must be str, got {type_name(key)}")
+        error = InvalidInputError(f"keys of {where} must be str, got {type_name(key)}: {key!r:.80}")
+        error.add_note("hint: give its str(key), or a name for it")
+        raise error
     return str(name)
 
 
