@@ -464,3 +464,58 @@ def test_loggers_bound_in_threads_have_their_own_ids(tmp_path: Path) -> None:
 
         expected = [{"epoch": 1, "worker": number, "step": step} for number in range(8) for step in range(50)]
         assert sorted(ids(logger), key=lambda row: (row["worker"], row["step"])) == expected
+
+
+def statuses(run: Path) -> list[str]:
+    """Return what each session of a run ended with."""
+    return [session["status"] for session in sessions(run)]
+
+
+def test_copy_that_comes_late_does_not_hide_a_failure(tmp_path: Path) -> None:
+    """It belongs to the session that it was made in, whose worst word counts; also after a rest."""
+    logger = skald.Logger("run", tmp_path)
+    late, run = copied(logger), logger.run
+    with pytest.raises(ValueError, match="no such thing"), logger:
+        raise ValueError("no such thing")
+
+    late.log_metric("loss", 0.5)
+    bound, seen = late.bind(), [run.status]
+    del late
+    gc.collect()
+    seen.append(run.status)
+    bound.log_metric("loss", 1.5)
+    seen.append(run.status)
+    bound.close()
+
+    assert seen == ["running", "failed", "running"]
+    assert (run.status, run.info["exception"]) == ("failed", "ValueError: no such thing")
+    assert statuses(run.path) == ["failed", "finished"]
+    assert values(run.path) == [0.5, 1.5]
+
+
+def test_copy_that_comes_late_does_not_hide_a_crash(tmp_path: Path) -> None:
+    """The process that made the run was killed before the copy's first call."""
+    source = (
+        "import os, pickle, skald\nlogger = skald.Logger('run', '.')\nopen('copy', 'wb').write(pickle.dumps(logger))"
+    )
+    program(source + "\nos.kill(os.getpid(), 9)", folder=tmp_path)
+    late = pickle.loads((tmp_path / "copy").read_bytes())
+
+    late.log_metric("loss", 0.5)
+    late.close()
+
+    assert skald.Run(tmp_path / "run").status == "crashed"
+    assert statuses(tmp_path / "run") == ["crashed", "finished"]
+
+
+def test_copy_of_a_run_that_was_overwritten_begins_it_anew(tmp_path: Path) -> None:
+    """What was before is gone, and so is its word."""
+    old = skald.Logger("run", tmp_path)
+    late = copied(old)
+    old.close("failed")
+    skald.Logger("run", tmp_path, mode="overwrite").close("failed")
+
+    late.log_metric("loss", 0.5)
+    late.close()
+
+    assert skald.Run(tmp_path / "run").status == "finished"

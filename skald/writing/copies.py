@@ -37,13 +37,16 @@ class Origin(NamedTuple):
     constant: Ids
     said: Ids
     """The ids of `set_ids` and `track`, over the constant ones."""
+    writer: str | None = None
+    """The writer of the logger in the run."""
     closed: bool = False
     """Whether the copy was closed before it had joined."""
 
     @classmethod
     def of(cls, session: Session, scope: Scope, capture: Any) -> Origin:
         """Describe a logger."""
-        return cls(session.name, session.run, session.errors, capture, dict(scope.constant), scope.all_said())
+        constant, said = dict(scope.constant), scope.all_said()
+        return cls(session.name, session.run, session.errors, capture, constant, said, session.writer_name)
 
     @property
     def ids(self) -> dict[str, Id]:
@@ -76,9 +79,8 @@ def join(origin: Origin) -> Session:
     if session is None:
         if not is_run(origin.run):
             raise RunNotFoundError(f"the run of this copy of a logger is not there: {origin.run}")
-        session = start_session(
-            origin.name, origin.run.parent, "join", Description(daemon=process.is_daemon()), errors=origin.errors
-        )
+        description = Description(daemon=process.is_daemon(), copy_of=origin.writer)
+        session = start_session(origin.name, origin.run.parent, "join", description, errors=origin.errors)
     session.constant = origin.constant
     return session
 

@@ -55,6 +55,8 @@ class Description(NamedTuple):
     environment: Mapping[str, Any] = {}
     daemon: bool = False
     """Of a session: whether it is one that the parent of its process ends."""
+    copy_of: str | None = None
+    """Of a session: the writer of the logger of which it has a copy."""
 
     @classmethod
     def of(cls, metrics_format: Any, tags: Any, notes: Any) -> Description:
@@ -191,14 +193,17 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
     was_finished = there and not others and info.status == "finished"
     ended = _writers(run).difference(alive) if there else frozenset[str]()
     claim = Claim(run)
-    _begin(info, claim, description, joined=bool(others), before=before)
+    # NOTE: a copy belongs to the session that it was made in, also where that has ended by now, and so does its word
+    belongs = not {before, description.copy_of}.isdisjoint(session.writer for session in info.sessions)
+    joined = bool(others) or belongs
+    _begin(info, claim, description, joined=joined, before=before)
     try:
         write_info(run, info, new=not there)
     except RunExistsError:  # NOTE: it was made on another host, and network file systems showed no file here
         claim.release()
         return _open_locked(run, mode, description, before)
     (run / ARTIFACTS).mkdir(exist_ok=True)  # NOTE: after run.json: what is there before is taken for another's folder
-    return Opened(run, claim, info.metrics_format, joined=bool(others), was_finished=was_finished, ended=ended)
+    return Opened(run, claim, info.metrics_format, joined=joined, was_finished=was_finished, ended=ended)
 
 
 def _writers(run: Path) -> frozenset[str]:

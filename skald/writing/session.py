@@ -98,7 +98,7 @@ class Session:
         self.file = LogFile(self._console)
         self.capture = Capture(self.file, claim.folder / self._console.name if claim and self._console else None)
         self._writer: Writer | None = Writer(claim, self.namespace)
-        self._writer_name = claim.name if claim else ""
+        self.writer_name = claim.name if claim else ""
         self._scratch: Path | None = None
         self._artifacts: Artifacts | None = None
         self._rested = False
@@ -171,9 +171,9 @@ class Session:
             return self._writer
         if not is_run(self.run):
             raise RunNotFoundError(f"the run of this copy of a logger is not there: {self.run}")
-        opened = open_run(self.run, "join", Description(daemon=process.is_daemon()), before=self._writer_name)
+        opened = open_run(self.run, "join", Description(daemon=process.is_daemon()), before=self.writer_name)
         writer = Writer(opened.claim, self.namespace)
-        self._writer, self._writer_name, self.ended = writer, opened.claim.name, opened.ended
+        self._writer, self.writer_name, self.ended = writer, opened.claim.name, opened.ended
         self._artifacts, self._rested = None, True
         self.capture = Capture(self.file, opened.claim.folder / Path(self.file.name).name)
         if opened.was_finished:
@@ -357,7 +357,7 @@ class Session:
         with run_lock(run):
             info = read_info(run)
             for session in info.sessions:
-                if session.writer == self._writer_name:
+                if session.writer == self.writer_name:
                     session.status, session.exception = ending
             settle(info, writing=writing(info, live_writers(run)))
             write_info(run, info)
@@ -437,7 +437,7 @@ class Session:
         with run_lock(run):
             info = read_info(run)
             for session in info.sessions:
-                if session.writer == self._writer_name:
+                if session.writer == self.writer_name:
                     session.status, session.exception = ending
                     session.ended = dt.datetime.now(dt.UTC)
                     session.refused = dict(self.losses.refused)
