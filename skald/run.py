@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +15,18 @@ import msgspec
 import polars as pl
 
 from skald import layout
-from skald.engine.extraction import read_times
 from skald.engine.reader import metric_names, scan_metrics, scan_rewound
-from skald.engine.segmentfile import read_header
-from skald.engine.snapshot import segment_files
-from skald.errors import CorruptRunError, RunNotFoundError
+from skald.errors import RunNotFoundError
 from skald.reading.artifact_table import artifact_table
 from skald.reading.portrait import facts_of, page, panel
 from skald.reading.summary import read_summary
 from skald.reading.widening import widen
 from skald.record.artifacts import read_artifacts
 from skald.record.consolefiles import read_console
-from skald.record.info import RunInfo, Session, Status, live_writers, read_info, read_status, total_span
+from skald.record.info import Status, read_info, read_status
+from skald.record.lifetime import duration_of
 from skald.record.params import read_params
-from skald.schema import TIME, Id
+from skald.schema import Id
 
 if TYPE_CHECKING:
     from rich.panel import Panel
@@ -94,10 +92,7 @@ class Run:
         A session of a live writer lasts until now, one of a writer that is gone without a word until its newest row,
         or, where it has none, until the newest of its files was written, which a copy of the run may not tell.
         """
-        info = read_info(self._path)
-        alive = set(live_writers(self._path))
-        stops = [session.ended or self._last_sign(info, session, alive) for session in info.sessions]
-        return total_span(zip((session.started for session in info.sessions), stops, strict=True))
+        return duration_of(self._path, read_info(self._path))
 
     @property
     def tags(self) -> list[str]:
@@ -205,38 +200,3 @@ class Run:
         if not layout.is_run(self._path):
             raise RunNotFoundError(f"there is no run at {self._path} any more")
         return self._path
-
-    def _last_sign(self, info: RunInfo, session: Session, alive: set[str]) -> dt.datetime:
-        """Return until when a session without an end was alive."""
-        now = dt.datetime.now(dt.UTC)
-        if session.writer in alive:
-            return now
-        until = min((other.started for other in info.sessions if other.started > session.started), default=now)
-        newest: dt.datetime | None = _last_time(self._path, session.writer) or (
-            self.metrics.filter(pl.col(TIME).is_between(session.started, until))
-            .select(pl.col(TIME).max())
-            .collect(engine="streaming")
-            .item()
-        )
-        if newest and newest > session.started:
-            return newest
-        return max([session.started, *_file_times(self._path / layout.SEGMENTS / session.writer)])
-
-
-def _last_time(run: Path, writer: str) -> dt.datetime | None:
-    """Return the newest time in a writer's segments, which is in the last one of a stream; None: they have no rows."""
-    try:
-        last = {read_header(file.path).stream: file for file in segment_files(run, [run / layout.SEGMENTS / writer])}
-        newest = max((int(read_times(file.path).max(initial=0)) for file in last.values()), default=0)
-    except (FileNotFoundError, CorruptRunError):
-        return None
-    return dt.datetime.fromtimestamp(0, dt.UTC) + dt.timedelta(microseconds=newest // 1000) if newest else None
-
-
-def _file_times(folder: Path) -> Iterator[dt.datetime]:
-    """Return when each file in a folder was last written; of a folder that is gone, nothing."""
-    try:
-        for entry in folder.iterdir():
-            yield dt.datetime.fromtimestamp(entry.stat().st_mtime, dt.UTC)
-    except FileNotFoundError:
-        return

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from logged import program, start
+from logged import crash, program, start
 from loguru import logger as terminal
 
 import skald
@@ -298,3 +298,36 @@ with skald.Logger("run", ".", ids={"rank": 3}) as logger:
 
     assert ended.stderr.startswith("3 INFO\n3 SUCCESS\n"), ended.stderr
     assert " | SUCCESS | skald: run 'run' failed" in skald.Run(tmp_path / "run").console
+
+
+def test_last_word_that_cannot_be_said_leaves_the_run_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: list[Any]
+) -> None:
+    """A fault in it is told: the rows are there, and how the run ended stands."""
+
+    def fail(_run: Path, _info: object) -> str:
+        raise AttributeError("no such thing")
+
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_metric("loss", 0.5)
+        monkeypatch.setattr("skald.writing.lastword.last_word", fail)
+
+    assert logger.run.status == "finished"
+    assert not (logger.run.path / "segments").exists()
+    assert lines(told) == ["skald: run 'run' finished, more cannot be said of it: AttributeError('no such thing')"]
+    assert lines(told)[0] in logger.run.console
+
+
+def test_close_of_a_run_that_had_crashed_loads_no_library_for_its_last_word(tmp_path: Path) -> None:
+    """A Ctrl-C while it is loaded would leave it half done; and a job that is preempted often need not wait for it."""
+    crash("import os, skald\nskald.Logger('run', '.').log_metric('loss', 0.5)", tmp_path)
+    source = """
+import sys, skald
+with skald.Logger("run", ".", mode="resume") as logger:
+    logger.log_metric("loss", 1.5)
+print({"polars", "pandas"} & {*sys.modules}, file=sys.stdout)
+"""
+    ended = program(source, folder=tmp_path)
+
+    assert "2 rows of 1 metric" in ended.stderr
+    assert ended.stdout == "set()\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ from skald.engine.snapshot import segment_files
 from skald.engine.stored import FILES, open_stored
 from skald.errors import SkaldError
 from skald.layout import SEGMENTS
-from skald.record.info import RunInfo, last_sessions, read_info, total_span
+from skald.record.info import RunInfo, last_sessions, read_info
+from skald.record.lifetime import duration_of
 
 
 def last_word(run: Path, info: RunInfo) -> str:
@@ -24,7 +24,8 @@ def last_word(run: Path, info: RunInfo) -> str:
         info: what its run.json holds, now that the run has ended.
     """
     missing = ", ".join(_missing(info))
-    line = f"run {run.resolve().name!r} {info.status} in {duration_text(_duration(run, info))}: {_kept(run)}, in {run}"
+    lasted = duration_text(duration_of(run, info))
+    line = f"run {run.resolve().name!r} {info.status} in {lasted}: {_kept(run)}, in {run}"
     return f"{line}; {missing}" if missing else line
 
 
@@ -33,16 +34,6 @@ def was_last(run: Path, info: RunInfo) -> bool:
     with contextlib.suppress(SkaldError):  # it is gone already
         return [session.writer for session in read_info(run).sessions] == [each.writer for each in info.sessions]
     return True
-
-
-def _duration(run: Path, info: RunInfo) -> dt.timedelta:
-    """Return how long a run that has ended was written."""
-    spans = [(session.started, session.ended) for session in info.sessions if session.ended]
-    if len(spans) == len(info.sessions):
-        return total_span(spans)
-    from skald.run import Run  # looks for the last sign of those that crashed
-
-    return Run(run).duration
 
 
 def _kept(run: Path) -> str:

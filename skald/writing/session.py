@@ -407,11 +407,14 @@ class Session:
     def _say_last_word(self, info: RunInfo | None) -> None:
         if self.run is None or info is None or info.status == "running":
             return
-        from skald.writing.lastword import last_word, was_last  # what reads metrics files is not needed before
+        try:
+            from skald.writing.lastword import last_word, was_last  # what reads metrics files is not needed before
 
-        word = last_word(self.run, info)
-        if was_last(self.run, info):
-            self.say("SUCCESS", word)
+            word = last_word(self.run, info)
+            if was_last(self.run, info):
+                self.say("SUCCESS", word)
+        except Exception as error:  # noqa: BLE001 told, and the run has ended, whatever can be said of it
+            self.warn(f"run {self} {info.status}, more cannot be said of it: {error!r}")
 
     def _put_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
         """Say how this process ended; wait for a full disk as long as for rows."""
