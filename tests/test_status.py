@@ -173,7 +173,7 @@ def test_status_of_a_task_that_runs_out_of_time(tmp_path: Path) -> None:
 
 
 def test_status_of_a_generator_that_is_left_early(tmp_path: Path) -> None:
-    """A loop over it was left by `break`: that is no failure, and not the end that it would have come to."""
+    """A loop over it was left by `break`: nobody stopped the run, and nothing failed."""
 
     def losses() -> Iterator[float]:
         with skald.Logger("run", tmp_path) as logger:
@@ -186,8 +186,83 @@ def test_status_of_a_generator_that_is_left_early(tmp_path: Path) -> None:
             break
 
     run = skald.Run(tmp_path / "run")
-    assert (run.status, run.info["exception"]) == ("stopped", "GeneratorExit")
+    assert (run.status, run.info["exception"]) == ("finished", None)
     assert values(tmp_path / "run") == [0, 1]
+
+
+GENERATOR = """
+import skald
+def losses(name):
+    with skald.Logger(name, ".") as logger:
+        for step in range(3):
+            logger.log_metric("loss", 0.5)
+            yield step
+"""
+
+
+def test_status_of_generators_in_a_process_that_fails(tmp_path: Path) -> None:
+    """Those have failed whose loop the exception left that ended the process, and not those left well before."""
+    source = f"""{GENERATOR}
+def outer(name):
+    yield from losses(name)
+def train():
+    raise ValueError("no such thing")
+def main():
+    for _ in losses("broken off"):
+        break
+    try:
+        for _ in losses("handled"):
+            raise KeyError
+    except KeyError:
+        pass
+    opened = losses("open")
+    next(opened)
+    for _ in losses("loop"):
+        try:
+            for _ in outer("inside"):
+                train()
+        finally:
+            print("cleaned up")
+main()
+"""
+    ended = program(source, folder=tmp_path)
+
+    found = {run.name: (run.status, run.info["exception"]) for run in map(skald.Run, sorted(tmp_path.iterdir()))}
+    failed = ("failed", "ValueError: no such thing")
+    assert found == {
+        "broken off": ("finished", None),
+        "handled": ("finished", None),
+        "inside": failed,
+        "loop": failed,
+        "open": failed,
+    }, ended.stderr
+    assert not list(tmp_path.glob("*/segments"))
+
+
+def test_status_of_a_generator_that_is_open_as_the_process_ends(tmp_path: Path) -> None:
+    """Its run has finished with the process, and nothing is said as Python closes it afterwards."""
+    ended = program(f"{GENERATOR}opened = losses('run')\nnext(opened)", folder=tmp_path)
+
+    run = skald.Run(tmp_path / "run")
+    assert (run.status, run.info["exception"]) == ("finished", None)
+    assert "SUCCESS" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("errors", "status"),
+    [
+        ([KeyboardInterrupt(), asyncio.CancelledError()], "stopped"),
+        ([BaseExceptionGroup("inner", [KeyboardInterrupt()])], "stopped"),
+        ([KeyboardInterrupt(), ValueError()], "failed"),
+    ],
+)
+def test_status_of_several_exceptions_at_once(tmp_path: Path, errors: list[BaseException], status: str) -> None:
+    """A nursery of tasks raises what each of them has ended by: it was stopped if all of them were."""
+    with pytest.raises(BaseExceptionGroup), skald.Logger("run", tmp_path):
+        raise BaseExceptionGroup("tasks", errors)
+
+    assert skald.Run(tmp_path / "run").status == status
 
 
 def test_status_knows_the_signal_handlers_of_objects(tmp_path: Path) -> None:

@@ -47,8 +47,8 @@ def undisturbed(action: Callable[[], T]) -> tuple[T, BaseException | None]:
 
 
 def ending(error: BaseException | None) -> Ending:
-    """Return how a run ends with this exception (None: without one)."""
-    if error is None or (isinstance(error, SystemExit) and not _is_failure(error)):
+    """Return how a run ends with this exception (None: without one); who leaves a generator early has it end well."""
+    if error is None or isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and not _is_failure(error)):
         return Ending()
     return Ending("stopped" if _is_stop(error) else "failed", _described(error))
 
@@ -57,9 +57,11 @@ def _is_stop(error: BaseException) -> bool:
     """Tell whether somebody wanted the end: asyncio makes a Ctrl-C a CancelledError of the task."""
     if isinstance(error, SystemExit):
         return _is_signalled(error)
+    if isinstance(error, BaseExceptionGroup):  # a Ctrl-C among the tasks of a nursery
+        return all(map(_is_stop, error.exceptions))
     tasks = sys.modules.get("asyncio.exceptions")
     cancelled = (tasks.CancelledError,) if tasks else ()
-    return isinstance(error, (KeyboardInterrupt, GeneratorExit, *cancelled))
+    return isinstance(error, (KeyboardInterrupt, *cancelled))
 
 
 def _is_failure(error: SystemExit) -> bool:

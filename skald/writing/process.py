@@ -39,8 +39,18 @@ _sessions: Final[dict[int, Session]] = {}
 """The open sessions; several of one run where a process joined its own."""
 
 
-_closed_amid: Final[list[tuple[int, Session]]] = []
-"""Sessions that were closed while an exception was passing, as in a `finally`, with the identity of that."""
+Marks = frozenset[tuple[int, ...]]
+
+_closed_amid: Final[list[tuple[Marks, Session]]] = []
+"""Sessions that were closed while an exception was passing, as in a `finally`, with what that is known by again.
+
+NOTE: not the exception, which holds all that its frames hold.
+"""
+
+RERAISED: Final = -1
+"""The place in a frame from where an exception goes on that was raised at another one."""
+_GENERATOR: Final = 0x20 | 0x80 | 0x200
+"""NOTE: inspect.CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR; inspect takes 10 ms to load."""
 
 _failures: Final[list[Ending]] = []
 """How this child of multiprocessing has failed, if it has."""
@@ -68,8 +78,10 @@ def leave(session: Session) -> None:
     """Forget a session that is closed; unless an exception is passing, by which the process may still fail."""
     _sessions.pop(id(session), None)
     passing = sys.exc_info()[1]
-    if passing is not None:
-        _closed_amid.append((id(passing), session))  # NOTE: not the exception, which holds all that its frames hold
+    if isinstance(passing, GeneratorExit):
+        _closed_amid.append((_places(passing), session))
+    elif passing is not None:
+        _closed_amid.append((frozenset({(id(passing),)}), session))
 
 
 def open_on(run: Path) -> list[Session]:
@@ -127,9 +139,9 @@ def _at_exit() -> None:
     for session in list(_sessions.values()):
         _close(session, _ending())
     left = _ending()
-    ended_by = set(_with_contexts(getattr(sys, "last_value", None))) if left.exception else ()
+    ended_by = set(_marks(getattr(sys, "last_value", None))) if left.exception else set()
     for passed, session in _closed_amid:
-        if passed in ended_by:
+        if passed & ended_by:
             session.amend(left)
     if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
         # NOTE: Python ends by SIGINT, as shells and launchers look for, unless a string is evaluated after the Ctrl-C,
@@ -138,11 +150,31 @@ def _at_exit() -> None:
             exec("raise KeyboardInterrupt")  # noqa: S102  a constant
 
 
-def _with_contexts(error: BaseException | None) -> Iterator[int]:
-    """Go through the identities of an exception and of those amid which it came, as a Ctrl-C in a `finally`."""
+def _marks(error: BaseException | None) -> Iterator[tuple[int, ...]]:
+    """Go through what an exception is known by: its identity, and where it passed which frame.
+
+    So too of those amid which it came, as a Ctrl-C in a `finally`.
+    """
     while error is not None:
-        yield id(error)
+        yield (id(error),)
+        trace = error.__traceback__
+        while trace is not None:
+            yield from ((id(trace.tb_frame), trace.tb_lasti), (id(trace.tb_frame), RERAISED))
+            trace = trace.tb_next
         error = error.__context__
+
+
+def _places(error: GeneratorExit) -> Marks:
+    """Return where the loop over a generator was that is left early: what it is left by cannot be seen from inside."""
+    import opcode  # it is not needed before
+
+    frame = error.__traceback__.tb_frame.f_back if error.__traceback__ else None
+    places = set()
+    while frame is not None:
+        is_reraised = frame.f_code.co_code[frame.f_lasti] == opcode.opmap["RERAISE"]  # by a `finally` inside the loop
+        places.add((id(frame), RERAISED if is_reraised else frame.f_lasti))
+        frame = frame.f_back if frame.f_code.co_flags & _GENERATOR else None
+    return frozenset(places)
 
 
 def _close(session: Session, ending: Ending) -> None:

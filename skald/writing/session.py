@@ -10,6 +10,7 @@ import contextlib
 import datetime as dt
 import os
 import platform
+import sys
 import threading
 import time
 import weakref
@@ -338,7 +339,7 @@ class Session:
 
     def amend(self, ending: Ending, trace: str = "") -> None:
         """Say, after it was closed, that the process has ended badly after all; a word that is no good one stands."""
-        if self.run is None or self.forked or self._left.exception:
+        if self.run is None or self.forked or self._left.exception or sys.is_finalizing():
             return
         word = ending.status if self._left.status == "finished" else self._left.status
         self._left = Ending(word, ending.exception)
