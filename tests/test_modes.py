@@ -396,6 +396,15 @@ def test_mode_refuses_a_file(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("mode", ["new", "auto", "join", "overwrite"])
+def test_mode_refuses_a_link_that_leads_nowhere(tmp_path: Path, mode: Any) -> None:
+    """The message says what it is: a listing shows it as a name like any other."""
+    (tmp_path / "run").symlink_to(tmp_path / "gone")
+
+    with pytest.raises(RunExistsError, match="is a link to what is not there, so it cannot be a run"):
+        skald.Logger("run", tmp_path, mode=mode)
+
+
+@pytest.mark.parametrize("mode", ["new", "auto", "join", "overwrite"])
 def test_mode_takes_an_empty_folder(tmp_path: Path, mode: str) -> None:
     """An existing empty folder is free."""
     (tmp_path / "run").mkdir()
@@ -526,6 +535,20 @@ def test_disabled_checks_its_input(tmp_path: Path) -> None:
 
     with pytest.raises(skald.LoggerClosedError):
         logger.log_metric("loss", 0.5)
+
+
+def test_disabled_run_has_the_status_of_a_real_one(tmp_path: Path) -> None:
+    """For a program that looks at it, while the run is written and after."""
+    logger = skald.Logger("run", tmp_path, mode="disabled")
+    run, status = logger.run, logger.run.status
+    with pytest.raises(ValueError, match="3"), logger:
+        raise ValueError(3)
+    unseen = skald.Logger("run", tmp_path, mode="disabled")
+    unseen.close("stopped")
+
+    assert (status, run.status, run.info["exception"]) == ("running", "failed", "ValueError: 3")
+    assert run.ended is not None
+    assert unseen.run.status == "stopped"
 
 
 def test_disabled_may_be_chosen_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

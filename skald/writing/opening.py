@@ -35,7 +35,7 @@ from skald.layout import (
     temporary,
 )
 from skald.record.environment import replace_environment
-from skald.record.info import RunInfo, read_info, settle, write_info, writing
+from skald.record.info import RunInfo, Status, read_info, settle, write_info, writing
 from skald.record.info import Session as SessionInfo
 from skald.schema import encoded
 from skald.upkeep.leftovers import remove, remove_leftovers
@@ -156,7 +156,8 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
     except SkaldError:
         raise
     except FileExistsError as error:
-        raise RunExistsError(f"{run} is a file, so it cannot be a run") from error
+        found = "a link to what is not there" if run.is_symlink() and not run.exists() else "a file"
+        raise RunExistsError(f"{run} is {found}, so it cannot be a run") from error
     except OSError as error:
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
 
@@ -167,6 +168,15 @@ def open_scratch(name: str) -> Path:
     opened = open_run(folder / name, "new", Description())
     atexit.register(_remove_scratch, folder, opened.claim, os.getpid())
     return opened.run
+
+
+def end_scratch(run: Path, status: Status, exception: str | None) -> None:
+    """Say how the run of a disabled logger has ended."""
+    info = read_info(run)
+    for session in info.sessions:
+        session.status, session.exception, session.ended = status, exception, dt.datetime.now(dt.UTC)
+    settle(info, writing=())
+    write_info(run, info)
 
 
 def _remove_scratch(folder: Path, claim: Claim, pid: int) -> None:

@@ -49,7 +49,7 @@ from skald.writing import process
 from skald.writing.ending import Ending, Word, ending, undisturbed
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
-from skald.writing.opening import Description, open_run, open_scratch
+from skald.writing.opening import Description, end_scratch, open_run, open_scratch
 
 if TYPE_CHECKING:
     from skald.engine.newest import Newest
@@ -269,6 +269,8 @@ class Session:
         with self.lock:
             if self._scratch is None:
                 self._scratch = open_scratch(self.name)
+                if self.is_ended:
+                    end_scratch(self._scratch, *self._left)
             return self._scratch
 
     def sync(self) -> None:
@@ -333,9 +335,11 @@ class Session:
         return self._end(self._writer, self._left) if self._writer else None
 
     def _part(self, info: RunInfo | None) -> None:
-        """Say the last word, and let go of the console."""
+        """Say the last word, and let go of the console; of a disabled run, say to its readers how it ended."""
         self._say_last_word(info)
         self.file.close()
+        if self._scratch and not self.forked:
+            end_scratch(self._scratch, *self._left)
 
     def amend(self, ending: Ending, trace: str = "") -> None:
         """Say, after it was closed, that the process has ended badly after all; a word that is no good one stands."""
