@@ -18,12 +18,14 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from skald.record import relay
-from skald.record.relay import END, FRAME_BYTES, HASTY, OTHER, OWN, SHOWING
+from skald.record.relay import END, HASTY, OTHER, OWN, SHOWING
 
 CLOSE_SECS: Final = 10.0
 """How long to wait at the end for a terminal that takes nothing."""
-_ROOM_BYTES: Final = 1 << 20
-"""What a pipe must hold so that a program may print while the relay naps."""
+_SMALL_BYTES: Final = 1024
+"""What goes through the relay while much is printed."""
+_ROOM_BYTES: Final = 1 << 18
+"""What the pipe must then hold while the relay naps; NOTE: all pipes of a user may hold 64 MB."""
 _CHUNK: Final = 1 << 16
 _FIRST_FREE: Final = 3
 _CAN_MARK: Final = hasattr(fcntl, "F_SETSIG")
@@ -85,7 +87,7 @@ class Channel:
             # NOTE: in this order, so that nothing goes from the one to the other between the two looks
             try:
                 leads = self.is_open and _file_of(descriptor, _MARK) == way
-                if leads and is_roomy and state[HASTY] and len(data) <= FRAME_BYTES:
+                if leads and is_roomy and state[HASTY] and len(data) <= _SMALL_BYTES:
                     write_some(self.write, b"".join((OWN, data, OTHER)))
                     return len(data)
                 is_free = leads and not has_more(0) and not state[SHOWING]
