@@ -736,6 +736,27 @@ def test_stream_that_drops_lines_is_in_the_log_as_shown(
 
 
 @on_plain_streams
+def test_stream_that_keeps_what_it_hands_on_is_in_the_log_once(
+    tmp_path: Path, streams: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As under `pytest --capture=tee-sys`."""
+
+    class Keeping(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            super().write(text)
+            return int(streams["stdout"].write(text))
+
+    keeping = Keeping(io.BytesIO(), encoding="utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stdout", keeping)
+    with skald.Logger("run", tmp_path):
+        print("whole")
+        print("half", end="")
+        print("", "end", flush=True)
+
+    assert log_of(tmp_path / "run") == text_of(streams["stdout"]) == text_of(keeping) == "whole\nhalf end\n"
+
+
+@on_plain_streams
 def test_bound_write_from_the_block_works_after_it(tmp_path: Path, streams: dict[str, Any]) -> None:
     """Who kept `sys.stdout.write` writes on, and into no log."""
     with skald.Logger("run", tmp_path):

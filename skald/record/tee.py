@@ -107,6 +107,8 @@ class Tee:
         """Replace the methods of a stream; of its buffer too, unless another stream over it has come before."""
         buffer = buffer_of(stream)
         wrapper = None if is_bottom(stream) else Wrapper(self.begun, self._on_lead)
+        if wrapper is not None and type(buffer) is io.BytesIO:
+            buffer = None  # it keeps a copy of what it hands on
         if wrapper is not None and is_plain(stream):
             wrapper.leads = False
         elif wrapper is not None and buffer is not None:
