@@ -487,3 +487,31 @@ def test_block_that_cannot_begin_closes_the_run(tmp_path: Path, monkeypatch: pyt
     assert streams() == before
     with pytest.raises(skald.LoggerClosedError):
         logger.log_metric("loss", 0.5)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files")
+def test_block_that_finds_no_descriptors_leaves_none_open(tmp_path: Path) -> None:
+    """However far it has got when they are used up, the run has failed, and the descriptors are as they were."""
+    source = """
+import os, resource, skald
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+files = lambda: set(os.listdir("/proc/self/fd"))
+skald.Logger("first", ".").close()
+before = files()
+for room in range(3, 20):
+    logger = skald.Logger(f"run{room}", ".", capture="fd")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(files()) + room, limits[1]))
+    try:
+        with logger:
+            pass
+    except OSError as error:
+        pass
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    print(room, logger.run.status, files() == before)
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    said = [line.split(" ", 1)[1] for line in ended.stdout.splitlines()]
+    assert set(said) == {"failed True", "finished True"}, ended
+    assert said == sorted(said)

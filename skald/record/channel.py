@@ -38,7 +38,11 @@ class Channel:
     def __init__(self, descriptors: list[int]) -> None:
         self.descriptors = descriptors
         self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
-        self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else pipe()
+        try:
+            self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else pipe()
+        except OSError:
+            os.close(self.saved)
+            raise
         if _CAN_MARK:
             fcntl.fcntl(self.write, fcntl.F_SETSIG, signal.SIGRTMIN + descriptors[0])
         self._way = _file_of(self.write, _MARK)
@@ -159,7 +163,14 @@ def find_channels() -> list[Channel]:
         with contextlib.suppress(OSError):
             status = os.fstat(descriptor)
             found.setdefault((status.st_dev, status.st_ino, status.st_rdev), []).append(descriptor)
-    return [Channel(descriptors) for descriptors in found.values()]
+    channels: list[Channel] = []
+    try:
+        channels.extend(map(Channel, found.values()))
+    except OSError:
+        for channel in channels:
+            channel.close()
+        raise
+    return channels
 
 
 def _terminal_like(terminal: int) -> tuple[int, int]:

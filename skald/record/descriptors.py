@@ -232,27 +232,27 @@ class Descriptors:
 
 def _start_relay(channels: list[Channel], log: str) -> tuple[int, mmap.mmap, subprocess.Popen[bytes]]:
     """Start the program; return where copies come from, and what tells whether it has something in hand."""
-    back, copies = pipe()
     pairs = [f"{channel.source},{channel.saved}" for channel in channels]
-    with tempfile.TemporaryFile() as state:
-        state.truncate(STATE_BYTES)
-        shared = [copies, high(os.dup(state.fileno()))]
-        told = mmap.mmap(state.fileno(), STATE_BYTES)
-    passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
-    command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), log, *pairs]
     nowhere = subprocess.DEVNULL
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them, which is 20 ms later
-    try:
-        process = subprocess.Popen(command, pass_fds=passed, stdin=nowhere, stdout=nowhere, stderr=nowhere)
-    except OSError:
-        os.close(back)
+    with contextlib.ExitStack() as kept, contextlib.ExitStack() as given:
         for channel in channels:
-            channel.close()
-        raise
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number in shared:
-            os.close(number)
+            kept.callback(channel.close)
+        back, copies = pipe()
+        kept.callback(os.close, back)
+        given.callback(os.close, copies)
+        with tempfile.TemporaryFile() as state:
+            state.truncate(STATE_BYTES)
+            shared = [copies, high(os.dup(state.fileno()))]
+            given.callback(os.close, shared[1])
+            told = mmap.mmap(state.fileno(), STATE_BYTES)
+        passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
+        command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), log, *pairs]
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them, which is 20 ms later
+        try:
+            process = subprocess.Popen(command, pass_fds=passed, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        kept.pop_all()  # it has begun: nothing is to be undone
     return back, told, process
 
 
