@@ -20,7 +20,7 @@ from skald.schema import Id
 from skald.writing.artifact_calls import ArtifactCalls
 from skald.writing.calls import Calls
 from skald.writing.copies import Copyable
-from skald.writing.ending import Ending, Word, ending
+from skald.writing.ending import Ending, Word, ending, undisturbed
 from skald.writing.opening import Description, check_mode
 from skald.writing.scope import plain_ids
 from skald.writing.starting import start_session
@@ -342,7 +342,10 @@ class Logger(Copyable, Messages, ArtifactCalls):
 
     def _leave(self, left: Ending, error: BaseException | None) -> None:
         if self._session.is_ended and error is not None and left.exception:  # closed in the block, as in a `finally`
-            self._session.amend(left, "".join(traceback.format_exception(error)))
+            trace = "".join(traceback.format_exception(error))
+            came = undisturbed(lambda: self._session.amend(left, trace))[1]
+            if came:
+                raise came
             return
         try:
             if error is not None and left.exception:

@@ -342,6 +342,31 @@ with skald.Logger("run", ".") as logger, interrupting(*places):
     assert "not compacted" in run.console
 
 
+def test_status_that_is_amended_at_exit_is_so_in_spite_of_a_ctrl_c(tmp_path: Path) -> None:
+    """Of all runs that the exception had passed, whose process somebody interrupts as it ends."""
+    source = """
+import signal, skald
+from skald.writing import session
+def interrupting(*args):
+    if args[1].status == "failed" and args[0].name not in told:
+        told.append(args[0].name)
+        signal.raise_signal(signal.SIGINT)
+    before(*args)
+one, two, told = skald.Logger("one", "."), skald.Logger("two", "."), []
+before, session.write_info = session.write_info, interrupting
+try:
+    raise ValueError(3)
+finally:
+    one.close()
+    two.close()
+"""
+    ended = program(source, folder=tmp_path)
+
+    assert [skald.Run(tmp_path / name).status for name in ("one", "two")] == ["failed", "failed"], ended.stderr
+    assert not list(tmp_path.glob("*/segments"))
+    assert "Exception ignored" not in ended.stderr
+
+
 def test_burst_of_interrupts_stops_the_run(tmp_path: Path) -> None:
     """Somebody who hammers on Ctrl-C, which signals the whole group again and again, leaves a run that was stopped."""
     source = """

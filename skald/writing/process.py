@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from skald.notice import loguru_logger
-from skald.writing.ending import Ending, Word, ending
+from skald.writing.ending import Ending, Word, ending, undisturbed
 
 
 class Session(Protocol):
@@ -138,16 +138,21 @@ def _at_exit() -> None:
         _join_children()
     for session in list(_sessions.values()):
         _close(session, _ending())
-    left = _ending()
-    ended_by = set(_marks(getattr(sys, "last_value", None))) if left.exception else set()
-    for passed, session in _closed_amid:
-        if passed & ended_by:
-            session.amend(left)
+    undisturbed(_amend_closed)
     if isinstance(getattr(sys, "last_value", None), KeyboardInterrupt):
         # NOTE: Python ends by SIGINT, as shells and launchers look for, unless a string is evaluated after the Ctrl-C,
         # as the import of a module with a named tuple does
         with contextlib.suppress(KeyboardInterrupt):
             exec("raise KeyboardInterrupt")  # noqa: S102  a constant
+
+
+def _amend_closed() -> None:
+    """Say of sessions that were closed amid the exception that ends the interpreter that they have failed."""
+    left = _ending()
+    ended_by = set(_marks(getattr(sys, "last_value", None))) if left.exception else set()
+    for passed, session in _closed_amid:
+        if passed & ended_by:
+            session.amend(left)
 
 
 def _marks(error: BaseException | None) -> Iterator[tuple[int, ...]]:

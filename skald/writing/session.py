@@ -346,19 +346,21 @@ class Session:
         if self.run is None or self.forked or self._left.exception or sys.is_finalizing():
             return
         word = ending.status if self._left.status == "finished" else self._left.status
-        self._left = Ending(word, ending.exception)
+        left = Ending(word, ending.exception)
         try:
-            self._amend(self.run, self._left)
+            self._amend(self.run, left)
         except (OSError, SkaldError) as error:  # the run may be gone by now
             self.warn(f"run {self} {word} after it was closed, which could not be noted: {error}")
-            return
-        file = LogFile(self._console)
-        self._say_in(file, "WARNING", f"run {self} {word} after it was closed: {ending.exception}")
-        file.append(trace)
-        file.close()
+        else:
+            file = LogFile(self._console)
+            self._say_in(file, "WARNING", f"run {self} {word} after it was closed: {ending.exception}")
+            file.append(trace)
+            file.close()
+        self._left = left  # NOTE: last: where a Ctrl-C comes before, it is done again
 
     def _amend(self, run: Path, ending: Ending) -> None:
-        was_compacted = not (run / SEGMENTS).exists()
+        from skald.engine.snapshot import segment_files  # loaded by now
+
         with run_lock(run):
             info = read_info(run)
             for session in info.sessions:
@@ -366,7 +368,7 @@ class Session:
                     session.status, session.exception = ending
             settle(info, writing=writing(info, live_writers(run)))
             write_info(run, info)
-        if was_compacted:
+        if not segment_files(run):
             self._compact(run)  # the folder of the lock goes again
 
     def rest(self) -> None:
