@@ -42,13 +42,13 @@ finally:
     logger.close()
 """
 FINALLY_INTERRUPTED = f"""
-from skald.writing import session
-before = session.write_info
+from skald.writing import closing
+before = closing.write_info
 def interrupting(*args):
-    session.write_info = before
+    closing.write_info = before
     signal.raise_signal(signal.SIGINT)
     before(*args)
-session.write_info = interrupting
+closing.write_info = interrupting
 {FINALLY.format("raise ValueError(3)")}
 """
 HANDLED = """
@@ -313,7 +313,7 @@ def test_status_is_how_the_block_was_left_when_closing_is_interrupted(
 import contextlib, signal, skald
 from skald.engine.writer import Writer
 from skald.upkeep import compacting
-from skald.writing import lastword, session
+from skald.writing import closing, lastword, session
 @contextlib.contextmanager
 def interrupting(*places):
     def interrupted(place, name, before):
@@ -325,7 +325,7 @@ def interrupting(*places):
     for place, name in places:
         interrupted(place, name, getattr(place, name))
     yield
-places = [(Writer, "seal"), (Writer, "release"), (session, "write_info"), (compacting, "compact")]
+places = [(Writer, "seal"), (Writer, "release"), (closing, "write_info"), (compacting, "compact")]
 places += [(lastword, "last_word"), (session, "say"), (session.LogFile, "close")]
 with skald.Logger("run", ".") as logger, interrupting(*places):
     logger.log_metric("loss", 0.5)
@@ -346,14 +346,14 @@ def test_status_that_is_amended_at_exit_is_so_in_spite_of_a_ctrl_c(tmp_path: Pat
     """Of all runs that the exception had passed, whose process somebody interrupts as it ends."""
     source = """
 import signal, skald
-from skald.writing import session
+from skald.writing import closing
 def interrupting(*args):
     if args[1].status == "failed" and args[0].name not in told:
         told.append(args[0].name)
         signal.raise_signal(signal.SIGINT)
     before(*args)
 one, two, told = skald.Logger("one", "."), skald.Logger("two", "."), []
-before, session.write_info = session.write_info, interrupting
+before, closing.write_info = closing.write_info, interrupting
 try:
     raise ValueError(3)
 finally:

@@ -7,27 +7,23 @@ which writes rows and nothing else.
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import os
 import platform
 import sys
 import threading
-import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from skald.amounts import plural
-from skald.durable import is_full
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
 from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
-from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
 from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError, folder_gone
 from skald.layout import (
@@ -36,16 +32,15 @@ from skald.layout import (
     is_run,
     system_lock_name,
 )
-from skald.notice import tell
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
-from skald.record.info import RunInfo, live_writers, read_info, settle, write_info, writing
+from skald.record.info import RunInfo
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import Id
-from skald.upkeep.latebar import late_bar
 from skald.writing import process
+from skald.writing.closing import amend_end, compact_run, put_end, say_last_word
 from skald.writing.ending import Ending, Word, ending, undisturbed
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
@@ -55,8 +50,6 @@ if TYPE_CHECKING:
     from skald.engine.newest import Newest
     from skald.record.artifacts import Artifacts
     from skald.writing.system.sampler import Sampler
-
-_TRY_AGAIN: Final = "hint: make room, then call close() again; it is tried once more when the interpreter ends"
 
 
 class Session:
@@ -312,7 +305,7 @@ class Session:
                 raise
             try:
                 if info:
-                    self._compact(self.folder())
+                    compact_run(self, self.folder())
             except (KeyboardInterrupt, SystemExit) as error:  # of somebody who does not want to wait
                 came = error
             came = undisturbed(lambda: self._part(info))[1] or came
@@ -332,11 +325,11 @@ class Session:
             self.closed = True
         self._in_flight.wait()
         self.namespace.empty()
-        return self._end(self._writer, self._left) if self._writer else None
+        return put_end(self, self._writer, self._left) if self._writer else None
 
     def _part(self, info: RunInfo | None) -> None:
         """Say the last word, and let go of the console; of a disabled run, say to its readers how it ended."""
-        self._say_last_word(info)
+        say_last_word(self, info)
         self.file.close()
         if self._scratch and not self.forked:
             end_scratch(self._scratch, *self._left)
@@ -348,7 +341,7 @@ class Session:
         word = ending.status if self._left.status == "finished" else self._left.status
         left = Ending(word, ending.exception)
         try:
-            self._amend(self.run, left)
+            amend_end(self, self.run, left)
         except (OSError, SkaldError) as error:  # the run may be gone by now
             self.warn(f"run {self} {word} after it was closed, which could not be noted: {error}")
         else:
@@ -357,19 +350,6 @@ class Session:
             file.append(trace)
             file.close()
         self._left = left  # NOTE: last: where a Ctrl-C comes before, it is done again
-
-    def _amend(self, run: Path, ending: Ending) -> None:
-        from skald.engine.snapshot import segment_files  # loaded by now
-
-        with run_lock(run):
-            info = read_info(run)
-            for session in info.sessions:
-                if session.writer == self.writer_name:
-                    session.status, session.exception = ending
-            settle(info, writing=writing(info, live_writers(run)))
-            write_info(run, info)
-        if not segment_files(run):
-            self._compact(run)  # the folder of the lock goes again
 
     def rest(self) -> None:
         """Close the writer of a logger that nobody holds any more, as at the end of the run; a call begins another."""
@@ -383,104 +363,10 @@ class Session:
             self._in_flight.wait()
             self.namespace.empty()
             try:
-                info = self._end(writer, process.ending_so_far())
+                info = put_end(self, writer, process.ending_so_far())
                 if info:
-                    self._compact(self.folder())
-                self._say_last_word(info)
+                    compact_run(self, self.folder())
+                say_last_word(self, info)
             except BaseException:
                 self._writer, self.closed = writer, True  # it is tried again when the interpreter ends
                 raise
-
-    def _end(self, writer: Writer, ending: Ending) -> RunInfo | None:
-        """Seal, and say in run.json how it ended; return what that holds now, None where there is nothing to say."""
-        run = self.run
-        fault = writer.seal()
-        if run is not None and not run.is_dir():
-            self.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
-            run = None
-        elif fault:
-            raise _rows_wait(writer.segments.flusher.waiting_rows, fault)
-        elif writer.claim and not writer.claim.folder.is_dir():
-            self.warn(f"rows are lost: their folder was removed while they were written, {writer.claim.folder}")
-        try:
-            info = None if run is None or self.forked else self._put_status(run, writer, ending)
-        except Exception as error:
-            if not (isinstance(error, OSError) and is_full(error)):  # else it is this process that is to say it
-                self._leave(writer)
-            raise
-        self._leave(writer)  # NOTE: not where a Ctrl-C came: until it has said how it ended nobody is to miss it
-        return info
-
-    def _say_last_word(self, info: RunInfo | None) -> None:
-        if self.run is None or info is None or info.status == "running":
-            return
-        try:
-            from skald.writing.lastword import last_word, was_last  # what reads metrics files is not needed before
-
-            word = last_word(self.run, info)
-            if was_last(self.run, info):
-                self.say("SUCCESS", word)
-        except Exception as error:  # noqa: BLE001 told, and the run has ended, whatever can be said of it
-            self.warn(f"run {self} {info.status}, more cannot be said of it: {error!r}")
-
-    def _put_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
-        """Say how this process ended; wait for a full disk as long as for rows."""
-        deadline, is_told = writer.segments.flusher.deadline or 0.0, False
-        while True:
-            try:
-                return self._write_status(run, writer, ending)
-            except OSError as error:
-                if not is_full(error):
-                    raise
-                if time.monotonic() >= deadline:
-                    error.add_note(_TRY_AGAIN)
-                    raise
-                if not is_told:
-                    tell(f"the end of the run waits for the disk: {error}")
-                is_told = True
-            time.sleep(FLUSH_SECS)
-
-    def _write_status(self, run: Path, writer: Writer, ending: Ending) -> RunInfo:
-        """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
-        if self.file.source:
-            self.file.source.catch_up()  # what is lost is counted then
-        with run_lock(run):
-            info = read_info(run)
-            for session in info.sessions:
-                if session.writer == self.writer_name:
-                    session.status, session.exception = ending
-                    session.ended = dt.datetime.now(dt.UTC)
-                    session.refused = dict(self.losses.refused)
-                    session.failed_values, session.rounded = self.losses.failed, self.losses.rounded
-                    session.lost_lines = self.file.lost
-                    session.rows = _written_rows(writer)
-            settle(info, writing=writing(info, live_writers(run)))
-            write_info(run, info)
-            self._leave(writer)
-        return info
-
-    def _leave(self, writer: Writer) -> None:
-        self.capture.leave_folder()
-        writer.release()
-
-    def _compact(self, run: Path) -> None:
-        """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
-        from skald.upkeep.compacting import compact
-
-        try:
-            with late_bar(f"compacting {self.name}") as advance:
-                compact(run, last_out=True, progress=advance)
-        except (OSError, SkaldError) as error:
-            self.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
-
-
-def _rows_wait(rows: int, fault: OSError) -> StorageError:
-    error = StorageError(fault.errno, f"up to {rows:,} rows wait in memory, the disk does not take them: {fault}")
-    error.add_note(_TRY_AGAIN)
-    return error
-
-
-def _written_rows(writer: Writer) -> int:
-    from skald.engine.count import count_written  # what reads segments is not needed before
-
-    return count_written(writer.claim.folder) if writer.claim else 0

@@ -1,0 +1,143 @@
+"""How a process's part in a run ends on disk: sealed, said in `run.json`, compacted, and told in a last word."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from skald.durable import is_full
+from skald.engine.claim import run_lock
+from skald.engine.staged import FLUSH_SECS
+from skald.engine.writer import Writer
+from skald.errors import SkaldError, StorageError
+from skald.notice import tell
+from skald.record.info import RunInfo, live_writers, read_info, settle, write_info, writing
+from skald.upkeep.latebar import late_bar
+from skald.writing.ending import Ending
+
+if TYPE_CHECKING:
+    from skald.writing.session import Session
+
+_TRY_AGAIN: Final = "hint: make room, then call close() again; it is tried once more when the interpreter ends"
+
+
+def put_end(session: Session, writer: Writer, ending: Ending) -> RunInfo | None:
+    """Seal what a writer wrote, and say how it ended; return what run.json holds now, None where nothing is said.
+
+    Raises:
+        StorageError: the disk is full, and rows wait; it may be tried again.
+    """
+    run = session.run
+    fault = writer.seal()
+    if run is not None and not run.is_dir():
+        session.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
+        run = None
+    elif fault:
+        raise _rows_wait(writer.segments.flusher.waiting_rows, fault)
+    elif writer.claim and not writer.claim.folder.is_dir():
+        session.warn(f"rows are lost: their folder was removed while they were written, {writer.claim.folder}")
+    try:
+        info = None if run is None or session.forked else _put_status(session, run, writer, ending)
+    except Exception as error:
+        if not (isinstance(error, OSError) and is_full(error)):  # else it is this process that is to say it
+            _leave(session, writer)
+        raise
+    _leave(session, writer)  # NOTE: not where a Ctrl-C came: until it has said how it ended nobody is to miss it
+    return info
+
+
+def compact_run(session: Session, run: Path) -> None:
+    """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
+    from skald.upkeep.compacting import compact
+
+    try:
+        with late_bar(f"compacting {session.name}") as advance:
+            compact(run, last_out=True, progress=advance)
+    except (OSError, SkaldError) as error:
+        session.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
+
+
+def say_last_word(session: Session, info: RunInfo | None) -> None:
+    """Say what was kept, and what was not, once the run has ended with this process."""
+    if session.run is None or info is None or info.status == "running":
+        return
+    try:
+        from skald.writing.lastword import last_word, was_last  # what reads metrics files is not needed before
+
+        word = last_word(session.run, info)
+        if was_last(session.run, info):
+            session.say("SUCCESS", word)
+    except Exception as error:  # noqa: BLE001 told, and the run has ended, whatever can be said of it
+        session.warn(f"run {session} {info.status}, more cannot be said of it: {error!r}")
+
+
+def amend_end(session: Session, run: Path, ending: Ending) -> None:
+    """Say in run.json that it has ended otherwise after all."""
+    from skald.engine.snapshot import segment_files  # loaded by now
+
+    with run_lock(run):
+        info = read_info(run)
+        for each in info.sessions:
+            if each.writer == session.writer_name:
+                each.status, each.exception = ending
+        settle(info, writing=writing(info, live_writers(run)))
+        write_info(run, info)
+    if not segment_files(run):
+        compact_run(session, run)  # the folder of the lock goes again
+
+
+def _put_status(session: Session, run: Path, writer: Writer, ending: Ending) -> RunInfo:
+    """Say how this process ended; wait for a full disk as long as for rows."""
+    deadline, is_told = writer.segments.flusher.deadline or 0.0, False
+    while True:
+        try:
+            return _write_status(session, run, writer, ending)
+        except OSError as error:
+            if not is_full(error):
+                raise
+            if time.monotonic() >= deadline:
+                error.add_note(_TRY_AGAIN)
+                raise
+            if not is_told:
+                tell(f"the end of the run waits for the disk: {error}")
+            is_told = True
+        time.sleep(FLUSH_SECS)
+
+
+def _write_status(session: Session, run: Path, writer: Writer, ending: Ending) -> RunInfo:
+    """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
+    if session.file.source:
+        session.file.source.catch_up()  # what is lost is counted then
+    with run_lock(run):
+        info = read_info(run)
+        for each in info.sessions:
+            if each.writer == session.writer_name:
+                each.status, each.exception = ending
+                each.ended = dt.datetime.now(dt.UTC)
+                each.refused = dict(session.losses.refused)
+                each.failed_values, each.rounded = session.losses.failed, session.losses.rounded
+                each.lost_lines = session.file.lost
+                each.rows = _written_rows(writer)
+        settle(info, writing=writing(info, live_writers(run)))
+        write_info(run, info)
+        _leave(session, writer)
+    return info
+
+
+def _leave(session: Session, writer: Writer) -> None:
+    session.capture.leave_folder()
+    writer.release()
+
+
+def _rows_wait(rows: int, fault: OSError) -> StorageError:
+    error = StorageError(fault.errno, f"up to {rows:,} rows wait in memory, the disk does not take them: {fault}")
+    error.add_note(_TRY_AGAIN)
+    return error
+
+
+def _written_rows(writer: Writer) -> int:
+    from skald.engine.count import count_written  # what reads segments is not needed before
+
+    return count_written(writer.claim.folder) if writer.claim else 0
