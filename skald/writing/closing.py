@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from skald.durable import is_full
 from skald.engine.claim import run_lock
@@ -13,17 +13,35 @@ from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
 from skald.errors import SkaldError, StorageError
 from skald.notice import tell
+from skald.record.capture import Capture
 from skald.record.info import RunInfo, live_writers, read_info, settle, write_info, writing
+from skald.record.logfile import LogFile
 from skald.upkeep.latebar import late_bar
 from skald.writing.ending import Ending
-
-if TYPE_CHECKING:
-    from skald.writing.session import Session
+from skald.writing.losses import Losses
 
 _TRY_AGAIN: Final = "hint: make room, then call close() again; it is tried once more when the interpreter ends"
 
 
-def put_end(session: Session, writer: Writer, ending: Ending) -> RunInfo | None:
+class Recording(Protocol):
+    """What a process keeps open of a run, as far as its end is concerned."""
+
+    name: str
+    run: Path | None
+    writer_name: str
+    forked: bool
+    losses: Losses
+    file: LogFile
+    capture: Capture
+
+    def say(self, level: str, text: str) -> None:
+        """Say something in the terminal and in console.log."""
+
+    def warn(self, text: str) -> None:
+        """Warn there."""
+
+
+def put_end(session: Recording, writer: Writer, ending: Ending) -> RunInfo | None:
     """Seal what a writer wrote, and say how it ended; return what run.json holds now, None where nothing is said.
 
     Raises:
@@ -48,7 +66,7 @@ def put_end(session: Session, writer: Writer, ending: Ending) -> RunInfo | None:
     return info
 
 
-def compact_run(session: Session, run: Path) -> None:
+def compact_run(session: Recording, run: Path) -> None:
     """Compact the run if this was its last writer; its rows are safe in the segments if that fails."""
     from skald.upkeep.compacting import compact
 
@@ -59,7 +77,7 @@ def compact_run(session: Session, run: Path) -> None:
         session.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 
 
-def say_last_word(session: Session, info: RunInfo | None) -> None:
+def say_last_word(session: Recording, info: RunInfo | None) -> None:
     """Say what was kept, and what was not, once the run has ended with this process."""
     if session.run is None or info is None or info.status == "running":
         return
@@ -73,7 +91,7 @@ def say_last_word(session: Session, info: RunInfo | None) -> None:
         session.warn(f"run {session} {info.status}, more cannot be said of it: {error!r}")
 
 
-def amend_end(session: Session, run: Path, ending: Ending) -> None:
+def amend_end(session: Recording, run: Path, ending: Ending) -> None:
     """Say in run.json that it has ended otherwise after all."""
     from skald.engine.snapshot import segment_files  # loaded by now
 
@@ -88,7 +106,7 @@ def amend_end(session: Session, run: Path, ending: Ending) -> None:
         compact_run(session, run)  # the folder of the lock goes again
 
 
-def _put_status(session: Session, run: Path, writer: Writer, ending: Ending) -> RunInfo:
+def _put_status(session: Recording, run: Path, writer: Writer, ending: Ending) -> RunInfo:
     """Say how this process ended; wait for a full disk as long as for rows."""
     deadline, is_told = writer.segments.flusher.deadline or 0.0, False
     while True:
@@ -106,7 +124,7 @@ def _put_status(session: Session, run: Path, writer: Writer, ending: Ending) -> 
         time.sleep(FLUSH_SECS)
 
 
-def _write_status(session: Session, run: Path, writer: Writer, ending: Ending) -> RunInfo:
+def _write_status(session: Recording, run: Path, writer: Writer, ending: Ending) -> RunInfo:
     """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
     if session.file.source:
         session.file.source.catch_up()  # what is lost is counted then
@@ -126,7 +144,7 @@ def _write_status(session: Session, run: Path, writer: Writer, ending: Ending) -
     return info
 
 
-def _leave(session: Session, writer: Writer) -> None:
+def _leave(session: Recording, writer: Writer) -> None:
     session.capture.leave_folder()
     writer.release()
 
