@@ -499,6 +499,25 @@ def test_bar_that_is_drawn_at_each_step_is_put_down_some_times(tmp_path: Path) -
     assert run_program(tmp_path, program).lines == ["step 2999"]
 
 
+def test_bar_stands_above_what_is_printed_after_it_however_fast_it_was_drawn(tmp_path: Path) -> None:
+    """The streams wait together, in the order in which they were printed on."""
+    program = """
+        with skald.Logger("run"):
+            for epoch in range(5):
+                for number in range(1000):
+                    print(f"\\repoch {epoch}: {number}", end="", flush=True, file=sys.stderr)
+                print(file=sys.stderr)
+                print("validated", epoch)
+            for number in range(3000):
+                print(number, file=(sys.stdout, sys.stderr)[number % 2])
+        """
+
+    lines = run_program(tmp_path, program).lines
+
+    assert lines[:10] == [line for n in range(5) for line in (f"epoch {n}: 999", f"validated {n}")]
+    assert sorted(lines[10:]) == sorted(map(str, range(3000)))
+
+
 @pytest.mark.parametrize("kind", ["list", "iter", "tuple"])
 def test_lines_that_are_written_together_are_in_the_log(tmp_path: Path, kind: str) -> None:
     """As by `print`; of lines one of which is none, those before it, with the error that there always was."""

@@ -805,3 +805,57 @@ def test_descriptor_that_does_not_wait_takes_all_that_is_printed(tmp_path: Path)
 
     numbers = [f"{number} {'x' * 500}" for number in range(3000)]
     assert result.stdout.splitlines() == ["before"] * 3000 + numbers + ["y" * 100_000]
+
+
+def test_bar_of_c_code_that_stands_still_can_be_read(tmp_path: Path) -> None:
+    """Its newest state is there soon, however fast it was drawn, and stays after a kill."""
+    run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd") as logger:
+            for number in range(20_000):
+                os.write(1, f"\\rstep {number}".encode())
+            while not skald.Run(logger.run.path).console.endswith("step 19999\\n"):
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        code=-signal.SIGKILL,
+    )
+
+    assert skald.Run(tmp_path / "runs" / "run").console == "step 19999\n"
+
+
+@pytest.mark.parametrize(("unbuffered", "flush"), [("", True), ("1", False)])
+def test_half_lines_that_others_end_are_in_the_log_as_shown(tmp_path: Path, unbuffered: str, *, flush: bool) -> None:
+    """Line by line: what Python begins stands below what others have ended before."""
+    result = run_program(
+        tmp_path,
+        f"""
+        with skald.Logger("run", capture="fd"):
+            for number in range(200):
+                print("part", number, end=" ... ", flush={flush})
+                os.write(1, b"ended\\n")
+        """,
+        PYTHONUNBUFFERED=unbuffered,
+    )
+
+    assert lines_of(tmp_path) == result.stdout.splitlines() == [f"part {number} ... ended" for number in range(200)]
+
+
+def test_line_of_c_code_stands_below_what_was_printed_fast_before_it(tmp_path: Path) -> None:
+    """Though what is printed fast waits for a thread, and what C code prints does not."""
+    run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            log = "runs/run/console.log"
+            for number in range(5000):
+                print(number, flush=True)
+            libc.write(1, b"c\\n", 2)
+            while "c\\n" not in open(log).read():
+                time.sleep(0.001)
+            print("after")
+        """,
+    )
+
+    assert lines_of(tmp_path) == [*map(str, range(5000)), "c", "after"]

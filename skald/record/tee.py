@@ -26,6 +26,7 @@ from skald.record.screen import LONGEST_LINE
 from skald.record.shown import marked, origin, show, speaker, speaking
 from skald.record.streams import buffer_of, is_direct, pass_through, reconfigurer, replace
 from skald.record.transcript import Transcript
+from skald.record.turns import Turns
 from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, wrapping
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class Tee:
         settle: Callable[[], None],
         catch_up: Callable[[float], None],
         on_lead: Callable[[], None],
+        turns: Turns,
     ) -> None:
         """Begin without a stream; nothing is taken until there is a transcript.
 
@@ -65,8 +67,9 @@ class Tee:
             settle: waits a moment for what C code and children have printed, which stands above the next line.
             catch_up: has all tees drained, as soon as it can; or within these seconds, or not at all; or by the thread.
             on_lead: called when a stream has been found to lead to another.
+            turns: the order of the tees.
         """
-        self.name = name
+        self.name, self._turns = name, turns
         self.streams: list[Any] = []
         self.buffer: Any = None
         """What the streams write bytes to, if it is teed too."""
@@ -78,12 +81,16 @@ class Tee:
         self._taken: str | None = None
         """The text that was taken last, for who is interrupted as it gives one."""
         self._delivery = Delivery(name)
+        self.drained = 0
+        """How many texts have been given to the transcripts."""
         self._bytes = 0
         """How many have been written to the stream since nothing was pending."""
         self.hasty = False
         """Whether texts are only left in the list."""
+        self.is_quick = False
+        """Whether they are, and nobody stands above this stream."""
         self.is_alone = False
-        """Whether they are, and of one thread, so that they may stand there as they come: the rest would be slower."""
+        """Whether they are of one thread too, and of this stream alone, so that they may stand there as they come."""
         self._threads: set[int] = set()
         """Those that have written since it was hasty."""
         self._wrappers: list[Wrapper] = []
@@ -181,11 +188,18 @@ class Tee:
     def hurry(self, *, hasty: bool) -> None:
         """Leave texts in the list, or no more."""
         self.hasty = hasty and self.echo is None and not self._is_taken_below
-        self.is_alone = self.hasty and not self.may_be_below and len(self._threads) <= 1
-        if self.is_alone:
-            self.let_go()
+        self.is_quick = self.hasty and not self.may_be_below
+        self.is_alone = False
+        if self._turns.last is self:
+            self._be_alone()
         if not hasty:
             self._threads.clear()
+
+    def _be_alone(self) -> None:
+        """Let texts stand in the list as they come, if they are of one thread."""
+        if self.is_quick and len(self._threads) <= 1:
+            self.let_go()
+            self.is_alone = True
 
     def _writer(self, original: Callable[[str], Any]) -> Callable[[str], Any]:
         take, keep, messages = self._take, self.pending.append, speaking
@@ -244,9 +258,7 @@ class Tee:
         def flush() -> Any:
             flushed = original()
             if not self.is_alone:
-                self.let_go(get_ident())
-                if self.pending and not self.hasty:
-                    self._catch_up(NO_HURRY)
+                self._let_go_flushed()
             return flushed
 
         _note(flush)
@@ -257,9 +269,7 @@ class Tee:
             flushed = original()
             if wrapper.leads is None and self.begun.get(get_ident()):
                 wrapper.leads = False
-            self.let_go(get_ident())
-            if self.pending and not self.hasty:
-                self._catch_up(NO_HURRY)
+            self._let_go_flushed()
             return flushed
 
         wrapping.add(flush.__code__)
@@ -306,10 +316,14 @@ class Tee:
         self._catch_up(LOOK_SECS)
 
     def _take(self, text: str, by: Wrapper | None = None) -> None:
+        if self.is_quick and not speaking and self._take_quickly(text):
+            return
         if not self.transcripts or self._is_taken_below or (self.may_be_below and is_taken_above(by)):
             return
         if self.echo is not None and self.echo is threading.current_thread():
             return
+        if self._turns.last is not self:
+            self._turns.take(self)
         file = speaker()
         if file is None:
             self._keep(text)
@@ -320,12 +334,31 @@ class Tee:
             self.pending.append(message)
             self._catch_up(NO_HURRY)
 
+    def _take_quickly(self, text: str) -> bool:
+        """Do as `_keep` where that is simple; return whether it was."""
+        thread = get_ident()
+        begun = self.begun.get(thread)
+        is_end = text.endswith("\n")
+        if begun is None or not (is_end or ("\n" not in text and len(text) + len(begun) < MOST_PENDING)):
+            return False
+        if self._turns.last is not self:
+            self._turns.take(self)
+        self._threads.add(thread)
+        self._taken = text
+        begun.append(text)
+        if is_end:
+            self.pending += begun  # NOTE: as in `let_go`
+            del begun[:]
+            if self._turns.are_many:
+                self._be_alone()
+        return True
+
     def _keep(self, text: str) -> None:
         """Write the lines that a text ends; what is beyond waits for its end, which `print` writes by itself."""
         thread = get_ident()
         self._threads.add(thread)
         end = text.rfind("\n") + 1
-        if end and not self.hasty:
+        if not self.hasty and (end or self.is_unbuffered):
             self._settle()
         rest = text[end:] if end and type(text) is str else ""  # NOTE: loguru's know their origin, parts would not
         begun = self.begun.setdefault(thread, [])
@@ -338,6 +371,25 @@ class Tee:
             begun.append(rest)
         if not self.hasty:
             self._catch_up(NO_HURRY)
+
+    def _let_go_flushed(self) -> None:
+        """Have written what the thread has begun, as the terminal shows it now."""
+        thread = get_ident()
+        if not self.hasty and self.begun.get(thread):
+            self._settle()
+        self.let_go(thread)
+        if self.pending and not self.hasty:
+            self._catch_up(NO_HURRY)
+
+    @property
+    def is_unbuffered(self) -> bool:
+        """Whether the terminal shows at once what is written."""
+        return type(self.buffer) is io.FileIO
+
+    @property
+    def got(self) -> int:
+        """How many texts the stream has got, those that wait among them."""
+        return self.drained + len(self.pending)
 
     @property
     def is_amid_line(self) -> bool:
@@ -356,12 +408,15 @@ class Tee:
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return what that costs, in small texts."""
         texts = self.pending[:most]
-        del self.pending[: len(texts)]
+        count = len(texts)
+        del self.pending[:count]
+        self.drained += count
         self._bytes, self._delivery.left = 0, texts  # NOTE: no Ctrl-C is heard from the deletion on
         try:
             return self._delivery.give(self.transcripts)
         except KeyboardInterrupt:
             self.pending[:0] = self._delivery.left
+            self.drained -= len(self._delivery.left)
             raise
 
 

@@ -22,6 +22,7 @@ from skald.record.shown import forget
 from skald.record.streams import before_each_cell, buffer_of, streams
 from skald.record.tee import BY_THREAD, LOOK_SECS, MOST_PENDING, NO_HURRY, Tee
 from skald.record.transcript import Transcript
+from skald.record.turns import Turns
 
 if TYPE_CHECKING:
     from skald.record.descriptors import Descriptors
@@ -35,6 +36,7 @@ _transcripts: Final[list[Transcript]] = []
 _deep: Final[list[Transcript]] = []
 """The transcripts that get what is written to the descriptors."""
 _tees: Final[list[Tee]] = []
+_turns: Final = Turns()
 _draining = False
 """Whether the thread that holds the lock is giving the transcripts what is pending."""
 
@@ -168,23 +170,33 @@ def _drain(most: int | None = None) -> int:
         return 0
     try:
         _draining = True
-        cost = sum([each.drain(most) for each in _tees if each.pending])
-        for transcript in _transcripts if most is None else ():
-            if transcript.show():
-                _pace.call()
+        cost = 0 if most else _turns.drain()
+        cost += sum([each.drain(most) for each in _tees if each.pending])
+        if not most:
+            _show()
     finally:
         _draining = False
     return cost
 
 
+def _show() -> None:
+    """Have the lines on disk that are not finished, at once or in a moment; the lock is held."""
+    for transcript in _transcripts:
+        if transcript.show():
+            _pace.call()
+
+
 def _feed_descriptor(name: str, text: str, taken: Callable[[], None]) -> None:
     """Print what was written to a descriptor; called by the thread that follows the relay."""
     with _lock:
+        for each in _tees:
+            if each.is_unbuffered:  # else what has begun is not shown yet
+                each.let_go()
+        _drain()
         for transcript in _deep:
             transcript.feed(name, text)
         taken()
-        for transcript in _deep:
-            transcript.show()
+        _show()
 
 
 def _settle(*, line: bool = False) -> None:
@@ -288,7 +300,8 @@ def _tee_of(stream: Any, name: str) -> Tee:
 
 
 def _new_tee(name: str, *streams: Any) -> Tee:
-    new = Tee(name, settle=partial(_settle, line=True), catch_up=_catch_up, on_lead=_look_for_wrappers)
+    settle = partial(_settle, line=True)
+    new = Tee(name, settle=settle, catch_up=_catch_up, on_lead=_look_for_wrappers, turns=_turns)
     for stream in streams:
         new.add(stream)
     if _descriptors is not None:
@@ -311,6 +324,7 @@ def _after_fork_in_child() -> None:
     if _descriptors is not None:
         _descriptors.after_fork()
     _set_hasty(hasty=False)
+    _turns.after_fork()
     for each in _tees:
         each.after_fork()
     for transcript in _transcripts:
