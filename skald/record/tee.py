@@ -87,10 +87,8 @@ class Tee:
         """How many have been written to the stream since nothing was pending."""
         self.hasty = False
         """Whether texts are only left in the list."""
-        self.is_quick = False
-        """Whether they are, and nobody stands above this stream."""
         self.is_alone = False
-        """Whether they are of one thread too, and of this stream alone, so that they may stand there as they come."""
+        """Whether they are, of one thread, and of this stream, so that they may stand there as they come."""
         self._threads: set[int] = set()
         """Those that have written since it was hasty."""
         self._wrappers: list[Wrapper] = []
@@ -188,7 +186,6 @@ class Tee:
     def hurry(self, *, hasty: bool) -> None:
         """Leave texts in the list, or no more."""
         self.hasty = hasty and self.echo is None and not self._is_taken_below
-        self.is_quick = self.hasty and not self.may_be_below
         self.is_alone = False
         if self._turns.last is self:
             self._be_alone()
@@ -197,7 +194,7 @@ class Tee:
 
     def _be_alone(self) -> None:
         """Let texts stand in the list as they come, if they are of one thread."""
-        if self.is_quick and len(self._threads) <= 1:
+        if self.hasty and not self.may_be_below and len(self._threads) <= 1:
             self.let_go()
             self.is_alone = True
 
@@ -316,8 +313,6 @@ class Tee:
         self._catch_up(LOOK_SECS)
 
     def _take(self, text: str, by: Wrapper | None = None) -> None:
-        if self.is_quick and not speaking and self._take_quickly(text):
-            return
         if not self.transcripts or self._is_taken_below or (self.may_be_below and is_taken_above(by)):
             return
         if self.echo is not None and self.echo is threading.current_thread():
@@ -333,25 +328,6 @@ class Tee:
             self._taken = text
             self.pending.append(message)
             self._catch_up(NO_HURRY)
-
-    def _take_quickly(self, text: str) -> bool:
-        """Do as `_keep` where that is simple; return whether it was."""
-        thread = get_ident()
-        begun = self.begun.get(thread)
-        is_end = text.endswith("\n")
-        if begun is None or not (is_end or ("\n" not in text and len(text) + len(begun) < MOST_PENDING)):
-            return False
-        if self._turns.last is not self:
-            self._turns.take(self)
-        self._threads.add(thread)
-        self._taken = text
-        begun.append(text)
-        if is_end:
-            self.pending += begun  # NOTE: as in `let_go`
-            del begun[:]
-            if self._turns.are_many:
-                self._be_alone()
-        return True
 
     def _keep(self, text: str) -> None:
         """Write the lines that a text ends; what is beyond waits for its end, which `print` writes by itself."""
@@ -369,6 +345,8 @@ class Tee:
         self.let_go(thread)
         if rest:
             begun.append(rest)
+        elif self._turns.are_many:
+            self._be_alone()
         if not self.hasty:
             self._catch_up(NO_HURRY)
 
