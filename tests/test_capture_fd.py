@@ -859,3 +859,24 @@ def test_line_of_c_code_stands_below_what_was_printed_fast_before_it(tmp_path: P
     )
 
     assert lines_of(tmp_path) == [*map(str, range(5000)), "c", "after"]
+
+
+def test_forked_child_prints_below_what_c_code_has_printed_before(tmp_path: Path) -> None:
+    """It waits for the relay as its parent does."""
+    result = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run", capture="fd"):
+            time.sleep(0.2)
+            for number in range(20):
+                os.write(1, f"c {number}\\n".encode())
+                if os.fork() == 0:
+                    print("child", number, flush=True)
+                    os._exit(0)
+                os.wait()
+        """,
+    )
+
+    expected = [line for number in range(20) for line in (f"c {number}", f"child {number}")]
+    assert result.stdout.splitlines() == expected
+    assert lines_of(tmp_path) == expected

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skald.errors import StorageError
 from skald.record.logfile import LogFile
 
 if TYPE_CHECKING:
@@ -37,14 +38,17 @@ class Capture:
             deep: also what C code and child processes print.
 
         Raises:
-            OSError: there are no descriptors left, or no process can be started.
+            StorageError: there are no descriptors left, or no process can be started.
         """
         if self._file.is_open and self._file.source is None:
             from skald.record.tees import tee
             from skald.record.transcript import Transcript
 
             transcript = Transcript(self._file, self._unfinished)
-            tee(transcript, deep=deep)
+            try:
+                tee(transcript, deep=deep)
+            except OSError as error:
+                raise StorageError(error.errno, f"what is printed cannot be captured: {error.strerror}") from error
             self._transcript, self._file.source = transcript, self
 
     def catch_up(self) -> None:

@@ -32,6 +32,7 @@ from skald.record.relay import (
     HASTY,
     HEADER,
     IN_HAND,
+    MADE,
     READS,
     RUNS,
     SHOWING,
@@ -73,7 +74,7 @@ class Descriptors:
             OSError: there are no descriptors left, or no process can be started.
         """
         self._feed = feed
-        self._busy = self.is_forked = False
+        self.is_forked = False
         self._stopping = threading.Event()
         self._taken = 0
         self._channels = find_channels()
@@ -140,7 +141,7 @@ class Descriptors:
         Args:
             line: it is for one line of many.
         """
-        if self.is_forked or not self._has_more() or threading.current_thread() is self._thread:
+        if not self._has_more() or threading.current_thread() is self._thread:
             return
         if line and time.monotonic() < self._settle_again:
             return
@@ -179,12 +180,12 @@ class Descriptors:
         reads = self._state[READS]
         if self._state[IN_HAND] or is_readable(self._watch, *self._way):
             return True
-        return self._busy or self._state[READS] != reads
+        return self._state[MADE] != self._state[TAKEN] or self._state[READS] != reads
 
     def _wait(self, condition: Callable[[], bool], timeout_secs: float) -> bool:
         """Wait as long as a condition holds and there is a relay; return whether it is over in time."""
         deadline = time.monotonic() + timeout_secs
-        while (holds := condition() and self._thread.is_alive()) and time.monotonic() < deadline:
+        while (holds := condition() and (self.is_forked or self._thread.is_alive())) and time.monotonic() < deadline:
             time.sleep(POLL_SECS)
         return not holds
 
@@ -194,14 +195,13 @@ class Descriptors:
         waiting.register(self._back, select.POLLIN)
         while True:
             waiting.poll()
-            self._busy = True  # NOTE: before the read, so that bytes are in the pipe or here for those who wait
             data = os.read(self._back, _CHUNK)
             received = self._feed_frames(received + data)
-            self._busy = False
             if not data:
                 break
         while not self._stopping.is_set():  # the relay was killed
             self._state[IN_HAND] = self._state[SHOWING] = 0
+            self._state[MADE] = self._state[TAKEN]
             for channel in self._channels:
                 channel.restore()
                 channel.rescue()

@@ -4,12 +4,12 @@ A process of its own, because a thread would not do: C code that holds Python's 
 ever for a thread that needs that lock; and what was written before a SIGKILL, or is written by a child that outlives
 the run, must still reach the terminal. It is run by its path, imports nothing of Skald, and ends with the last writer.
 
-Arguments: a descriptor to send copies to; one of a file of 16 bytes (1 while the relay has something in hand that it
+Arguments: a descriptor to send copies to; one of a file of 24 bytes (1 while the relay has something in hand that it
 has not sent; 1 while it has something that it has not shown; how often it has read, the last byte of it; 1 once it
 runs; 1 while the process prints so much that it is to be passed on in large pieces; from the eighth on how many bytes
-of copies the process has taken in); the file to which is appended what a process that was killed has not taken in; then
-`SOURCE,TARGET` for each channel. A copy is sent as a frame: the number of the channel and of its bytes (two unsigned
-ints), then the bytes. Copies wait in memory while nobody reads.
+of copies the process has taken in; from the sixteenth on how many there have been); the file to which is appended what
+a process that was killed has not taken in; then `SOURCE,TARGET` for each channel. A copy is sent as a frame: the number
+of the channel and of its bytes (two unsigned ints), then the bytes. Copies wait in memory while nobody reads.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ READS: Final = 2
 RUNS: Final = 3
 HASTY: Final = 4
 TAKEN: Final = slice(8, 16)
+MADE: Final = slice(16, 24)
 COUNT: Final = struct.Struct("=Q")
-STATE_BYTES: Final = 16
+STATE_BYTES: Final = 24
 """The bytes that tell what the relay has."""
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE)
@@ -135,6 +136,7 @@ class Copies:
         """Have a copy sent; an empty one says that the channel has ended."""
         frame = HEADER.pack(number, len(data)) + data
         self._bytes += len(frame)
+        self._state[MADE] = COUNT.pack(self._bytes)
         self._not_taken.append((self._bytes, data))
         if self.descriptor is not None:
             self.waiting += frame

@@ -170,10 +170,12 @@ def _drain(most: int | None = None) -> int:
         return 0
     try:
         _draining = True
-        cost = 0 if most else _turns.drain()
-        cost += sum([each.drain(most) for each in _tees if each.pending])
-        if not most:
-            _show()
+        if most:
+            return sum([each.drain(most) for each in _tees if each.pending])
+        ends = [(each, each.got) for each in _tees]  # NOTE: first, as what comes in a turn after these is for later
+        cost = _turns.drain()
+        cost += sum([each.drain(got - each.drained) for each, got in ends if got > each.drained])
+        _show()
     finally:
         _draining = False
     return cost

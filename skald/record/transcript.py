@@ -20,6 +20,8 @@ from skald.record.screen import Screen
 
 _SHARE: Final = 0.02
 """The part of the time that may be spent on the small file: a bar may be drawn at each step."""
+_LONGEST_SECS: Final = 0.1
+"""How long it may be as it was, however slow the disk is, or busy the program."""
 
 
 class Unfinished(NamedTuple):
@@ -126,7 +128,7 @@ class Transcript:
                 unlink(self._unfinished)
             self._shown = text
         now = time.monotonic()
-        self._show_at = now + (now - start) / _SHARE
+        self._show_at = now + min((now - start) / _SHARE, _LONGEST_SECS)
         return False
 
     def finish(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
-MOST_TURNS: Final = 100
+MOST_TURNS: Final = 1000
 """Of so many the order is kept until they are drained: each costs as much as many texts."""
 
 
