@@ -48,7 +48,7 @@ class Capture:
             try:
                 tee(transcript, deep=deep)
             except OSError as error:
-                raise StorageError(error.errno, f"what is printed cannot be captured: {error.strerror}") from error
+                raise StorageError(error.errno, f"what is printed cannot be captured: {error}") from error
             self._transcript, self._file.source = transcript, self
 
     def catch_up(self) -> None:
