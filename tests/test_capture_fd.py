@@ -125,7 +125,7 @@ def test_line_that_several_have_begun_is_one_in_the_log(tmp_path: Path) -> None:
             os.write(2, b", ended\\n")
     """
 
-    result = run_program(tmp_path, program)
+    result = run_program(tmp_path, program, PYTHONUNBUFFERED="1")
     (tmp_path / "terminal").mkdir()
     shown = run_in_terminal(tmp_path / "terminal", program)
 

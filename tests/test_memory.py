@@ -32,7 +32,7 @@ with skald.Logger("run", ".") as logger:
         work(400_000)
         most = max(most, mappings())
     logger.sync()
-    print(resident() - before, most, len(os.listdir("/proc/self/fd")))
+    print(resident() - before, most, len(os.listdir("/proc/self/fd")), flush=True)
     os._exit(0)
 """
 
@@ -62,7 +62,7 @@ def work(first, last):
 work(0, 300_000)
 before = resident()
 work(300_000, 1_500_000)
-print(resident() - before)
+print(resident() - before, flush=True)
 os._exit(0)
 """
 

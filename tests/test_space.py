@@ -86,7 +86,7 @@ skald.engine.staged.PATIENCE_SECS = 0.1
 try:
     logger.close()
 except skald.StorageError as error:
-    print("refused", error)
+    print("refused", error, flush=True)
 os._exit(0)
 """
 
