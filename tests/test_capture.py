@@ -26,8 +26,9 @@ from tqdm.contrib import DummyTqdmFile
 
 import skald
 from skald.engine.lock import is_held_here
-from skald.record import tees
+from skald.record import tees, transcript
 from skald.record.delivery import BATCH_CHARACTERS
+from skald.record.logfile import LogFile
 from skald.record.screen import LONGEST_LINE
 from skald.record.tee import Tee
 from skald.record.transcript import Unfinished
@@ -497,6 +498,50 @@ def test_bar_that_is_drawn_at_each_step_is_put_down_some_times(tmp_path: Path) -
         """
 
     assert run_program(tmp_path, program).lines == ["step 2999"]
+
+
+@on_plain_streams
+def test_what_is_printed_while_the_log_is_written_keeps_its_order(
+    tmp_path: Path, streams: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for its turn, as what came before."""
+    drain, late = tees._turns.drain, [(sys.stderr, "error"), (sys.stdout, "after")]
+
+    def drain_and_print() -> int:
+        cost = drain()
+        while late:
+            stream, text = late.pop(0)
+            print(text, file=stream)
+        return cost
+
+    with skald.Logger("run", tmp_path):
+        print("first")
+        tees._set_hasty(hasty=True)
+        monkeypatch.setattr(tees._turns, "drain", drain_and_print)
+        tees._drain()
+
+    assert log_of(tmp_path / "run") == "first\nerror\nafter\n"
+    assert text_of(streams["stdout"]) == "first\nafter\n"
+
+
+def test_unfinished_line_is_at_most_a_tenth_of_a_second_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it took to put it down: the disk is slow, or the program busy."""
+    clock = [0.0]
+    monkeypatch.setattr("skald.record.transcript.time.monotonic", lambda: clock[0])
+    written: list[bytes] = []
+
+    def write(_path: Path, data: bytes) -> None:
+        written.append(data)
+        clock[0] += 5.0
+
+    monkeypatch.setattr(transcript, "write_atomic", write)
+    bar = transcript.Transcript(LogFile(tmp_path / "console.log"), tmp_path / "unfinished")
+    for number, secs in enumerate([0.0, 0.05, 0.06]):
+        clock[0] += secs
+        bar.feed("stderr", f"\rstep {number}")
+        assert bar.show() == (number == 1)
+
+    assert written == [b"0\nstep 0\n", b"0\nstep 2\n"]
 
 
 def test_bar_stands_above_what_is_printed_after_it_however_fast_it_was_drawn(tmp_path: Path) -> None:

@@ -439,9 +439,15 @@ def test_params_take_objects_with_fields_as_a_whole(run: Path) -> None:
         ({"z": 1 + 2j}, "'z' must be plain data, got complex"),
         ({"z": np.complex64(1)}, "'z' must be plain data, got complex"),
         ({"wait": np.timedelta64(1, "ns")}, "'wait' must be plain data, got datetime.timedelta"),
-        ({"color": {Color: 1, "a": {("a", "b"): 1}}}, "keys of param 'color.a' must be str, got tuple: .'a', 'b'."),
-        ({"a": {decimal.Decimal("0.1"): 1}}, r"keys of param 'a' must be str, got decimal.Decimal: Decimal\('0.1'\)"),
-        ({b"raw": 1}, "keys of params must be str, got bytes: b'raw'"),
+        (
+            {"color": {Color: 1, "a": {("a", "b"): 1}}},
+            "param 'color.a' must be str, or become one, not tuple: .'a', 'b'.",
+        ),
+        (
+            {"a": {decimal.Decimal("0.1"): 1}},
+            r"param 'a' must be str, or become one, not decimal.Decimal: Decimal\('0.1'\)",
+        ),
+        ({b"raw": 1}, "keys of params must be str, or become one, not bytes: b'raw'"),
         ({"a": {1: "x", "1": "y"}}, "'a.1' is given twice"),
         ({"a": {"b": "\ud800"}}, "'a.b' must be valid Unicode"),
         ({"a": {"k\ud800": 1}}, r"param 'a\.k\\ud800' must be valid Unicode"),

@@ -167,7 +167,7 @@ def _key(key: Any, path: _Path) -> str:
         name = []
     if isinstance(name, (list, dict)):
         where = f"param {_dotted(path)!r}" if path else "params"
-        error = InvalidInputError(f"keys of {where} must be str, got {type_name(key)}: {key!r:.80}")
+        error = InvalidInputError(f"keys of {where} must be str, or become one, not {type_name(key)}: {key!r:.80}")
         error.add_note("hint: give its str(key), or a name for it")
         raise error
     return str(name)
