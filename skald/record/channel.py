@@ -51,6 +51,8 @@ class Channel:
         self._lock = threading.RLock()
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_open = False
+        self._has_begun = False
+        """Whether a text has got so far that the system has some of it."""
 
     def redirect(self) -> None:
         """Lead the descriptors to the relay, when nobody is writing."""
@@ -85,22 +87,34 @@ class Channel:
         saved, way, has_more, write_some = self.saved, self._way, self._watch.poll, os.write
         is_roomy = self._is_roomy
 
-        def write(data: Any) -> int:
-            if type(data) is not bytes:
-                data = memoryview(data).cast("B")
+        def pass_on(data: Any) -> None:
             # NOTE: in this order, so that nothing goes from the one to the other between the two looks
             try:
                 leads = self.is_open and _file_of(descriptor, _MARK) == way
                 if leads and is_roomy and state[HASTY] and len(data) <= _SMALL_BYTES:
-                    write_some(self.write, b"".join((OWN, data, OTHER)))
-                    return len(data)
+                    own = b"".join((OWN, data, OTHER))
+                    self._has_begun = True
+                    write_some(self.write, own)
+                    return
                 is_free = leads and not has_more(0) and not state[SHOWING]
             except (OSError, RuntimeError):  # it is closed, or is full and does not wait; or another thread looks now
                 is_free = False
+            self._has_begun = True
             if not is_free:
                 otherwise(data)
             elif (written := write_some(saved, data)) < len(data):
                 write_all(saved, memoryview(data)[written:])
+
+        def write(data: Any) -> int:
+            if type(data) is not bytes:
+                data = memoryview(data).cast("B")
+            self._has_begun = False
+            try:
+                pass_on(data)
+            except KeyboardInterrupt:
+                if not self._has_begun:  # the log has it, and so should the terminal
+                    pass_on(data)
+                raise
             return len(data)
 
         return write

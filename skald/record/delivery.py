@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from skald.record.shown import joined, origin
@@ -11,6 +11,8 @@ from skald.record.transcript import Transcript
 MOST_TEXTS: Final = 8192
 BATCH_CHARACTERS: Final = 1 << 19
 """So many texts at most, and about so many characters, are given at a time."""
+BATCH_BYTES: Final = 1 << 22
+"""Or so many bytes, which are copied less often."""
 CHEAP_CHARACTERS: Final = 4000
 """How many are written as quickly as a text."""
 _FIRST_TEXTS: Final = 64
@@ -22,14 +24,20 @@ class Delivery:
     Invariant: after a Ctrl-C those that were not given are left.
     """
 
-    def __init__(self, stream: str) -> None:
-        """Begin with a few texts at a time; those of streams of one name get to one screen."""
-        self._stream = stream
+    def __init__(self, stream: str, decoded: Callable[[bytes], str], light: Callable[[bytes], str | bytes]) -> None:
+        """Begin with a few texts at a time; those of streams of one name get to one screen.
+
+        Args:
+            stream: the name.
+            decoded: returns the text that stands there as bytes.
+            light: returns it, as it is where it is ASCII, and without colours.
+        """
+        self._stream, self._decoded, self._light = stream, decoded, light
         self._texts = _FIRST_TEXTS
         """How many are given at a time."""
         self._is_given = True
         """Whether those that are being given have got to the transcripts."""
-        self.left: list[str] = []
+        self.left: list[str | bytes] = []
         """What is to be given."""
 
     def give(self, transcripts: Sequence[Transcript]) -> int:
@@ -42,24 +50,26 @@ class Delivery:
                 self._is_given = False
                 batch = texts[start : start + self._texts]
                 end = start + len(batch)
-                whole = joined(batch)
+                whole = joined(batch, self._decoded)
                 if whole is None:
                     for text in batch:
-                        self._feed(str(text), transcripts, besides=origin(text))
+                        one = self._decoded(text) if isinstance(text, bytes) else text
+                        self._feed(str(one), transcripts, besides=origin(one))
                     continue
                 cost += len(whole) // CHEAP_CHARACTERS
-                for piece in _pieces(whole):
-                    self._feed(piece, transcripts)
+                size = BATCH_BYTES if isinstance(whole, bytes) else BATCH_CHARACTERS
+                for piece in _pieces(whole, size):
+                    self._feed(self._light(piece) if isinstance(piece, bytes) else piece, transcripts)
                 # NOTE: more at once would be slower, by the page faults of copies; fewer too, as each write gives the
                 # lock of Python away, which a program that prints gives back late
-                self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
+                self._texts = max(1, min(MOST_TEXTS, len(batch) * size // (len(whole) + 1)))
         except KeyboardInterrupt:
             self.left = texts[end if self._is_given else start :]
             raise
         self.left = []
         return cost
 
-    def _feed(self, text: str, transcripts: Sequence[Transcript], *, besides: str | None = None) -> None:
+    def _feed(self, text: str | bytes, transcripts: Sequence[Transcript], *, besides: str | None = None) -> None:
         self._is_given = True
         for transcript in list(transcripts) if text else ():
             if besides is None or transcript.file.name != besides:
@@ -72,12 +82,12 @@ class Delivery:
                     raise
 
 
-def _pieces(text: str) -> Iterator[str]:
+def _pieces(text: str | bytes, size: int) -> Iterator[str | bytes]:
     """Cut a large text at the ends of lines."""
-    start = 0
-    while len(text) - start > BATCH_CHARACTERS:
-        end = text.rfind("\n", start, start + BATCH_CHARACTERS) + 1 or start + BATCH_CHARACTERS
+    start, end_of_line = 0, "\n" if isinstance(text, str) else b"\n"
+    while len(text) - start > size:
+        end = text.rfind(end_of_line, start, start + size) + 1 or start + size  # type: ignore[arg-type]
         yield text[start:end]
         start = end
     if start < len(text):
-        yield text[start:]
+        yield text[start:] if start else text

@@ -135,20 +135,25 @@ class Descriptors:
         if not self.is_forked:
             self._state[HASTY] = hasty
 
-    def settle(self, *, line: bool = False) -> None:
+    def settle(self, *, line: bool = False) -> bool:
         """Wait a moment until what was written has been read, so that lines stand in their order.
 
         Args:
             line: it is for one line of many.
+
+        Returns:
+            Whether nothing is under way any more.
         """
-        if not self._has_more() or threading.current_thread() is self._thread:
-            return
-        if line and time.monotonic() < self._settle_again:
-            return
+        if not self.has_more():
+            return True
+        if threading.current_thread() is self._thread or (line and time.monotonic() < self._settle_again):
+            return False
         self.hurry(hasty=False)
         patience = (LINE_SECS if line else SETTLE_SECS) if self._state[RUNS] else START_SECS
-        if not self._wait(self._has_more, patience):
+        is_settled = self._wait(self.has_more, patience)
+        if not is_settled:
             self._settle_again = time.monotonic() + 20 * LINE_SECS
+        return is_settled
 
     def stop(self) -> None:
         """Put the descriptors back, and wait until all is passed on; of a child that writes on, that goes on.
@@ -175,7 +180,7 @@ class Descriptors:
             channel.close()
         _reap(self._process)
 
-    def _has_more(self) -> bool:
+    def has_more(self) -> bool:
         """Tell whether something is under way; what the relay moves on during the look does not slip by."""
         reads = self._state[READS]
         if self._state[IN_HAND] or is_readable(self._watch, *self._way):

@@ -12,6 +12,10 @@ from typing import Final, Protocol
 PERIOD_SECS: Final = 0.05
 BURST_TEXTS: Final = 2000
 """How many texts in a row are written at once, then so many in a second; `print` writes two."""
+FAST_SECS: Final = 0.01
+"""How often what is gathered is collected."""
+MANY_BYTES: Final = 1 << 20
+"""After so many it does not wait at all."""
 CALM_TEXTS: Final = 100
 """When so few come in a period they are written at once again."""
 PATIENCE_SECS: Final = 1.0
@@ -24,30 +28,44 @@ def is_only_thread() -> bool:
     return all(name.startswith("skald-") for name in others)
 
 
+def is_one_thread() -> bool:
+    """Tell whether there is but one besides Skald's own."""
+    return sum([not each.name.startswith("skald-") for each in threading.enumerate()]) <= 1
+
+
 class SetHasty(Protocol):
     """Says whether texts are only left in lists, which the thread takes up."""
 
-    def __call__(self, *, hasty: bool) -> None:
-        """Say so."""
+    def __call__(self, *, hasty: bool) -> bool:
+        """Say so; return whether they are gathered, which is to be collected."""
 
 
 class Pace:
     """How often the file is written: at once, or by a thread while much is printed, or where something is put off."""
 
-    def __init__(self, lock: AbstractContextManager[bool], drain: Callable[[], int], set_hasty: SetHasty) -> None:
+    def __init__(
+        self,
+        lock: AbstractContextManager[bool],
+        collect: Callable[[], int],
+        drain: Callable[[], int],
+        set_hasty: SetHasty,
+    ) -> None:
         """Begin with what may be written at once.
 
         Args:
             lock: held by who drains.
+            collect: has what was gathered pending, and returns how many bytes that was.
             drain: writes what is pending, and returns what that costs, in small texts.
             set_hasty: called as texts are left to the thread, and again while they are, and as it ends.
         """
-        self._lock, self._drain, self._set_hasty = lock, drain, set_hasty
+        self._lock, self._collect, self._drain, self._set_hasty = lock, collect, drain, set_hasty
         self._left = float(BURST_TEXTS)
         self._refilled = time.monotonic()
         self._thread: threading.Thread | None = None
         self._woken = threading.Event()
-        self._is_stopped = self._is_called = self._is_hasty = False
+        self._is_stopped = self._is_called = False
+        self.is_hasty = False
+        """Whether texts are left to the thread."""
 
     def spend(self, texts: int) -> None:
         """Count texts that were written at once, as of so many small ones; after too many leave them to the thread."""
@@ -57,8 +75,8 @@ class Pace:
         now = time.monotonic()
         self._left = min(BURST_TEXTS, self._left + (now - self._refilled) * BURST_TEXTS)
         self._refilled = now
-        if self._left < 0 and not self._is_hasty and self.call():
-            self._is_hasty = True
+        if self._left < 0 and not self.is_hasty and self.call():
+            self.is_hasty = True
             self._set_hasty(hasty=True)
 
     def call(self) -> bool:
@@ -72,21 +90,29 @@ class Pace:
         return self._thread is not None
 
     def _follow(self) -> None:
+        texts, began, wait_secs = 0, time.monotonic(), FAST_SECS
         while True:
-            self._woken.wait(PERIOD_SECS)
+            self._woken.wait(wait_secs)
             if self._is_stopped:
                 break
             self._woken.clear()
+            is_behind = self._collect() > MANY_BYTES
             with self._lock:
                 self._is_called = False
-                if self._drain() <= CALM_TEXTS and not self._is_called:
-                    break
-                if self._is_hasty:
-                    self._set_hasty(hasty=True)  # it may have ended for a message
+                texts += self._drain()
+                if time.monotonic() - began >= PERIOD_SECS:
+                    if texts <= CALM_TEXTS and not self._is_called:
+                        break
+                    texts, began = 0, time.monotonic()
+                # NOTE: again, as it may have ended for a message
+                is_fast = self.is_hasty and self._set_hasty(hasty=True)
+            wait_secs = 0.0 if is_behind else FAST_SECS if is_fast else PERIOD_SECS
         with self._lock:
-            self._is_hasty = False
+            self.is_hasty = False
             self._set_hasty(hasty=False)
             self._thread = None
+        self._collect()
+        with self._lock:
             self._drain()
 
     def wake(self) -> None:

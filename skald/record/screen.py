@@ -14,11 +14,12 @@ HEIGHT: Final = 100
 LONGEST_LINE: Final = 1 << 18
 """Characters after which a line that has no end is let go in pieces."""
 _FEW_COLORS: Final = 12
-_LARGE: Final = 1 << 15
 _LONGEST_CODE: Final = 1 << 12
 _ALTERNATE: Final = frozenset({"?47", "?1047", "?1049"})
 
-_COLOR: Final = re.compile(r"\x1b\[[\d;:]*m")
+_CODES: Final = (b"\x1b", b"\r", b"\b", b"\a", b"\0")
+_COLOR: Final = re.compile(rb"\x1b\[[\d;:]*m")
+_COLOR_TEXT: Final = re.compile(r"\x1b\[[\d;:]*m")
 _TOKEN: Final = re.compile(
     r"\x1b\[(?P<args>[0-?]*)[ -/]*(?P<code>[@-~])"
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title, a link
@@ -87,7 +88,7 @@ class Screen:
         if self._code:
             text, self._code = self._code + text, ""
         if has_codes := "\x1b" in text:
-            text = self._without_cut_code(_without_colors(text))
+            text = self._without_cut_code(_COLOR_TEXT.sub("", text))
             has_codes = "\x1b" in text
         if has_returns := "\r" in text:
             if text.endswith("\r"):  # it may be the first half of a line's end
@@ -103,6 +104,15 @@ class Screen:
             return self._append(text)
         self._print(text)
         return self._final()
+
+    def feed_ascii(self, data: bytes) -> str | bytes:
+        """Print a text whose characters are bytes, which mostly saves to decode it."""
+        row, end = self._rows[0], data.rfind(b"\n") + 1
+        if row.text or not end or self._code or not self._is_plain() or any(code in data for code in _CODES):
+            return self.feed(data.decode())
+        row.text = data[end:].decode()
+        self._column = len(row.text)
+        return data[:end] if row.text else data
 
     def settle(self) -> str:
         """Return the lines above the cursor: something is printed below them elsewhere."""
@@ -261,24 +271,12 @@ def _overlaid(texts: list[str]) -> str:
     return seen
 
 
-def _without_colors(text: str) -> str:
+def without_colors(data: bytes) -> bytes:
     """Leave the codes of colours out: mostly a few of them, again and again, which are found quickest one by one."""
+    place = 0
     for _ in range(_FEW_COLORS):
-        code = _COLOR.search(text)
+        code = _COLOR.search(data, place)
         if code is None:
-            return text
-        text = _without(text, code[0])
-    return _COLOR.sub("", text)
-
-
-def _without(text: str, code: str) -> str:
-    """Leave a code out; NOTE: Arrow does it twice as fast, and lets a program that prints go on meanwhile."""
-    if len(text) < _LARGE:
-        return text.replace(code, "")
-    import pyarrow as pa
-    import pyarrow.compute as pc  # takes 20 ms to load
-
-    try:
-        return str(pc.replace_substring(pa.scalar(text), code, "").as_py())
-    except UnicodeEncodeError:  # it has bytes that could not be decoded
-        return text.replace(code, "")
+            return data
+        data, place = data.replace(code[0], b""), code.start()
+    return _COLOR.sub(b"", data)

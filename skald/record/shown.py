@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
@@ -16,17 +17,22 @@ from typing import Any, Final
 MARK: Final = "skald"
 """The key of loguru's record under which a message says which file has it."""
 
+QUIET_SECS: Final = 1.0
+
 speaking: Final[dict[int, str]] = {}
 """The threads in which loguru shows a message, and the file that has it already; until something else is written."""
-_marked = False
-"""Whether there have been such messages since `forget`, which handlers may show at any time."""
+messages: Final[dict[str, float]] = {}
+"""The files that have had such messages since `forget`, which handlers may show at any time, and when they had one."""
+before_messages: Final[list[Callable[[], None]]] = []
+"""Called as one is about to be shown."""
 
 
 def hush(file: str) -> None:
     """Keep what loguru's handlers now write in this thread out of a file, which has the message; others get it."""
-    global _marked  # noqa: PLW0603 it is about all threads
-    _marked = True
+    messages[file] = time.monotonic()
     speaking[threading.get_ident()] = file
+    for prepare in before_messages:
+        prepare()
 
 
 def unhush() -> None:
@@ -34,10 +40,18 @@ def unhush() -> None:
     speaking.pop(threading.get_ident(), None)
 
 
+def is_quiet() -> bool:
+    """Tell whether no message is to be shown: none is just now, nor may a thread of loguru's be behind."""
+    if speaking or not messages:
+        return not speaking
+    if time.monotonic() - max(messages.values()) > QUIET_SECS:
+        return True
+    return not any(each.name.startswith("loguru-writer") for each in threading.enumerate())
+
+
 def forget() -> None:
     """Begin anew: nobody has listened until now."""
-    global _marked  # noqa: PLW0603 it is about all threads
-    _marked = False
+    messages.clear()
 
 
 @contextlib.contextmanager
@@ -66,15 +80,17 @@ def speaker() -> str | None:
     return file
 
 
-def joined(texts: Sequence[str]) -> str | None:
-    """Return texts as one; None where one of them may be such a message, or is no str."""
+def joined(texts: Sequence[str | bytes], decoded: Callable[[bytes], str]) -> str | bytes | None:
+    """Return texts as one, bytes if they all are; None where one of them may be such a message, or is no text."""
     # NOTE: to look at all types takes a fifth of the time that printing takes
-    if _marked and not set(map(type, texts)) <= {str}:
+    if messages and not set(map(type, texts)) <= {str, bytes}:
         return None
-    try:
-        return "".join(texts)
-    except TypeError:
+    for empty in ("", b""):
+        with contextlib.suppress(TypeError):
+            return empty.join(texts)  # type: ignore[arg-type]
+    if not set(map(type, texts)) <= {str, bytes}:
         return None
+    return "".join([decoded(each) if isinstance(each, bytes) else each for each in texts])
 
 
 class _Marked(str):
@@ -95,6 +111,13 @@ def origin(text: str) -> str | None:
     """Return the file that has a text already: one of loguru's, of a message that Skald logged."""
     record = getattr(text, "record", None)
     return record.get(MARK) if isinstance(record, dict) else None
+
+
+def message_file(frame: FrameType) -> str | None:
+    """Return the file that has already what a frame writes: one of loguru's, in whatever thread, with a message."""
+    if frame.f_globals.get("__name__") != "loguru._simple_sinks":
+        return None
+    return origin(frame.f_locals.get("message", ""))
 
 
 def show(write: Callable[[str], Any], text: str, file: str) -> Any:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import sys
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 _ABSENT: Final = object()
@@ -53,18 +51,6 @@ def buffer_of(stream: Any) -> Any:
         return stream.buffer if hasattr(stream.buffer, "__dict__") else None
     except (AttributeError, ValueError):  # detached
         return None
-
-
-def pass_through(stream: io.TextIOWrapper) -> Callable[[], None]:
-    """Have a text stream give its buffer everything at once; return what ends that."""
-    before, reconfigure = stream.write_through, reconfigurer(stream.reconfigure)
-
-    def set_to(*, write_through: bool) -> None:
-        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads any more
-            reconfigure(write_through=write_through)
-
-    set_to(write_through=True)
-    return partial(set_to, write_through=before)
 
 
 def before_each_cell(function: Callable[..., None]) -> Callable[[], None]:

@@ -1,30 +1,28 @@
 """A tee: what is written to a stream object is kept too, until those who listen get it.
 
-The stream stays where it is, and its `write` is replaced in the object itself, so whoever got hold of it before
-(loguru's default handler, `logging.basicConfig`, tqdm) is heard. Text streams over one buffer share a tee; see
-`wrappers` for those that write to others. Threads that print at once have whole lines each, also where Python mixes
-them up in the terminal, unless another begins while one already prints very fast.
+The stream stays where it is: the `write` of its buffer is replaced in the object itself, see `buffers`, or its own
+where it has no such buffer, so whoever got hold of it before (loguru's default handler, `logging.basicConfig`, tqdm) is
+heard. Text streams over one buffer share a tee; see `wrappers` for those that write to others. Threads that print at
+once have whole lines each, also where Python mixes them up in the terminal, unless one prints very fast.
 
 Invariant: a stream is left as it was found.
 """
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import io
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from threading import get_ident
-from types import CodeType
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.record.buffers import MOST_BYTES, TeedBuffer
 from skald.record.delivery import Delivery
 from skald.record.screen import LONGEST_LINE
-from skald.record.shown import marked, origin, show, speaker, speaking
-from skald.record.streams import buffer_of, is_direct, pass_through, reconfigurer, replace
+from skald.record.shown import is_quiet, marked, origin, show, speaker, speaking
+from skald.record.streams import buffer_of, replace
 from skald.record.transcript import Transcript
 from skald.record.turns import Turns
 from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, wrapping
@@ -34,18 +32,13 @@ if TYPE_CHECKING:
 
 MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
-MANY_BYTES: Final = 1 << 20
-"""What is printed, in bytes, before the thread is called that writes it."""
-MOST_BYTES: Final = 1 << 22
-"""What a program that prints faster than that is let ahead; then it waits."""
+FLUSH_SECS: Final = 0.002
+"""After how long a flush has the log written, too, of a program that prints fast."""
 LOOK_SECS: Final = 0.001
 MOST_LOOKS: Final = 200
 """How often it looks whether it may go on; not for ever, as who is writing may wait for this stream."""
 NO_HURRY: Final = -1.0
 BY_THREAD: Final = 0.0
-
-_our_code: Final[list[CodeType]] = []
-"""NOTE: no set, as to hash code takes five times as long as to look through these."""
 
 
 class Tee:
@@ -71,19 +64,23 @@ class Tee:
         """
         self.name, self._turns = name, turns
         self.streams: list[Any] = []
-        self.buffer: Any = None
-        """What the streams write bytes to, if it is teed too."""
+        self._below: TeedBuffer | None = None
+        """What the streams write bytes to, where those are taken."""
         self._settle, self._catch_up, self._on_lead = settle, catch_up, on_lead
         self.transcripts: list[Transcript] = []
-        self.pending: list[str] = []
+        self.pending: list[str | bytes] = []
+        """Texts, or as bytes."""
         self.begun: dict[int, list[str]] = {}
         """What threads have written of a line, without its end: those that print at once have whole lines each."""
-        self._taken: str | None = None
+        self.taken: str | None = None
         """The text that was taken last, for who is interrupted as it gives one."""
-        self._delivery = Delivery(name)
+        self._delivery = Delivery(name, self._decoded, self._light)
         self.drained = 0
         """How many texts have been given to the transcripts."""
-        self._bytes = 0
+        self._flushed_at = 0.0
+        self.lines = 0
+        """How many of these were gathered while it was printed very fast."""
+        self.printed = 0
         """How many have been written to the stream since nothing was pending."""
         self.hasty = False
         """Whether texts are only left in the list."""
@@ -94,47 +91,44 @@ class Tee:
         self._wrappers: list[Wrapper] = []
         self.may_be_below = False
         """Whether there are streams that may."""
-        self.diverted: Callable[[Any], int] | None = None
-        """What writes bytes in place of the stream's buffer."""
-        self._way = threading.RLock()
-        """Held while bytes are written, so that none go the one way once the other is open."""
         self.echo: threading.Thread | None = None
         """The thread that prints here what comes by the descriptor, which is taken there; as in notebooks."""
-        self._is_direct = True
-        """Whether bytes get to the descriptor as they are."""
         self._is_taken_below = False
         """Whether what they have become is taken at the descriptor."""
         self._make_seekable: Callable[[], None] = lambda: None
         self._restorers: list[Callable[[], None]] = []
-        self._writes: list[Callable[[str], Any]] = []
+        self._writes: list[tuple[Any, Callable[[str], Any]]] = []
 
     def add(self, stream: Any) -> None:
-        """Replace the methods of a stream; of its buffer too, unless another stream over it has come before."""
+        """Replace the methods of a stream's buffer, or its own."""
         buffer = buffer_of(stream)
         wrapper = None if is_bottom(stream) else Wrapper(self.begun, self._on_lead)
         if wrapper is not None and type(buffer) is io.BytesIO:
             buffer = None  # it keeps a copy of what it hands on
-        if wrapper is not None and is_plain(stream):
-            wrapper.leads = False
-        elif wrapper is not None and buffer is not None:
-            wrapper.leads = True
-            self._restorers.append(pass_through(stream))
+        self.streams.append(stream)
         if wrapper is not None:
             self._wrappers.append(wrapper)
+            wrapper.leads = False if is_plain(stream) else True if buffer is not None else None
+        if wrapper is not None or buffer is None:
+            self._replace(stream, wrapper)
+        if buffer is not None:
+            if self._below is None:
+                self._below = TeedBuffer(buffer, stream.encoding, self)
+            if wrapper is None or wrapper.leads:
+                self._below.add(stream)
+
+    def _replace(self, stream: Any, wrapper: Wrapper | None) -> None:
         write = self._wrapping_writer(stream.write, wrapper) if wrapper else self._writer(stream.write)
-        self.streams.append(stream)
-        self._writes.append(write)
+        self._writes.append((stream, write))
         self._restorers.append(replace(stream, "write", write))
         if callable(getattr(stream, "flush", None)):
             flush = self._wrapping_flusher(stream.flush, wrapper) if wrapper else self._flusher(stream.flush)
             self._restorers.append(replace(stream, "flush", flush))
-        if isinstance(stream, io.TextIOWrapper):
-            self._restorers.append(replace(stream, "reconfigure", reconfigurer(stream.reconfigure)))
-            self._restorers.append(replace(stream, "writelines", _lines_writer(write)))
-        if buffer is not self.buffer:
-            self.buffer = buffer
-            self._is_direct = is_direct(buffer)
-            self._restorers.append(replace(buffer, "write", self._bytes_writer(buffer.write, stream.encoding)))
+
+    @property
+    def buffer(self) -> Any:
+        """What the streams write bytes to, None where these are not taken."""
+        return self._below.buffer if self._below else None
 
     @property
     def may_lead(self) -> bool:
@@ -143,87 +137,108 @@ class Tee:
 
     def flush(self) -> None:
         """Let the streams write out what they hold; after it no thread is amid a write that began before."""
-        with self._way:  # NOTE: no other thread then overtakes the text that is on its way
-            for stream in self.streams:
-                with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or its reader is gone
-                    stream.flush()
+        for stream in self.streams:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or its reader is gone
+                stream.flush()
+        if self._below is not None:
+            self._below.await_writers()
+
+    def collect(self) -> int:
+        """Have what has been printed very fast written, and taken; return how many bytes that was."""
+        if self._below is not None:
+            with contextlib.suppress(OSError, ValueError):  # whoever prints next is told
+                return self._below.collect()
+        return 0
+
+    def pause(self) -> None:
+        """Let who prints wait for what is being written to the log."""
+        if self._below is not None:
+            self._below.pause()
 
     def divert(self, descriptors: Descriptors | None) -> None:
         """Have bytes marked for the relay as Python's own, or no more."""
         number = -1
-        with self._way:
-            for stream in self.streams:
-                with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or without a descriptor
-                    stream.flush()
-                    number = stream.fileno()
-            writer = descriptors.writer(number) if descriptors else None
-            self._is_taken_below = writer is not None and not self._is_direct
-            self.diverted = writer if self._is_direct else None
+        for stream in self.streams:
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or without a descriptor
+                stream.flush()
+                number = stream.fileno()
+        writer = descriptors.writer(number) if descriptors else None
+        if self._below is not None:
+            self._is_taken_below = writer is not None and not self._below.is_direct
+            self._below.divert(writer if self._below.is_direct else None)
             self._make_seekable()  # as it may be
-            self._make_seekable = lambda: None
-            if writer is not None and self.buffer is not None:
-                self._make_seekable = replace(self.buffer, "seekable", lambda: False)
+            self._make_seekable = replace(self.buffer, "seekable", lambda: False) if writer else lambda: None
         self.echo = getattr(self.streams[0], "watch_fd_thread", None) if descriptors else None  # ipykernel's name
 
     def after_fork(self) -> None:
         """Leave to the parent, in a forked child, what it will finish, and forget who held the lock."""
         self.pending.clear()
         self.begun.clear()
-        self._way = threading.RLock()
+        if self._below is not None:
+            self._below.after_fork()
 
     def restore(self) -> None:
         """Leave the stream as it was found; what others have put over it since passes everything on."""
         self.hurry(hasty=False)
         for restore in reversed(self._restorers):
             restore()
+        if self._below is not None:
+            self._below.restore()
 
     @property
     def is_heard(self) -> bool:
         """Whether nobody has put another `write` over it, or in its place."""
-        writes = [vars(stream).get("write") for stream in self.streams]
-        return writes == self._writes
+        own = all(vars(stream).get("write") is write for stream, write in self._writes)
+        return own and (self._below is None or self._below.is_heard)
 
     def hurry(self, *, hasty: bool) -> None:
         """Leave texts in the list, or no more."""
         self.hasty = hasty and self.echo is None and not self._is_taken_below
-        self.is_alone = False
-        if self._turns.last is self:
-            self._be_alone()
         if not hasty:
             self._threads.clear()
+        if self.hasty and (self._turns.last is self or self._turns.are_many):
+            self.is_alone = False
+            self._be_alone()
+        else:
+            self.slow_down()
+
+    def slow_down(self) -> None:
+        """Take each text as it comes; `collect` what has been printed."""
+        self.is_alone = False
+        if self._below is not None and self._below.holds:
+            self._below.hold_no_more()
 
     def _be_alone(self) -> None:
-        """Let texts stand in the list as they come, if they are of one thread."""
-        if self.hasty and not self.may_be_below and len(self._threads) <= 1:
-            self.let_go()
-            self.is_alone = True
+        """Let texts stand in the list as they come, many at a time if that may be, else if they are of one thread."""
+        if self.may_be_below:
+            return
+        holds = self._below is not None and is_quiet() and self._below.may_hold()
+        if not holds and len(self._threads) > 1:
+            return
+        for begun in list(self.begun.values()):
+            self.pending += begun
+            del begun[:]
+            self.is_alone = True  # NOTE: no call before it, so that nothing more is begun; see `_keep`
+        self.is_alone = True
+        if holds and self._below is not None:
+            self._below.hold()
 
     def _writer(self, original: Callable[[str], Any]) -> Callable[[str], Any]:
-        take, keep, messages = self._take, self.pending.append, speaking
-
         def write(text: str, /) -> Any:
+            self.taken = None
             try:
                 written = original(text)
+                self.take(text, origin(text))
             except KeyboardInterrupt:  # the stream has it, and shows it later
-                (keep if self.is_alone and not messages else take)(text)
-                raise
-            if self.is_alone and not messages:
-                keep(text)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
-                return written
-            self._taken = None
-            try:
-                take(text)
-            except KeyboardInterrupt:
-                if self._taken is None:
-                    take(text)
+                if self.taken is None:
+                    self.take(text, origin(text))
                 raise
             return written
 
-        _note(write)
         return write
 
     def _wrapping_writer(self, original: Callable[[str], Any], wrapper: Wrapper) -> Callable[[str], Any]:
-        take = self._take
+        take = self.take
 
         def write(text: str, /) -> Any:
             if wrapper.leads and type(text) is str:
@@ -233,16 +248,16 @@ class Tee:
                 written = original(text) if file is None else show(original, text, file)
             except KeyboardInterrupt:
                 if not wrapper.leads:
-                    take(text, wrapper)
+                    take(text, by=wrapper)
                 raise
             if wrapper.leads:
                 return written
-            self._taken = None
+            self.taken = None
             try:
-                take(text, wrapper)
+                take(text, by=wrapper)
             except KeyboardInterrupt:
-                if self._taken is None:
-                    take(text, wrapper)
+                if self.taken is None:
+                    take(text, by=wrapper)
                 raise
             if "\n" in text:
                 wrapper.leads = False
@@ -254,11 +269,9 @@ class Tee:
     def _flusher(self, original: Callable[[], Any]) -> Callable[[], Any]:
         def flush() -> Any:
             flushed = original()
-            if not self.is_alone:
-                self._let_go_flushed()
+            self.take_flush()
             return flushed
 
-        _note(flush)
         return flush
 
     def _wrapping_flusher(self, original: Callable[[], Any], wrapper: Wrapper) -> Callable[[], Any]:
@@ -266,66 +279,43 @@ class Tee:
             flushed = original()
             if wrapper.leads is None and self.begun.get(get_ident()):
                 wrapper.leads = False
-            self._let_go_flushed()
+            self.take_flush()
             return flushed
 
         wrapping.add(flush.__code__)
         return flush
 
-    def _bytes_writer(self, original: Callable[[Any], Any], encoding: str) -> Callable[[Any], Any]:
-        decoder, keep = codecs.getincrementaldecoder(encoding)(errors="replace"), self.pending.append
-
-        def take(text: str) -> None:
-            if self.is_alone and not speaking:
-                self._taken = text
-                keep(text)
-            else:
-                self._take(text)
-
-        def write(data: Any, /) -> Any:
-            # NOTE: a stream that writes out its texts is called by us, and they are taken already
-            text = "" if sys._getframe(1).f_code in _our_code else decoder.decode(bytes(data))
-            is_under_way, self._taken = False, None
-            try:
-                with self._way:
-                    is_under_way = True
-                    written = (self.diverted or original)(data)
-                self._bytes += len(data)
-                if self.hasty and self._bytes > MANY_BYTES:
-                    self._stay_near()
-                if text:
-                    take(text)
-            except KeyboardInterrupt:
-                if text and is_under_way and self._taken is not text:
-                    take(text)
-                raise
-            return written
-
-        return write
-
-    def _stay_near(self) -> None:
-        """Have the thread write what is pending, and wait for it where that is too much."""
-        self._catch_up(BY_THREAD)
+    def stay_near(self, *, by_itself: bool = False) -> None:
+        """Have what is pending written, by itself or by the thread, and wait for that where it is too much."""
+        if not self.hasty:
+            return
+        if by_itself:
+            self._catch_up(LOOK_SECS)
+        else:
+            self._catch_up(BY_THREAD)
         for _ in range(MOST_LOOKS):
-            if self._bytes <= MOST_BYTES or not self.hasty:
+            if self.printed <= MOST_BYTES or not self.hasty:
                 return
             time.sleep(LOOK_SECS)
         self._catch_up(LOOK_SECS)
 
-    def _take(self, text: str, by: Wrapper | None = None) -> None:
+    def take(self, text: str, file: str | None = None, by: Wrapper | None = None) -> None:
+        """Take a text, of which a file may have the message already."""
         if not self.transcripts or self._is_taken_below or (self.may_be_below and is_taken_above(by)):
             return
         if self.echo is not None and self.echo is threading.current_thread():
             return
-        if self._turns.last is not self:
+        if self.hasty and self._turns.are_many:
+            self._be_alone()
+        elif self._turns.last is not self:
             self._turns.take(self)
-        file = speaker()
+        file = file or (speaker() if speaking else None)
         if file is None:
             self._keep(text)
         else:
             self.let_go(get_ident())
             message = marked(text, file)
-            self._taken = text
+            self.taken = text
             self.pending.append(message)
             self._catch_up(NO_HURRY)
 
@@ -338,26 +328,41 @@ class Tee:
             self._settle()
         rest = text[end:] if end and type(text) is str else ""  # NOTE: loguru's know their origin, parts would not
         begun = self.begun.setdefault(thread, [])
-        self._taken = text
+        self.taken = text
         begun.append(text[:end] if rest else text)
+        if self.is_alone:  # since this text was written: what comes next overtakes it
+            self.let_go(thread)
         if not (end or len(text) >= LONGEST_LINE or len(begun) > MOST_PENDING):
             return
         self.let_go(thread)
         if rest:
             begun.append(rest)
-        elif self._turns.are_many:
-            self._be_alone()
         if not self.hasty:
             self._catch_up(NO_HURRY)
 
-    def _let_go_flushed(self) -> None:
+    def take_flush(self) -> None:
         """Have written what the thread has begun, as the terminal shows it now."""
+        if self.hasty:
+            before, self._flushed_at = self._flushed_at, time.monotonic()
+            if self._flushed_at - before > FLUSH_SECS:
+                self.let_go(get_ident())
+                self.write_pending()
+            return
         thread = get_ident()
-        if not self.hasty and self.begun.get(thread):
+        if self.begun.get(thread):
             self._settle()
-        self.let_go(thread)
-        if self.pending and not self.hasty:
-            self._catch_up(NO_HURRY)
+            self.let_go(thread)
+        if self.pending:
+            self.write_pending()
+
+    def write_pending(self) -> None:
+        """Have written what is pending."""
+        self._catch_up(NO_HURRY)
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether what is printed is gathered, until it is collected."""
+        return self._below is not None and self._below.holds
 
     @property
     def is_unbuffered(self) -> bool:
@@ -383,31 +388,23 @@ class Tee:
                 self.pending += begun
                 del begun[:]
 
+    def _decoded(self, data: bytes) -> str:
+        return self._below.decoded(data) if self._below else data.decode()
+
+    def _light(self, data: bytes) -> str | bytes:
+        return self._below.light(data) if self._below else data
+
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return what that costs, in small texts."""
         texts = self.pending[:most]
         count = len(texts)
         del self.pending[:count]
         self.drained += count
-        self._bytes, self._delivery.left = 0, texts  # NOTE: no Ctrl-C is heard from the deletion on
+        self.printed, self._delivery.left = 0, texts  # NOTE: no Ctrl-C is heard from the deletion on
+        lines, self.lines = self.lines, 0
         try:
-            return self._delivery.give(self.transcripts)
+            return self._delivery.give(self.transcripts) + lines
         except KeyboardInterrupt:
             self.pending[:0] = self._delivery.left
             self.drained -= len(self._delivery.left)
             raise
-
-
-def _lines_writer(write: Callable[[str], Any]) -> Callable[[Iterable[str]], None]:
-    def writelines(lines: Iterable[str], /) -> None:
-        with contextlib.suppress(TypeError):  # NOTE: then what stands before the odd one is written all the same
-            lines = ["".join(lines)] if type(lines) is list else lines
-        for line in lines:
-            write(line)
-
-    return writelines
-
-
-def _note(method: Callable[..., Any]) -> None:
-    if method.__code__ not in _our_code:
-        _our_code.append(method.__code__)

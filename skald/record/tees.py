@@ -18,7 +18,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.pace import Pace, is_only_thread
-from skald.record.shown import forget
+from skald.record.shown import before_messages, forget
 from skald.record.streams import before_each_cell, buffer_of, streams
 from skald.record.tee import BY_THREAD, LOOK_SECS, MOST_PENDING, NO_HURRY, Tee
 from skald.record.transcript import Transcript
@@ -55,7 +55,7 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     _settle()
     with _lock:
         if not _tees:
-            _pace = Pace(_lock, _drain, _set_hasty)
+            _pace = Pace(_lock, _collect, _drain, _set_hasty)
             _leave_cells = before_each_cell(_tee_again)
             forget()
         _let_go()
@@ -63,6 +63,8 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
         _set_hasty(hasty=False)
         teed = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
         heard = dict.fromkeys(teed)  # one may be both
+        _collect()
+        _drain()  # NOTE: what the streams held from before is nobody's
         if deep:
             _begin_descriptors(transcript)
             _deep.append(transcript)
@@ -107,6 +109,7 @@ def finish(transcript: Transcript, *, for_good: bool = False) -> None:
 def _between_lines(transcript: Transcript) -> Iterator[None]:
     """Hold the lock, with all given to the transcripts; where other threads are amid a line, wait a moment for it."""
     for look in itertools.count(1):  # NOTE: no clock, as under load all that other threads do takes longer too
+        _collect()
         with _lock:
             _drain()
             for _ in range(MOST_PENDING):  # NOTE: what C code has begun may have no end, and threads print on
@@ -125,6 +128,7 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
 def catch_up() -> None:
     """Write what has been printed so far, all lines that are finished."""
     _settle(line=True)
+    _collect()
     _let_go(get_ident())
     with _lock:
         if not _draining:
@@ -157,6 +161,18 @@ def _catch_up(timeout_secs: float) -> None:
             lock.release()
 
 
+def _collect() -> int:
+    """Have what was printed very fast written, and pending; the lock is free, as who writes may need it."""
+    return sum([each.collect() for each in _tees.copy()])
+
+
+def _slow_down() -> None:
+    """Have texts taken as they come, so that it is seen who prints them."""
+    for each in _tees.copy():
+        each.slow_down()
+        each.collect()
+
+
 def _let_go(*threads: int) -> None:
     """Have written what these threads, or all, have begun."""
     for each in _tees:
@@ -172,6 +188,8 @@ def _drain(most: int | None = None) -> int:
         _draining = True
         if most:
             return sum([each.drain(most) for each in _tees if each.pending])
+        for each in _tees:
+            each.pause()
         ends = [(each, each.got) for each in _tees]  # NOTE: first, as what comes in a turn after these is for later
         cost = _turns.drain()
         cost += sum([each.drain(got - each.drained) for each, got in ends if got > each.drained])
@@ -190,6 +208,7 @@ def _show() -> None:
 
 def _feed_descriptor(name: str, text: str, taken: Callable[[], None]) -> None:
     """Print what was written to a descriptor; called by the thread that follows the relay."""
+    _collect()
     with _lock:
         for each in _tees:
             if each.is_unbuffered:  # else what has begun is not shown yet
@@ -203,8 +222,9 @@ def _feed_descriptor(name: str, text: str, taken: Callable[[], None]) -> None:
 
 def _settle(*, line: bool = False) -> None:
     """Wait a moment for what C code and children have printed; for one line of many not always."""
-    if _descriptors is not None:
-        _descriptors.settle(line=line)
+    if _descriptors is not None and _descriptors.settle(line=line) and not _pace.is_hasty:
+        for transcript in _transcripts:
+            transcript.in_order = True
 
 
 def _forget(transcript: Transcript) -> None:
@@ -280,13 +300,15 @@ def _tee_again(*_: object) -> None:
         _look_for_wrappers()
 
 
-def _set_hasty(*, hasty: bool) -> None:
+def _set_hasty(*, hasty: bool) -> bool:
     for each in _tees:
         each.hurry(hasty=hasty)
+    has_more = _descriptors is not None and _descriptors.has_more()
     for transcript in _transcripts:
-        transcript.in_order = not hasty
+        transcript.in_order = not hasty and (transcript.in_order or not has_more)
     if _descriptors is not None:
         _descriptors.hurry(hasty=hasty)
+    return any(each.is_fast for each in _tees)
 
 
 def _tee_of(stream: Any, name: str) -> Tee:
@@ -311,6 +333,13 @@ def _new_tee(name: str, *streams: Any) -> Tee:
     return new
 
 
+def _before_fork() -> None:
+    """Write what has been printed, as the child writes into the same file at once."""
+    _lock.acquire()
+    _slow_down()
+    _drain()
+
+
 def _after_fork_in_parent() -> None:
     for transcript in _transcripts:
         transcript.is_alone = False
@@ -321,24 +350,25 @@ def _after_fork_in_child() -> None:
     """Let the parent write what it has printed; the child has its own lock and thread."""
     global _lock, _pace, _draining  # noqa: PLW0603 as above
     _lock = threading.RLock()
-    _pace = Pace(_lock, _drain, _set_hasty)
+    _pace = Pace(_lock, _collect, _drain, _set_hasty)
     _draining = False
     if _descriptors is not None:
         _descriptors.after_fork()
-    _set_hasty(hasty=False)
     _turns.after_fork()
     for each in _tees:
         each.after_fork()
+    _set_hasty(hasty=False)
     for transcript in _transcripts:
         transcript.after_fork()
 
 
-_pace = Pace(_lock, _drain, _set_hasty)
+_pace = Pace(_lock, _collect, _drain, _set_hasty)
 _leave_cells: Callable[[], None] = lambda: None  # noqa: E731 until there is something to leave
 
+before_messages.append(_slow_down)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=lambda: _lock.acquire(),  # noqa: PLW0108 a child has another lock
+        before=_before_fork,
         after_in_parent=_after_fork_in_parent,
         after_in_child=_after_fork_in_child,
     )

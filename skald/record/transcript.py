@@ -76,12 +76,12 @@ class Transcript:
         """Whether a line has begun whose end is to be expected at once."""
         return any(screen.is_amid_line for screen in self._screens.values())
 
-    def feed(self, stream: str, text: str) -> None:
+    def feed(self, stream: str, text: str | bytes) -> None:
         """Print a text on a stream's screen.
 
         Args:
             stream: its name; one of several words has what is written by other ways to where these streams show.
-            text: what is printed.
+            text: what is printed; bytes where it is ASCII.
         """
         screen = self._screens.get(stream)
         if screen is None:
@@ -89,11 +89,13 @@ class Transcript:
         final = ""
         if len(self._screens) > 1:
             if self.in_order and self.is_alone and not screen.is_amid_line:
-                final, text = self._end_line(stream, text)
+                final, text = self._end_line(stream, text if isinstance(text, str) else text.decode())
             final += self._settled(besides=stream)
-        final += screen.feed(text)
+        fed = screen.feed(text) if isinstance(text, str) else screen.feed_ascii(text)
         if final:
-            self.file.append(final)
+            fed = final + (fed if isinstance(fed, str) else fed.decode())
+        if fed:
+            self.file.append(fed)
 
     def _end_line(self, stream: str, text: str) -> tuple[str, str]:
         """Print the beginning of a text where another stream has begun the line; return what is final, and the rest."""

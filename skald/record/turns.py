@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from typing import Final, Protocol
 
 MOST_TURNS: Final = 1000
-"""Of so many the order is kept until they are drained: each costs as much as many texts."""
+"""Of so many the order is kept in a period: each costs as much as many texts."""
+PERIOD_SECS: Final = 0.05
 
 
 class Waiting(Protocol):
     """A stream whose texts wait."""
 
-    is_alone: bool
-    """Whether it takes no turns."""
     drained: int
     """How many of its texts have been put into the log."""
 
     @property
     def got(self) -> int:
         """How many it has got, those that wait among them."""
+
+    def slow_down(self) -> None:
+        """Take a turn when it goes on."""
+
+    def collect(self) -> int:
+        """Have all that it has got wait, where some has been left elsewhere."""
 
     def drain(self, most: int | None) -> int:
         """Put so many into the log; return what that costs, in small texts."""
@@ -33,23 +39,27 @@ class Turns:
         """The one that was printed on last."""
         self._ended: list[tuple[Waiting, int]] = []
         """The turns before that, and how many texts their stream had got when they ended."""
-
-    @property
-    def are_many(self) -> bool:
+        self.are_many = False
         """Whether the order is kept no more."""
-        return len(self._ended) >= MOST_TURNS
+        self._left = MOST_TURNS
+        self._renewed = 0.0
 
     def take(self, tee: Waiting) -> None:
         """Note that another stream is printed on now."""
         if self.are_many:
             return
+        self._left -= 1
+        self.are_many = self._left <= 0
         last, self.last = self.last, tee
         if last is not None:
-            last.is_alone = False  # so that it takes a turn when it goes on
+            last.slow_down()
+            last.collect()
             self._ended.append((last, last.got))
 
     def drain(self) -> int:
         """Drain what the streams got in the turns that have ended; return what that costs, in small texts."""
+        if (now := time.monotonic()) - self._renewed > PERIOD_SECS:
+            self._left, self._renewed, self.are_many = MOST_TURNS, now, False
         ended = self._ended[:]
         del self._ended[: len(ended)]
         return sum(tee.drain(got - tee.drained) for tee, got in ended if got > tee.drained)

@@ -15,7 +15,7 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 _MOST_BETWEEN: Final = 20
-_TAKING: Final = ("skald.record.tee", "skald.record.tees")
+_TAKING: Final = ("skald.record.buffers", "skald.record.tee", "skald.record.tees")
 _METHODS: Final = ("write", "flush", "take")
 """The names of those that replace a stream's and its buffer's, and of what they call for a text that has come."""
 wrapping: Final[set[CodeType]] = set()
