@@ -78,6 +78,27 @@ def print_lines(text: str, lines: int) -> None:
         print(text)
 
 
+def write_lines(lines: int) -> None:
+    """Write what costs least."""
+    for _ in range(lines):
+        sys.stdout.write(f"{SMALL}\n")
+
+
+def print_in_threads(lines: int) -> None:
+    """Print in four threads at once."""
+    threads = [threading.Thread(target=print_lines, args=(SMALL, lines // 4)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def print_in_turns(lines: int) -> None:
+    """Print on both streams."""
+    for number in range(lines):
+        print(SMALL, file=(sys.stdout, sys.stderr)[number % 2])
+
+
 def print_flushed(lines: int) -> None:
     """Print as a careful program does."""
     for _ in range(lines):
@@ -118,10 +139,13 @@ def run_child(lines: int) -> None:
 
 BUFFERED: dict[str, Program] = {
     f"print of {len(SMALL)} characters": (partial(print_lines, SMALL), 1, True),
+    "sys.stdout.write of a line": (write_lines, 2, True),
     f"print of {len(LONG)} characters": (partial(print_lines, LONG), 1 / 2, True),
     "print of 10 lines at once": (partial(print_lines, SEVERAL), 1 / 3, True),
     f"print of {len(LARGE) + 1:,} characters": (partial(print_lines, LARGE), 1 / 500, True),
     "print in colours": (partial(print_lines, COLORED), 1, True),
+    "print in four threads": (print_in_threads, 1, True),
+    "print to stdout and stderr in turns": (print_in_turns, 1 / 3, True),
     "print with flush": (print_flushed, 1 / 3, True),
     "print over the same line": (print_bar, 1, True),
     "print over the same line with flush": (print_steps, 1 / 3, True),

@@ -1,0 +1,330 @@
+"""Programs that print thousands of texts a second, whose texts C code gathers: the log is as the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_capture import interrupted_at, log_of, posix
+
+import skald
+from skald.record import tees
+
+START = "import io, os, random, sys, threading, time\nimport loguru\nimport skald\n"
+MESSAGE = re.compile(r"[\d-]+ [\d:.]+ \| INFO \| ")
+BUFFERED = {"PYTHONUNBUFFERED": ""}
+
+both = pytest.mark.parametrize("capture", ["True", pytest.param("'fd'", marks=posix)])
+
+
+def run_buffered(folder: Path, program: str, stdout: Any = subprocess.PIPE) -> tuple[str, str]:
+    """Run a program whose stdout Python holds back as it does for a file; return what it printed, and the log."""
+    with (folder / "err").open("wb") as err:
+        result = subprocess.run(
+            [sys.executable, "-c", START + textwrap.dedent(program)],
+            cwd=folder,
+            stdout=stdout,
+            stderr=err,
+            check=False,
+            timeout=60,
+            env={**os.environ, **BUFFERED},
+        )
+    assert result.returncode == 0, (folder / "err").read_text()
+    return (result.stdout or b"").decode(errors="replace"), log_of(folder / "runs" / "run")
+
+
+@both
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_printed_fast_is_in_the_log_as_in_the_terminal(tmp_path: Path, capture: str, seed: int) -> None:
+    """Texts of any size, bytes, half lines, flushes, pauses and other options, one after the other."""
+    shown, log = run_buffered(
+        tmp_path,
+        f"""
+        chance = random.Random({seed})
+        early = sys.stdout.write
+        def fast(number): [print("line", number, each) for each in range(chance.choice([5, 500, 3000]))]
+        def large(number): print("x" * chance.choice([10, 500, 8191, 8192, 8193, 20000, 300000]))
+        def wide(number): print("é漢" * chance.choice([1, 100, 5000]), number)
+        def flush(number): [print(each, flush=True) for each in range(chance.choice([1, 300]))]
+        def half(number): print("half", number, end=""), chance.random() < 0.5 and sys.stdout.flush(), print()
+        def cached(number): early(f"cached {{number}}\\n")
+        def listed(number): sys.stdout.writelines([f"list {{number}}\\n"] * 20)
+        def pause(number): time.sleep(chance.choice([0.001, 0.02, 0.08]))
+        def options(number): sys.stdout.reconfigure(line_buffering=chance.random() < 0.3)
+        def through(number): sys.stdout.reconfigure(write_through=chance.random() < 0.3)
+        def late(number):
+            write = sys.stdout.write
+            for each in range(2000): write(f"late {{each}}\\n")
+        def data(number):
+            text = bytearray(f"bytes {{number}}\\n".encode())
+            assert sys.stdout.buffer.write(text) == len(text)
+            text[:5] = b"wrong"
+            sys.stdout.buffer.write("é".encode()[:1]), sys.stdout.buffer.write("é\\n".encode()[1:])
+        kinds = [fast, fast, fast, large, wide, flush, half, cached, listed, pause, options, through, late, data]
+        before = sys.stdout.write_through
+        with skald.Logger("run", capture={capture}):
+            for number in range(60):
+                chance.choice(kinds)(number)
+            sys.stdout.reconfigure(line_buffering=False, write_through=False)
+        assert not {{"write", "flush", "reconfigure"}} & {{*vars(sys.stdout), *vars(sys.stdout.buffer)}}
+        assert sys.stdout.write_through == before
+        """,
+    )
+
+    assert len(shown) > 100_000
+    assert log == shown
+
+
+@both
+def test_threads_that_print_fast_lose_nothing(tmp_path: Path, capture: str) -> None:
+    """Each thread's lines are in its order, in the log as in the terminal."""
+    shown, log = run_buffered(
+        tmp_path,
+        f"""
+        def work(name):
+            for number in range(20000):
+                sys.stdout.write(f"{{name}} {{number}}\\n")
+                if number % 5000 == 0:
+                    sys.stdout.flush()
+        with skald.Logger("run", capture={capture}):
+            threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+        """,
+    )
+
+    assert sorted(shown.splitlines()) == sorted(log.splitlines())
+    for name in "abcd":
+        numbers = [line for line in log.splitlines() if line.startswith(name)]
+        assert numbers == [f"{name} {number}" for number in range(20000)]
+
+
+def test_write_that_was_taken_before_the_block_or_in_it_is_heard_there_alone(tmp_path: Path) -> None:
+    """Whichever function the program got hold of, slow or fast, it writes on after the block."""
+    shown, log = run_buffered(
+        tmp_path,
+        """
+        writes = [sys.stdout.write]
+        writes[0]("before\\n")
+        with skald.Logger("run"):
+            writes.append(sys.stdout.write)
+            for number in range(20000):
+                print(number)
+            writes.append(sys.stdout.write)
+            for write in writes: write("within\\n")
+        for write in writes: write("after\\n")
+        """,
+    )
+
+    lines = [*map(str, range(20000)), *["within"] * 3]
+    assert log.splitlines() == lines
+    assert shown.splitlines() == ["before", *lines, *["after"] * 3]
+
+
+@pytest.mark.parametrize("enqueue", [False, True])
+def test_messages_are_not_doubled_beside_fast_printing(tmp_path: Path, *, enqueue: bool) -> None:
+    """Their handler writes to the stream that is printed on, at once or by a thread, whenever it comes to that."""
+    shown, log = run_buffered(
+        tmp_path,
+        """
+        loguru.logger.remove()
+        loguru.logger.add(sys.stdout, enqueue=ENQUEUE, format="shown {message}")
+        with skald.Logger("run") as logger:
+            for number in range(20):
+                for each in range(2000):
+                    sys.stdout.write(f"{number} {each}\\n")
+                logger.info("message {}", number)
+            loguru.logger.complete()
+        """.replace("ENQUEUE", str(enqueue)),
+    )
+
+    messages = [f"message {number}" for number in range(20)]
+    assert [line[6:] for line in shown.splitlines() if line.startswith("shown m")] == messages
+    assert [MESSAGE.sub("", line) for line in log.splitlines() if "message" in line] == messages
+    assert len(log.splitlines()) == 20 * 2001
+    assert len(shown.splitlines()) >= 20 * 2001
+
+
+@posix
+def test_forked_child_stands_where_it_printed(tmp_path: Path) -> None:
+    """The child's line is below what its parent had printed, and above what it prints then; nothing is doubled."""
+    shown, log = run_buffered(
+        tmp_path,
+        """
+        with skald.Logger("run"):
+            for number in range(5):
+                for each in range(5000):
+                    print(number, each)
+                sys.stdout.flush()
+                if (child := os.fork()) == 0:
+                    print("child", number, flush=True)
+                    os._exit(0)
+                os.waitpid(child, 0)
+        """,
+    )
+
+    assert log == shown
+    assert log.splitlines()[5000] == "child 0"
+
+
+@posix
+def test_program_waits_for_a_slow_reader(tmp_path: Path) -> None:
+    """What is gathered stays small where nobody reads, and nothing is lost."""
+    program = """
+        import resource
+        def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with skald.Logger("run"):
+            before = peak()
+            for number in range(400_000):
+                print("x" * 99)
+            grown = (peak() - before) / 1024
+        print(f"grown {grown:.0f}")
+        """
+    command = [sys.executable, "-c", START + textwrap.dedent(program)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, env={**os.environ, **BUFFERED}) as process:
+        assert process.stdout is not None
+        begun = process.stdout.read(5_000_000)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        *lines, last = (begun + process.stdout.read()).decode().splitlines()
+
+    assert process.returncode == 0
+    assert lines == ["x" * 99] * 400_000
+    assert log_of(tmp_path / "runs" / "run").count("x" * 99 + "\n") == 400_000
+    assert int(last.split()[1]) < 30
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_full_disk_is_told_to_the_program_that_prints_fast(tmp_path: Path) -> None:
+    """As without a log; the log has it all."""
+    with Path("/dev/full").open("wb") as full:
+        _, log = run_buffered(
+            tmp_path,
+            """
+            faults = 0
+            with skald.Logger("run"):
+                for number in range(20000):
+                    try:
+                        print(number)
+                    except OSError:
+                        faults += 1
+                try:
+                    sys.stdout.flush()
+                except OSError:
+                    faults += 1
+                assert faults
+            os._exit(0)
+            """,
+            full,
+        )
+
+    assert set(log.splitlines()) >= {str(number) for number in range(10000)}
+
+
+@posix
+def test_flush_has_the_log_written_of_a_program_that_ends_at_once(tmp_path: Path) -> None:
+    """As workers of multiprocessing do, which flush and leave without a word."""
+    _, log = run_buffered(
+        tmp_path,
+        """
+        import multiprocessing
+        def work():
+            for number in range(3000):
+                print("work", number)
+        with skald.Logger("run"):
+            worker = multiprocessing.get_context("fork").Process(target=work)
+            worker.start()
+            worker.join()
+            for number in range(3000):
+                print("own", number)
+            sys.stdout.flush()
+            os._exit(0)
+        """,
+    )
+
+    assert log.splitlines() == [f"{kind} {number}" for kind in ("work", "own") for number in range(3000)]
+
+
+@posix
+@both
+def test_signal_handler_prints_amid_a_write_that_waits(tmp_path: Path, capture: str) -> None:
+    """Its line comes after that write, in the log and in the pipe that is read slowly; nobody waits for ever."""
+    program = f"""
+        import signal
+        def stop(*_):
+            print("stopped", flush=True)
+            sys.exit(7)
+        signal.signal(signal.SIGTERM, stop)
+        threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        with skald.Logger("run", capture={capture}):
+            for number in range(10**9):
+                print(number)
+        """
+    command = [sys.executable, "-c", START + textwrap.dedent(program)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, env={**os.environ, **BUFFERED}) as process:
+        assert process.stdout is not None
+        process.stdout.read(1000)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        shown = process.stdout.read().decode()
+
+    assert process.returncode == 7
+    assert shown.count("stopped\n") == 1
+    assert log_of(tmp_path / "runs" / "run").partition("Traceback")[0].count("stopped\n") == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_encoding_may_be_any_and_change(tmp_path: Path, encoding: str) -> None:
+    """The log is UTF-8; what was printed before is decoded as it was encoded."""
+    _, log = run_buffered(
+        tmp_path,
+        f"""
+        with skald.Logger("run"):
+            for number in range(5000): print("é", number)
+            sys.stdout.reconfigure(encoding="{encoding}")
+            for number in range(5000): print("é", number)
+            sys.stdout.reconfigure(encoding="utf-8")
+            for number in range(5000): print("é", number)
+        """,
+    )
+
+    assert log.replace("\ufeff", "").splitlines() == [f"é {number}" for number in range(5000)] * 3
+
+
+@pytest.mark.parametrize("flush", [False, True])
+def test_interrupt_amid_fast_printing_leaves_the_log_as_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, flush: bool
+) -> None:
+    """Wherever Python hears a Ctrl-C, nothing is lost or doubled in either of them."""
+    out = (tmp_path / "out").open("w", encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "__stdout__", out)
+
+    def collect(place: int) -> None:
+        print("line", place, flush=flush)
+        tees._collect()
+
+    with out, skald.Logger("run", tmp_path):
+        place = 0
+        while interrupted_at(place, _hastily(partial(collect, place))):
+            place += 1
+
+    assert place > 10
+    assert log_of(tmp_path / "run") == (tmp_path / "out").read_text()
+
+
+def _hastily(action: Callable[[], None]) -> Callable[[], None]:
+    """Do something while texts are gathered."""
+    tees._set_hasty(hasty=False)
+    print("begun", flush=True)
+    tees._set_hasty(hasty=True)
+    assert any(tee.is_fast for tee in tees._tees)
+    return action
