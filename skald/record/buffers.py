@@ -23,7 +23,6 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Final, Protocol
 
-from skald.record.pace import is_one_thread
 from skald.record.screen import without_colors
 from skald.record.shown import message_file, messages, speaking
 from skald.record.streams import is_direct, reconfigurer, replace
@@ -37,6 +36,8 @@ class Taker(Protocol):
     """Who gets them from there."""
     pending: list[str | bytes]
     """What has been taken."""
+    threads: set[int]
+    """Those that have been seen to print."""
     is_alone: bool
     """Whether texts are only left there."""
     taken: str | None
@@ -45,6 +46,10 @@ class Taker(Protocol):
     """How many were gathered."""
     printed: int
     """How many bytes have been written since nothing was pending."""
+
+    @property
+    def is_one_thread(self) -> bool:
+        """Whether one thread alone has been seen to print."""
 
     def take(self, text: str, file: str | None = None) -> None:
         """Take a text, of which a file may have the message already."""
@@ -184,7 +189,7 @@ class TeedBuffer:
         """Have texts held back, where that may be and no other stream writes to this one."""
         gathers = time.monotonic() >= self._gather_from
         self._are_large &= not gathers
-        self._set(holds=gathers or is_one_thread(), gathers=gathers)
+        self._set(holds=gathers or self._taker.is_one_thread, gathers=gathers)
 
     def hold_no_more(self) -> None:
         """Have each text taken as it comes; `collect` what has been gathered."""
@@ -193,7 +198,7 @@ class TeedBuffer:
     def pause(self) -> None:
         """Gather nothing until `hold`: who prints waits for what is being written."""
         if self._gathers:
-            self._set(holds=is_one_thread(), gathers=False)
+            self._set(holds=self._taker.is_one_thread, gathers=False)
 
     def _rest(self) -> None:
         """Gather nothing for a while."""
@@ -278,11 +283,11 @@ class TeedBuffer:
             self._untold = data[-_FEW_BYTES:]
             raise
         finally:
-            amid.remove(ident)
-            if is_under_way:  # NOTE: a Ctrl-C that is heard in between is heard after it
+            if is_under_way:  # NOTE: no call first, so that a Ctrl-C is heard after it
                 del self._collected[0]
-                self._passed.append(data)
-                self._taker.lines += data.count(b"\n")
+                self._passed += [data]
+            amid.remove(ident)
+            self._taker.lines += data.count(b"\n")
 
     def _take_passed(self) -> None:
         while self._passed:
@@ -382,6 +387,7 @@ class TeedBuffer:
 
     def _writer(self) -> Callable[[Any], Any]:
         taker, keep, gathered = self._taker, self._taker.pending.append, self._gathered.tell
+        threads = taker.threads
 
         def write(data: Any, /) -> Any:
             ident = get_ident()
@@ -393,6 +399,7 @@ class TeedBuffer:
             file = message_file(sys._getframe(1)) if messages else None
             is_left = (taker.is_alone or self.holds) and file is None and not speaking and type(data) is bytes
             is_under_way, is_written, text = False, False, None
+            threads.add(ident)
             amid = self._amid
             try:
                 try:

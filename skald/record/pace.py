@@ -28,11 +28,6 @@ def is_only_thread() -> bool:
     return all(name.startswith("skald-") for name in others)
 
 
-def is_one_thread() -> bool:
-    """Tell whether there is but one besides Skald's own."""
-    return sum([not each.name.startswith("skald-") for each in threading.enumerate()]) <= 1
-
-
 class SetHasty(Protocol):
     """Says whether texts are only left in lists, which the thread takes up."""
 

@@ -86,7 +86,7 @@ class Tee:
         """Whether texts are only left in the list."""
         self.is_alone = False
         """Whether they are, of one thread, and of this stream, so that they may stand there as they come."""
-        self._threads: set[int] = set()
+        self.threads: set[int] = set()
         """Those that have written since it was hasty."""
         self._wrappers: list[Wrapper] = []
         self.may_be_below = False
@@ -195,7 +195,7 @@ class Tee:
         """Leave texts in the list, or no more."""
         self.hasty = hasty and self.echo is None and not self._is_taken_below
         if not hasty:
-            self._threads.clear()
+            self.threads.clear()
         if self.hasty and (self._turns.last is self or self._turns.are_many):
             self.is_alone = False
             self._be_alone()
@@ -213,7 +213,7 @@ class Tee:
         if self.may_be_below:
             return
         holds = self._below is not None and is_quiet() and self._below.may_hold()
-        if not holds and len(self._threads) > 1:
+        if not holds and not self.is_one_thread:
             return
         for begun in list(self.begun.values()):
             self.pending += begun
@@ -322,7 +322,7 @@ class Tee:
     def _keep(self, text: str) -> None:
         """Write the lines that a text ends; what is beyond waits for its end, which `print` writes by itself."""
         thread = get_ident()
-        self._threads.add(thread)
+        self.threads.add(thread)
         end = text.rfind("\n") + 1
         if not self.hasty and (end or self.is_unbuffered):
             self._settle()
@@ -358,6 +358,11 @@ class Tee:
     def write_pending(self) -> None:
         """Have written what is pending."""
         self._catch_up(NO_HURRY)
+
+    @property
+    def is_one_thread(self) -> bool:
+        """Whether one thread alone has been seen to print."""
+        return len(self.threads) <= 1
 
     @property
     def is_fast(self) -> bool:
