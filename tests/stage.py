@@ -12,7 +12,7 @@ from textual.widget import Widget
 
 from skald.viewer.keys_bar import KeysBar
 
-LOOKS = 600
+LOOKS = 1500
 
 
 class Stage(App[None]):
