@@ -300,6 +300,30 @@ def test_encoding_may_be_any_and_change(tmp_path: Path, encoding: str) -> None:
     assert log.replace("\ufeff", "").splitlines() == [f"é {number}" for number in range(5000)] * 3
 
 
+def test_stream_with_a_write_of_its_own_is_printed_on_fast_while_a_thread_logs(tmp_path: Path) -> None:
+    """Neither waits for the other for ever, and nothing is lost."""
+    shown, log = run_buffered(
+        tmp_path,
+        """
+        class Upper(io.TextIOWrapper):
+            def write(self, text, /): return super().write(text.upper())
+        loguru.logger.remove()
+        sys.stdout = Upper(sys.stdout.buffer, encoding="utf-8")
+        with skald.Logger("run") as logger:
+            thread = threading.Thread(target=lambda: [logger.info("message") for _ in range(2000)])
+            thread.start()
+            number = 0
+            while thread.is_alive():
+                print("line", number)
+                number += 1
+        """,
+    )
+
+    lines = [line for line in log.splitlines() if "message" not in line]
+    assert lines == shown.splitlines() == [f"LINE {number}" for number in range(len(lines))]
+    assert len(log.splitlines()) - len(lines) == 2000
+
+
 @pytest.mark.parametrize("flush", [False, True])
 def test_interrupt_amid_fast_printing_leaves_the_log_as_the_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, flush: bool

@@ -63,8 +63,8 @@ class Taker(Protocol):
     def write_pending(self) -> None:
         """Have written what is pending."""
 
-    def stay_near(self, *, by_itself: bool) -> None:
-        """Have what is pending written, by itself or by the thread, and wait for that where it is too much."""
+    def stay_near(self) -> None:
+        """Have the thread write what is pending, and wait for it where that is too much."""
 
 
 MANY_BYTES: Final = 1 << 20
@@ -94,8 +94,11 @@ class _Stream:
 
     @property
     def may_hold(self) -> bool:
-        """Whether it holds texts back by itself, and writes nothing out at the end of a line."""
-        return not (self.was_through or self.text.line_buffering)
+        """Whether it holds texts back by itself, and writes nothing out at the end of a line.
+
+        NOTE: not one with methods of others, as its `flush` may wait for who has the texts, and that one for us.
+        """
+        return not (self.was_through or self.text.line_buffering or {"write", "flush"} & vars(self.text).keys())
 
 
 class TeedBuffer:
@@ -128,8 +131,6 @@ class TeedBuffer:
         self._untold = b""
         """The end of what could not be written, until the program has been told when it printed."""
         self._gather_from = 0.0
-        self._are_large = False
-        """Whether there have been large texts lately, so that two threads are quicker than one."""
         self._quiet = 0
         """The thread that moves texts into the buffer, not further."""
         self._original: Callable[[Any], int] = buffer.write
@@ -188,7 +189,6 @@ class TeedBuffer:
     def hold(self) -> None:
         """Have texts held back, where that may be and no other stream writes to this one."""
         gathers = time.monotonic() >= self._gather_from
-        self._are_large &= not gathers
         self._set(holds=gathers or self._taker.is_one_thread, gathers=gathers)
 
     def hold_no_more(self) -> None:
@@ -425,9 +425,9 @@ class TeedBuffer:
             size = len(data)
             taker.printed += size
             if size > _LARGE_BYTES:
-                self._gather_from, self._are_large = time.monotonic() + _REST_SECS, True
+                self._gather_from = time.monotonic() + _REST_SECS
             if taker.printed > MANY_BYTES and not self._quiet:
-                taker.stay_near(by_itself=self.holds and not self._are_large)
+                taker.stay_near()
             return written
 
         return write

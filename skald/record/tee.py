@@ -220,8 +220,10 @@ class Tee:
             del begun[:]
             self.is_alone = True  # NOTE: no call before it, so that nothing more is begun; see `_keep`
         self.is_alone = True
-        if holds and self._below is not None:
+        if self._below is not None and holds:
             self._below.hold()
+        elif self._below is not None:
+            self._below.hold_no_more()
 
     def _writer(self, original: Callable[[str], Any]) -> Callable[[str], Any]:
         def write(text: str, /) -> Any:
@@ -285,14 +287,11 @@ class Tee:
         wrapping.add(flush.__code__)
         return flush
 
-    def stay_near(self, *, by_itself: bool = False) -> None:
-        """Have what is pending written, by itself or by the thread, and wait for that where it is too much."""
+    def stay_near(self) -> None:
+        """Have the thread write what is pending, and wait for it where that is too much."""
         if not self.hasty:
             return
-        if by_itself:
-            self._catch_up(LOOK_SECS)
-        else:
-            self._catch_up(BY_THREAD)
+        self._catch_up(BY_THREAD)
         for _ in range(MOST_LOOKS):
             if self.printed <= MOST_BYTES or not self.hasty:
                 return
