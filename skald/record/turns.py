@@ -8,6 +8,8 @@ from typing import Final, Protocol
 MOST_TURNS: Final = 1000
 """Of so many the order is kept in a period: each costs as much as many texts."""
 PERIOD_SECS: Final = 0.05
+REST_SECS: Final = 0.5
+"""How long it is not kept after there were more."""
 
 
 class Waiting(Protocol):
@@ -23,7 +25,7 @@ class Waiting(Protocol):
     def slow_down(self) -> None:
         """Take a turn when it goes on."""
 
-    def collect(self) -> int:
+    def collect(self) -> None:
         """Have all that it has got wait, where some has been left elsewhere."""
 
     def drain(self, most: int | None) -> int:
@@ -58,7 +60,7 @@ class Turns:
 
     def drain(self) -> int:
         """Drain what the streams got in the turns that have ended; return what that costs, in small texts."""
-        if (now := time.monotonic()) - self._renewed > PERIOD_SECS:
+        if (now := time.monotonic()) - self._renewed > (REST_SECS if self.are_many else PERIOD_SECS):
             self._left, self._renewed, self.are_many = MOST_TURNS, now, False
         ended = self._ended[:]
         del self._ended[: len(ended)]
