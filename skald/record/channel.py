@@ -13,16 +13,22 @@ import signal
 import sys
 import termios
 import threading
+import time
 import tty
 from collections.abc import Callable
 from typing import Any, Final
 
 from skald.record import relay
 from skald.record.relay import END, HASTY, OTHER, OWN, SHOWING
+from skald.record.streams import await_room
 
 CLOSE_SECS: Final = 10.0
 """How long to wait at the end for a terminal that takes nothing."""
 _SMALL_BYTES: Final = 1024
+_LARGE_BYTES: Final = 8192
+"""What waits a moment for the way past the relay, which is much shorter."""
+_MOST_LOOKS: Final = 8
+_LOOK_SECS: Final = 0.0005
 """What goes through the relay while much is printed."""
 _ROOM_BYTES: Final = 1 << 18
 """What the pipe must then hold while the relay naps; NOTE: all pipes of a user may hold 64 MB."""
@@ -84,7 +90,7 @@ class Channel:
             state: what the relay has.
             otherwise: writes where it leads elsewhere, or the relay has something to show.
         """
-        saved, way, has_more, write_some = self.saved, self._way, self._watch.poll, os.write
+        saved, way, write_some = self.saved, self._way, os.write
         is_roomy = self._is_roomy
 
         def pass_on(data: Any) -> None:
@@ -96,11 +102,11 @@ class Channel:
                     self._has_begun = True
                     write_some(self.write, own)
                     return
-                is_free = leads and not has_more(0) and not state[SHOWING]
+                goes_past = leads and self._is_free(state, patiently=len(data) > _LARGE_BYTES)
             except (OSError, RuntimeError):  # it is closed, or is full and does not wait; or another thread looks now
-                is_free = False
+                goes_past = False
             self._has_begun = True
-            if not is_free:
+            if not goes_past:
                 otherwise(data)
             elif (written := write_some(saved, data)) < len(data):
                 write_all(saved, memoryview(data)[written:])
@@ -118,6 +124,14 @@ class Channel:
             return len(data)
 
         return write
+
+    def _is_free(self, state: mmap.mmap, *, patiently: bool) -> bool:
+        """Tell whether the relay has nothing to show; it may be asked a few times."""
+        for _ in range(_MOST_LOOKS if patiently else 0):
+            if not self._watch.poll(0) and not state[SHOWING]:
+                return True
+            time.sleep(_LOOK_SECS)
+        return not self._watch.poll(0) and not state[SHOWING]
 
     def write_marked(self, descriptor: int, piece: bytes) -> None:
         """Write something for the relay to pass on without a copy; as it is, where the descriptor leads elsewhere."""
@@ -220,14 +234,12 @@ def high(descriptor: int) -> int:
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write, as often as it takes; NOTE: a child may have made a descriptor that it shares one that does not wait."""
+    """Write, as often as it takes."""
     while data:
         try:
             data = data[os.write(descriptor, data) :]
         except BlockingIOError:
-            room = select.poll()
-            room.register(descriptor, select.POLLOUT)
-            room.poll()
+            await_room(descriptor)
 
 
 def watch_of(*descriptors: int) -> select.poll:

@@ -9,10 +9,10 @@ from skald.record.shown import joined, origin
 from skald.record.transcript import Transcript
 
 MOST_TEXTS: Final = 8192
-BATCH_CHARACTERS: Final = 1 << 19
-"""So many texts at most, and about so many characters, are given at a time."""
-BATCH_BYTES: Final = 1 << 22
-"""Or so many bytes, which are copied less often."""
+BATCH_CHARACTERS: Final = 1 << 22
+"""So many texts at most, and about so many characters, are given at a time: more would cost page faults."""
+LARGE_CHARACTERS: Final = 1 << 20
+"""A text of more is cut."""
 CHEAP_CHARACTERS: Final = 4000
 """How many are written as quickly as a text."""
 _FIRST_TEXTS: Final = 64
@@ -57,12 +57,9 @@ class Delivery:
                         self._feed(str(one), transcripts, besides=origin(one))
                     continue
                 cost += len(whole) // CHEAP_CHARACTERS
-                size = BATCH_BYTES if isinstance(whole, bytes) else BATCH_CHARACTERS
-                for piece in _pieces(whole, size):
+                for piece in _pieces(whole, LARGE_CHARACTERS):
                     self._feed(self._light(piece) if isinstance(piece, bytes) else piece, transcripts)
-                # NOTE: more at once would be slower, by the page faults of copies; fewer too, as each write gives the
-                # lock of Python away, which a program that prints gives back late
-                self._texts = max(1, min(MOST_TEXTS, len(batch) * size // (len(whole) + 1)))
+                self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
         except KeyboardInterrupt:
             self.left = texts[end if self._is_given else start :]
             raise

@@ -14,8 +14,6 @@ BURST_TEXTS: Final = 2000
 """How many texts in a row are written at once, then so many in a second; `print` writes two."""
 FAST_SECS: Final = 0.01
 """How often what is gathered is collected."""
-MANY_BYTES: Final = 1 << 20
-"""After so many it does not wait at all."""
 CALM_TEXTS: Final = 100
 """When so few come in a period they are written at once again."""
 PATIENCE_SECS: Final = 1.0
@@ -41,7 +39,7 @@ class Pace:
     def __init__(
         self,
         lock: AbstractContextManager[bool],
-        collect: Callable[[], int],
+        collect: Callable[[], None],
         drain: Callable[[], int],
         set_hasty: SetHasty,
     ) -> None:
@@ -49,11 +47,13 @@ class Pace:
 
         Args:
             lock: held by who drains.
-            collect: has what was gathered pending, and returns how many bytes that was.
+            collect: has what was gathered pending.
             drain: writes what is pending, and returns what that costs, in small texts.
             set_hasty: called as texts are left to the thread, and again while they are, and as it ends.
         """
         self._lock, self._collect, self._drain, self._set_hasty = lock, collect, drain, set_hasty
+        self._texts = 0
+        """How many have come in this period."""
         self._left = float(BURST_TEXTS)
         self._refilled = time.monotonic()
         self._thread: threading.Thread | None = None
@@ -64,6 +64,7 @@ class Pace:
 
     def spend(self, texts: int) -> None:
         """Count texts that were written at once, as of so many small ones; after too many leave them to the thread."""
+        self._texts += texts
         self._left -= texts
         if self._left >= 0:
             return
@@ -85,23 +86,23 @@ class Pace:
         return self._thread is not None
 
     def _follow(self) -> None:
-        texts, began, wait_secs = 0, time.monotonic(), FAST_SECS
+        began, wait_secs = time.monotonic(), FAST_SECS
         while True:
             self._woken.wait(wait_secs)
             if self._is_stopped:
                 break
             self._woken.clear()
-            is_behind = self._collect() > MANY_BYTES
+            self._collect()
             with self._lock:
                 self._is_called = False
-                texts += self._drain()
+                self._texts += self._drain()
                 if time.monotonic() - began >= PERIOD_SECS:
-                    if texts <= CALM_TEXTS and not self._is_called:
+                    if self._texts <= CALM_TEXTS and not self._is_called:
                         break
-                    texts, began = 0, time.monotonic()
+                    self._texts, began = 0, time.monotonic()
                 # NOTE: again, as it may have ended for a message
                 is_fast = self.is_hasty and self._set_hasty(hasty=True)
-            wait_secs = 0.0 if is_behind else FAST_SECS if is_fast else PERIOD_SECS
+            wait_secs = FAST_SECS if is_fast else PERIOD_SECS
         with self._lock:
             self.is_hasty = False
             self._set_hasty(hasty=False)

@@ -14,6 +14,7 @@ HEIGHT: Final = 100
 LONGEST_LINE: Final = 1 << 18
 """Characters after which a line that has no end is let go in pieces."""
 _FEW_COLORS: Final = 12
+_SAMPLE_BYTES: Final = 1 << 12
 _LONGEST_CODE: Final = 1 << 12
 _ALTERNATE: Final = frozenset({"?47", "?1047", "?1049"})
 
@@ -105,14 +106,20 @@ class Screen:
         self._print(text)
         return self._final()
 
-    def feed_ascii(self, data: bytes) -> str | bytes:
-        """Print a text whose characters are bytes, which mostly saves to decode it."""
+    def feed_bytes(self, data: bytes) -> str | bytes:
+        """Print a text in UTF-8, which mostly saves to decode it."""
         row, end = self._rows[0], data.rfind(b"\n") + 1
-        if row.text or not end or self._code or not self._is_plain() or any(code in data for code in _CODES):
+        if self._code or not self._is_plain() or any(map(data.__contains__, _CODES)):
             return self.feed(data.decode())
-        row.text = data[end:].decode()
+        if len(data) - end >= LONGEST_LINE:
+            end = len(data)
+        if not end:
+            return self._append(data.decode())
+        begun, row.text = row.text, data[end:].decode()
         self._column = len(row.text)
-        return data[:end] if row.text else data
+        if not begun:
+            return data[:end] if row.text else data
+        return b"".join((begun.encode(errors="backslashreplace"), memoryview(data)[:end]))
 
     def settle(self) -> str:
         """Return the lines above the cursor: something is printed below them elsewhere."""
@@ -272,8 +279,10 @@ def _overlaid(texts: list[str]) -> str:
 
 
 def without_colors(data: bytes) -> bytes:
-    """Leave the codes of colours out: mostly a few of them, again and again, which are found quickest one by one."""
+    """Leave the codes of colours out: where there are many, mostly a few again and again, quickest one by one."""
     place = 0
+    if data.count(b"\x1b", 0, _SAMPLE_BYTES) <= _FEW_COLORS:
+        return _COLOR.sub(b"", data)
     for _ in range(_FEW_COLORS):
         code = _COLOR.search(data, place)
         if code is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
+import select
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -94,3 +96,36 @@ def reconfigurer(original: Callable[..., None]) -> Callable[..., None]:
             original(**{name: given for name, given in options.items() if name in _LAST_OPTIONS})
 
     return reconfigure
+
+
+def await_room(descriptor: int) -> None:
+    """Wait until a descriptor takes something; NOTE: a child may have made one that it shares not wait by itself."""
+    room = select.poll()
+    room.register(descriptor, select.POLLOUT)
+    room.poll()
+
+
+class TextStream:
+    """A text stream, and its methods as they were found."""
+
+    def __init__(self, text: io.TextIOWrapper) -> None:
+        """Take note of them."""
+        self.text = text
+        self.flush = text.flush
+        found = text.reconfigure  # NOTE: ours, where another has the same dictionary, as one that stands for it
+        self.reconfigure: Callable[..., None] = getattr(found, "__wrapped__", None) or reconfigurer(found)
+        self.was_through = text.write_through
+        """Whether it gives its buffer each text at once by itself."""
+
+    @property
+    def may_hold(self) -> bool:
+        """Whether it holds texts back by itself.
+
+        NOTE: not one with methods of others, as its `flush` may wait for who has the texts, and that one for us.
+        """
+        return not (self.was_through or {"write", "flush"} & vars(self.text).keys())
+
+    def be_through(self, *, through: bool) -> None:
+        """Have it give each text at once, or as it was found."""
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads any more
+            self.reconfigure(write_through=through or self.was_through)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
-from skald.record.buffers import MOST_BYTES, TeedBuffer
+from skald.record.buffers import TeedBuffer
 from skald.record.delivery import Delivery
 from skald.record.screen import LONGEST_LINE
 from skald.record.shown import is_quiet, marked, origin, show, speaker, speaking
@@ -30,13 +30,13 @@ from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, 
 if TYPE_CHECKING:
     from skald.record.descriptors import Descriptors
 
+MOST_BYTES: Final = 1 << 22
+"""What a program that prints faster than the thread writes is let ahead; then it waits."""
 MOST_PENDING: Final = 1000
 """Pieces of a line that wait for its end."""
 FLUSH_SECS: Final = 0.002
 """After how long a flush has the log written, too, of a program that prints fast."""
 LOOK_SECS: Final = 0.001
-MOST_LOOKS: Final = 200
-"""How often it looks whether it may go on; not for ever, as who is writing may wait for this stream."""
 NO_HURRY: Final = -1.0
 BY_THREAD: Final = 0.0
 
@@ -78,8 +78,6 @@ class Tee:
         self.drained = 0
         """How many texts have been given to the transcripts."""
         self._flushed_at = 0.0
-        self.lines = 0
-        """How many of these were gathered while it was printed very fast."""
         self.printed = 0
         """How many have been written to the stream since nothing was pending."""
         self.hasty = False
@@ -143,17 +141,10 @@ class Tee:
         if self._below is not None:
             self._below.await_writers()
 
-    def collect(self) -> int:
-        """Have what has been printed very fast written, and taken; return how many bytes that was."""
+    def collect(self) -> None:
+        """Have what has been printed very fast written, and taken."""
         if self._below is not None:
-            with contextlib.suppress(OSError, ValueError):  # whoever prints next is told
-                return self._below.collect()
-        return 0
-
-    def pause(self) -> None:
-        """Let who prints wait for what is being written to the log."""
-        if self._below is not None:
-            self._below.pause()
+            self._below.collect()
 
     def divert(self, descriptors: Descriptors | None) -> None:
         """Have bytes marked for the relay as Python's own, or no more."""
@@ -287,16 +278,11 @@ class Tee:
         wrapping.add(flush.__code__)
         return flush
 
-    def stay_near(self) -> None:
-        """Have the thread write what is pending, and wait for it where that is too much."""
+    def stay_near(self, *, at_once: bool) -> None:
+        """Have the thread write what is pending; have it written at once where that is wanted, or too much."""
         if not self.hasty:
             return
-        self._catch_up(BY_THREAD)
-        for _ in range(MOST_LOOKS):
-            if self.printed <= MOST_BYTES or not self.hasty:
-                return
-            time.sleep(LOOK_SECS)
-        self._catch_up(LOOK_SECS)
+        self._catch_up(NO_HURRY if at_once or self.printed > MOST_BYTES else BY_THREAD)
 
     def take(self, text: str, file: str | None = None, by: Wrapper | None = None) -> None:
         """Take a text, of which a file may have the message already."""
@@ -393,10 +379,10 @@ class Tee:
                 del begun[:]
 
     def _decoded(self, data: bytes) -> str:
-        return self._below.decoded(data) if self._below else data.decode()
+        return self._below.decoder.decoded(data) if self._below else data.decode()
 
     def _light(self, data: bytes) -> str | bytes:
-        return self._below.light(data) if self._below else data
+        return self._below.decoder.light(data) if self._below else data
 
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return what that costs, in small texts."""
@@ -405,9 +391,8 @@ class Tee:
         del self.pending[:count]
         self.drained += count
         self.printed, self._delivery.left = 0, texts  # NOTE: no Ctrl-C is heard from the deletion on
-        lines, self.lines = self.lines, 0
         try:
-            return self._delivery.give(self.transcripts) + lines
+            return self._delivery.give(self.transcripts)
         except KeyboardInterrupt:
             self.pending[:0] = self._delivery.left
             self.drained -= len(self._delivery.left)

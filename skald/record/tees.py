@@ -161,9 +161,10 @@ def _catch_up(timeout_secs: float) -> None:
             lock.release()
 
 
-def _collect() -> int:
+def _collect() -> None:
     """Have what was printed very fast written, and pending; the lock is free, as who writes may need it."""
-    return sum([each.collect() for each in _tees.copy()])
+    for each in _tees.copy():
+        each.collect()
 
 
 def _slow_down() -> None:
@@ -188,8 +189,6 @@ def _drain(most: int | None = None) -> int:
         _draining = True
         if most:
             return sum([each.drain(most) for each in _tees if each.pending])
-        for each in _tees:
-            each.pause()
         ends = [(each, each.got) for each in _tees]  # NOTE: first, as what comes in a turn after these is for later
         cost = _turns.drain()
         cost += sum([each.drain(got - each.drained) for each, got in ends if got > each.drained])

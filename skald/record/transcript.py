@@ -81,7 +81,7 @@ class Transcript:
 
         Args:
             stream: its name; one of several words has what is written by other ways to where these streams show.
-            text: what is printed; bytes where it is ASCII.
+            text: what is printed; bytes in UTF-8.
         """
         screen = self._screens.get(stream)
         if screen is None:
@@ -91,7 +91,7 @@ class Transcript:
             if self.in_order and self.is_alone and not screen.is_amid_line:
                 final, text = self._end_line(stream, text if isinstance(text, str) else text.decode())
             final += self._settled(besides=stream)
-        fed = screen.feed(text) if isinstance(text, str) else screen.feed_ascii(text)
+        fed = screen.feed(text) if isinstance(text, str) else screen.feed_bytes(text)
         if final:
             fed = final + (fed if isinstance(fed, str) else fed.decode())
         if fed:
@@ -114,14 +114,15 @@ class Transcript:
 
     def show(self) -> bool:
         """Have the unfinished lines on disk; return whether that is to come, as it was done a moment ago."""
-        if not self._shown and all(screen.is_blank for screen in self._screens.values()):
-            return False
-        text = self._text()
-        if text == self._shown or self._unfinished is None:
+        is_blank = all(screen.is_blank for screen in self._screens.values())
+        if (is_blank and not self._shown) or self._unfinished is None:
             return False
         start = time.monotonic()
-        if text and start < self._show_at:
+        if not is_blank and start < self._show_at:
             return True
+        text = self._text()
+        if text == self._shown:
+            return False
         # NOTE: a full disk or a folder that is gone is told by the console file and by the metrics
         with contextlib.suppress(OSError):
             if text:

@@ -1,0 +1,208 @@
+"""What text streams give up while much is printed, gathered in a larger buffer: who fills it writes it out.
+
+That buffer is of the class that Python's own streams have, so the threads that print wait for each other as they do
+without: what one of them gives up is in its place before the next can give up more.
+
+Invariant: what has been written is taken, and the other way round, wherever a signal handler raises.
+"""
+
+from __future__ import annotations
+
+import io
+import operator
+from collections.abc import Callable
+from functools import partial
+from threading import get_ident
+from typing import Any, Final, Protocol
+
+from skald.record.streams import await_room
+from skald.record.transcript import Transcript
+
+GATHERED_BYTES: Final = 1 << 16
+"""What is gathered: writes of more are hardly cheaper, and it stays in the cache of a core."""
+_TOLD_BYTES: Final = 1 << 12
+_call: Final[Callable[[Any], Any]] = operator.call
+_parents: Final[list[io.BufferedWriter[Any]]] = []
+"""Those of the parent, in a forked child: not even their end is to write."""
+
+
+class Taking(Protocol):
+    """Who gets what has been written."""
+
+    transcripts: list[Transcript]
+    """Who gets it from there."""
+    pending: list[str | bytes]
+    """What has been taken."""
+    printed: int
+    """How many bytes have been written since nothing was pending."""
+
+    def let_go(self) -> None:
+        """Take what has been begun, as it is."""
+
+
+class _Below(io.RawIOBase):
+    """What a buffer writes to."""
+
+    closed = False  # NOTE: it is asked for at each flush
+
+    def __init__(self, write: Callable[[Any], int]) -> None:
+        self.write = write  # type: ignore[method-assign]
+
+    def writable(self) -> bool:
+        return True
+
+    def truncate(self, action: Callable[[], Any]) -> Any:  # type: ignore[override]
+        """Do something: a buffer calls this when it has written all it has, and lets others write after it."""
+        return action()
+
+
+class Gatherer:
+    """Writes many pieces as one, and has them taken."""
+
+    def __init__(self, buffer: Any, taker: Taking) -> None:
+        """Begin with nothing of a buffer's."""
+        self._buffer, self._taker = buffer, taker
+        self.write: Callable[[Any], int | None] = buffer.write
+        """Writes bytes, or some of them."""
+        self.flush_before: Callable[[], Any] = lambda: None
+        """Writes out what was written in other ways before that."""
+        self.amid: dict[int, list[None]] = {}
+        """The threads that are writing, and a mark for each write: what a signal handler prints then comes after it."""
+        self.aside = io.BytesIO()
+        """What is written meanwhile; NOTE: by C code, so that it is in its place before more is written."""
+        self._moved: list[Any] = []
+        """What has been taken from there, and is to be written."""
+        self.is_behind = False
+        """Whether there may be some."""
+        self.raised: dict[int, BaseException] = {}
+        """What signal handlers have raised amid a write, which was then ended."""
+        self.fault: BaseException | None = None
+        """Why something could not be written, until the program has been told when it printed."""
+        self.untold = b""
+        """The end of that."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._below = _Below(lambda data: self._pass_on([data]))
+        self._larger: io.BufferedWriter[Any] = io.BufferedWriter(self._below, GATHERED_BYTES)
+
+    def add(self, data: Any, ident: int) -> int:
+        """Gather bytes that a thread has printed, and write them all when there are many."""
+        self.amid[ident] = []
+        try:
+            return self._larger.write(data)
+        finally:
+            del self.amid[ident]
+
+    def flush(self) -> None:
+        """Write what has been gathered; the caller is in `amid`."""
+        self._larger.flush()
+
+    def alone(self, action: Callable[[], Any] = lambda: None) -> None:
+        """Write what has been gathered, and do something while other threads wait that have more.
+
+        A signal handler that has interrupted a write, which others wait for, does nothing.
+        """
+        ident = get_ident()
+        if ident in self.amid:
+            return
+        self.amid[ident] = []
+        try:
+            self._larger.truncate(action)  # type: ignore[arg-type]
+        finally:
+            del self.amid[ident]
+        if self.raised or self.is_behind:
+            self._end(ident)
+
+    def put_aside(self, data: Any) -> int:
+        """Take what a signal handler prints amid a write."""
+        self.is_behind = True
+        return self.aside.write(data)
+
+    def write_aside(self) -> None:
+        """Write what has been put aside; called by `alone`."""
+        self.is_behind = False  # NOTE: first, as a signal handler may print
+        try:
+            self._moved.extend(map(_call, (self.aside.getvalue, partial(self.aside.seek, 0), self.aside.truncate)))
+            while self._moved:
+                if self._moved[0]:
+                    self._pass_on(self._moved)
+                else:  # nothing, or it is what the other calls return
+                    del self._moved[0]
+        except BaseException:
+            self.is_behind = True
+            raise
+
+    def settle(self, ident: int) -> None:
+        """End what has been put off.
+
+        Raises:
+            BaseException: a signal handler has raised it amid a write.
+            OSError: something could not be written since the last call.
+            ValueError: the buffer is closed.
+        """
+        self._end(ident)
+        fault, self.fault = self.fault, None
+        if fault is not None:
+            raise fault
+
+    def _end(self, ident: int) -> None:
+        if self.is_behind:
+            self.alone(self.write_aside)
+        error = self.raised.pop(ident, None)
+        if error is not None:
+            raise error
+
+    def _pass_on(self, pieces: list[Any]) -> int:
+        """Write the first of some pieces, or its beginning, and have it taken.
+
+        Returns:
+            How many bytes that was.
+
+        Raises:
+            BaseException: a signal handler raised it, and nothing was written.
+        """
+        written: list[Any] = []
+        try:
+            self.flush_before()
+            # NOTE: what this returns is in its place before a Ctrl-C is heard
+            written.extend(map(self.write, (pieces[0],)))
+            while written[0] is None:  # it does not wait, as a child may have set
+                await_room(self._buffer.fileno())
+                written[:] = map(self.write, (pieces[0],))
+        except BaseException as error:
+            if written and written[0] is not None:
+                self.raised[get_ident()] = error
+            elif (isinstance(error, OSError) and error.errno) or self._buffer.closed:
+                self.fault, self.untold = error, bytes(pieces[0][-_TOLD_BYTES:])
+                written[:] = (len(pieces[0]),)  # as far as the log is concerned
+            else:
+                raise
+        try:
+            self._take_from(pieces, written[0])
+        except BaseException as error:  # noqa: BLE001 it is raised when all is in its place
+            self.raised[get_ident()] = error
+            self._take_from(pieces, written[0])
+        size: int = written[0]
+        return size
+
+    def _take_from(self, pieces: list[Any], size: int) -> None:
+        taken, rest = bytes(pieces[0][:size]), pieces[0][size:]
+        self._taker.let_go()
+        # NOTE: no call from here on, also of those above, so that no Ctrl-C is heard
+        taker = self._taker
+        if taker.transcripts:
+            taker.pending += [taken]
+        taker.printed += size
+        pieces[:1] = [rest] if rest else []
+
+    def after_fork(self) -> None:
+        """Leave to the parent, in a forked child, what has been gathered, and forget who was writing."""
+        self._below.write = len  # type: ignore[method-assign,assignment]
+        _parents.append(self._larger)
+        self._begin()
+        self.aside = io.BytesIO()
+        self._moved.clear()
+        self.raised.clear()
+        self.amid.clear()
+        self.is_behind = False
