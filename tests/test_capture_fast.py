@@ -352,3 +352,82 @@ def _hastily(action: Callable[[], None]) -> Callable[[], None]:
     tees._set_hasty(hasty=True)
     assert any(tee.is_fast for tee in tees._tees)
     return action
+
+
+@posix
+def test_exceptions_of_alarms_amid_fast_printing_lose_and_double_nothing(tmp_path: Path) -> None:
+    """The program hears all of them, wherever they come."""
+    shown, log = run_buffered(
+        tmp_path,
+        """
+        import signal
+        class Late(Exception): pass
+        told = number = 0
+        def handle(*_): raise Late
+        signal.signal(signal.SIGALRM, handle)
+        with skald.Logger("run"):
+            for each in range(3000): print("begin", each)
+            for each in range(20):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.01 + each / 1000)
+                    while True:
+                        number += 1
+                        print("line", number, "x" * 200)
+                except Late:
+                    told += 1
+            print()
+            assert told == 20
+        """,
+    )
+
+    assert log == shown
+
+
+@posix
+@both
+def test_signal_handler_may_print_amid_fast_printing(tmp_path: Path, capture: str) -> None:
+    """Where Python without a log raises an error that the call is reentrant; NOTE: Python 3.11 loses a few texts."""
+    shown, log = run_buffered(
+        tmp_path,
+        f"""
+        import signal
+        heard = number = 0
+        def handle(*_):
+            global heard
+            heard += 1
+            print("alarm", heard, flush=heard % 2 == 0)
+        signal.signal(signal.SIGALRM, handle)
+        with skald.Logger("run", capture={capture}):
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.005)
+            while heard < 100:
+                number += 1
+                print("line", number, "x" * 200)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        """,
+    )
+
+    assert len(set(shown.splitlines()) ^ set(log.splitlines())) < 100
+    assert len(set(re.findall(r"alarm (\d+)\n", log))) > 50
+
+
+@posix
+def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) -> None:
+    """A child that shares it may have made it so."""
+    program = """
+        with skald.Logger("run"):
+            for number in range(10_000): print("before", number)
+            os.set_blocking(1, False)
+            for number in range(300_000): print("line", number)
+            sys.stdout.flush()
+            os.set_blocking(1, True)
+        """
+    command = [sys.executable, "-c", START + textwrap.dedent(program)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, env={**os.environ, **BUFFERED}) as process:
+        assert process.stdout is not None
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.5)
+        shown = process.stdout.read().decode()
+
+    assert process.returncode == 0
+    assert shown.splitlines()[10_000:] == [f"line {number}" for number in range(300_000)]
+    assert log_of(tmp_path / "runs" / "run") == shown

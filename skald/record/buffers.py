@@ -94,8 +94,7 @@ class TeedBuffer:
     def _lead(self, writer: Callable[[Any], int] | None = None) -> None:
         """Have the gatherer write to where the buffer does, or in another way."""
         below = self.buffer.raw if type(self.buffer) is io.BufferedWriter else self.buffer
-        self._gatherer.write = writer or below.write
-        self._gatherer.flush_before = self._flush
+        self._gatherer.lead(writer or below.write, self._flush, is_whole=writer is not None)
 
     def add(self, stream: io.TextIOWrapper) -> None:
         """Have a text stream give each text at once."""
@@ -240,7 +239,7 @@ class TeedBuffer:
                 gatherer.settle(ident)
             if len(data) > _LARGE_BYTES and taker.is_one_thread:
                 self._rest()
-            if before < taker.printed > GATHERED_BYTES:
+            if before != taker.printed > GATHERED_BYTES:
                 taker.write_pending()
             return written
 
@@ -276,8 +275,9 @@ class TeedBuffer:
                 else:
                     taker.taken, text = None, self.decoder.decoded(bytes(data))
                     taker.take(text, file)
-            except (KeyboardInterrupt, SystemExit, OSError):  # the stream has it, and may show it later
-                if not (is_written if is_left else text is not None and taker.taken is text):
+            except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
+                is_kept = is_written if is_left else text is not None and taker.taken is text
+                if not is_kept and not isinstance(error, (TypeError, ValueError)):  # it is closed
                     taker.take(self.decoder.decoded(bytes(data)), file)
                 raise
             size = len(data)

@@ -114,14 +114,16 @@ class Channel:
         def write(data: Any) -> int:
             if type(data) is not bytes:
                 data = memoryview(data).cast("B")
+            size = len(data)  # NOTE: no call after it is written
             self._has_begun = False
             try:
                 pass_on(data)
-            except KeyboardInterrupt:
+            except BaseException as error:  # a signal handler's
                 if not self._has_begun:  # the log has it, and so should the terminal
                     pass_on(data)
+                error.is_put_off = True  # type: ignore[attr-defined]
                 raise
-            return len(data)
+            return size
 
         return write
 

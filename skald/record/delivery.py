@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
+from skald.record.decoding import Decoder
 from skald.record.shown import joined, origin
 from skald.record.transcript import Transcript
 
 MOST_TEXTS: Final = 8192
 BATCH_CHARACTERS: Final = 1 << 22
-"""So many texts at most, and about so many characters, are given at a time: more would cost page faults."""
+"""So many texts at most, and about so many characters, are given at a time."""
 LARGE_CHARACTERS: Final = 1 << 20
 """A text of more is cut."""
 CHEAP_CHARACTERS: Final = 4000
@@ -21,18 +22,12 @@ _FIRST_TEXTS: Final = 64
 class Delivery:
     """Gives the texts of one stream.
 
-    Invariant: after a Ctrl-C those that were not given are left.
+    Invariant: where a signal handler raises, those that were not given are left.
     """
 
-    def __init__(self, stream: str, decoded: Callable[[bytes], str], light: Callable[[bytes], str | bytes]) -> None:
-        """Begin with a few texts at a time; those of streams of one name get to one screen.
-
-        Args:
-            stream: the name.
-            decoded: returns the text that stands there as bytes.
-            light: returns it, as it is where it is ASCII, and without colours.
-        """
-        self._stream, self._decoded, self._light = stream, decoded, light
+    def __init__(self, stream: str) -> None:
+        """Begin with a few texts at a time; those of streams of one name get to one screen."""
+        self._stream = stream
         self._texts = _FIRST_TEXTS
         """How many are given at a time."""
         self._is_given = True
@@ -40,9 +35,9 @@ class Delivery:
         self.left: list[str | bytes] = []
         """What is to be given."""
 
-    def give(self, transcripts: Sequence[Transcript]) -> int:
+    def give(self, transcripts: Sequence[Transcript], decoder: Decoder) -> int:
         """Give what is left to transcripts; return what that costs, in small texts."""
-        texts = self.left
+        texts, transcripts = self.left, tuple(transcripts)
         start = end = 0
         cost = len(texts)
         try:
@@ -50,30 +45,31 @@ class Delivery:
                 self._is_given = False
                 batch = texts[start : start + self._texts]
                 end = start + len(batch)
-                whole = joined(batch, self._decoded)
+                whole = joined(batch, decoder.decoded)
                 if whole is None:
                     for text in batch:
-                        one = self._decoded(text) if isinstance(text, bytes) else text
+                        one = decoder.decoded(text) if isinstance(text, bytes) else text
                         self._feed(str(one), transcripts, besides=origin(one))
                     continue
                 cost += len(whole) // CHEAP_CHARACTERS
                 for piece in _pieces(whole, LARGE_CHARACTERS):
-                    self._feed(self._light(piece) if isinstance(piece, bytes) else piece, transcripts)
+                    self._feed(decoder.light(piece) if isinstance(piece, bytes) else piece, transcripts)
                 self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
-        except KeyboardInterrupt:
+        except BaseException:
             self.left = texts[end if self._is_given else start :]
             raise
         self.left = []
         return cost
 
     def _feed(self, text: str | bytes, transcripts: Sequence[Transcript], *, besides: str | None = None) -> None:
+        # NOTE: no call before it is fed, so that no signal handler raises between the two
         self._is_given = True
-        for transcript in list(transcripts) if text else ():
+        for transcript in transcripts if text else ():
             if besides is None or transcript.file.name != besides:
                 transcript.file.is_writing = False
                 try:
                     transcript.feed(self._stream, text)
-                except KeyboardInterrupt:
+                except BaseException:
                     if not transcript.file.is_writing:
                         transcript.feed(self._stream, text)
                     raise

@@ -56,16 +56,19 @@ class _Below(io.RawIOBase):
         return action()
 
 
+def _is_fault(error: BaseException) -> bool:
+    """Tell whether an error is the system's, and not a signal handler's, as the `TimeoutError` of an alarm."""
+    return isinstance(error, OSError) and error.errno is not None
+
+
 class Gatherer:
     """Writes many pieces as one, and has them taken."""
 
     def __init__(self, buffer: Any, taker: Taking) -> None:
         """Begin with nothing of a buffer's."""
         self._buffer, self._taker = buffer, taker
-        self.write: Callable[[Any], int | None] = buffer.write
-        """Writes bytes, or some of them."""
-        self.flush_before: Callable[[], Any] = lambda: None
-        """Writes out what was written in other ways before that."""
+        self._write: Callable[[Any], int | None] = buffer.write
+        self._flush_before: Callable[[], Any] = lambda: None
         self.amid: dict[int, list[None]] = {}
         """The threads that are writing, and a mark for each write: what a signal handler prints then comes after it."""
         self.aside = io.BytesIO()
@@ -85,6 +88,27 @@ class Gatherer:
     def _begin(self) -> None:
         self._below = _Below(lambda data: self._pass_on([data]))
         self._larger: io.BufferedWriter[Any] = io.BufferedWriter(self._below, GATHERED_BYTES)
+
+    def lead(self, write: Callable[[Any], int | None], flush_before: Callable[[], Any], *, is_whole: bool) -> None:
+        """Write in another way.
+
+        Args:
+            write: writes bytes, or some of them.
+            flush_before: writes out what was written in other ways before that.
+            is_whole: whether that ends its work where a signal handler raises, and tells so by `is_put_off`.
+        """
+
+        def write_whole(data: Any) -> int | None:
+            size = len(data)
+            try:
+                return write(data)
+            except BaseException as error:
+                if _is_fault(error) or not getattr(error, "is_put_off", False):
+                    raise
+                self.raised[get_ident()] = error
+            return size
+
+        self._write, self._flush_before = write_whole if is_whole else write, flush_before
 
     def add(self, data: Any, ident: int) -> int:
         """Gather bytes that a thread has printed, and write them all when there are many."""
@@ -164,16 +188,16 @@ class Gatherer:
         """
         written: list[Any] = []
         try:
-            self.flush_before()
+            self._flush_before()
             # NOTE: what this returns is in its place before a Ctrl-C is heard
-            written.extend(map(self.write, (pieces[0],)))
+            written.extend(map(self._write, (pieces[0],)))
             while written[0] is None:  # it does not wait, as a child may have set
                 await_room(self._buffer.fileno())
-                written[:] = map(self.write, (pieces[0],))
+                written[:] = map(self._write, (pieces[0],))
         except BaseException as error:
             if written and written[0] is not None:
                 self.raised[get_ident()] = error
-            elif (isinstance(error, OSError) and error.errno) or self._buffer.closed:
+            elif _is_fault(error) or self._buffer.closed:
                 self.fault, self.untold = error, bytes(pieces[0][-_TOLD_BYTES:])
                 written[:] = (len(pieces[0]),)  # as far as the log is concerned
             else:

@@ -75,6 +75,8 @@ class LogFile:
                 data = data[os.write(descriptor.number, data) :]
                 self._torn = bool(data)
         except OSError as error:
+            if error.errno is None:  # a signal handler's, as of an alarm
+                raise
             if not self.lost:
                 tell(f"{path} takes no more, so messages are lost from it: {error}")
             self.lost += min(encoded.count(b"\n"), data.count(b"\n")) or 1

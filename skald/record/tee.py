@@ -19,6 +19,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.buffers import TeedBuffer
+from skald.record.decoding import Decoder
 from skald.record.delivery import Delivery
 from skald.record.screen import LONGEST_LINE
 from skald.record.shown import is_quiet, marked, origin, show, speaker, speaking
@@ -74,7 +75,7 @@ class Tee:
         """What threads have written of a line, without its end: those that print at once have whole lines each."""
         self.taken: str | None = None
         """The text that was taken last, for who is interrupted as it gives one."""
-        self._delivery = Delivery(name, self._decoded, self._light)
+        self._delivery = Delivery(name)
         self.drained = 0
         """How many texts have been given to the transcripts."""
         self._flushed_at = 0.0
@@ -378,12 +379,6 @@ class Tee:
                 self.pending += begun
                 del begun[:]
 
-    def _decoded(self, data: bytes) -> str:
-        return self._below.decoder.decoded(data) if self._below else data.decode()
-
-    def _light(self, data: bytes) -> str | bytes:
-        return self._below.decoder.light(data) if self._below else data
-
     def drain(self, most: int | None) -> int:
         """Give the transcripts what is pending, or so many texts of it; return what that costs, in small texts."""
         texts = self.pending[:most]
@@ -392,8 +387,8 @@ class Tee:
         self.drained += count
         self.printed, self._delivery.left = 0, texts  # NOTE: no Ctrl-C is heard from the deletion on
         try:
-            return self._delivery.give(self.transcripts)
-        except KeyboardInterrupt:
+            return self._delivery.give(self.transcripts, self._below.decoder if self._below else Decoder("utf-8"))
+        except BaseException:  # a signal handler's
             self.pending[:0] = self._delivery.left
             self.drained -= len(self._delivery.left)
             raise
