@@ -431,3 +431,24 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
     assert process.returncode == 0
     assert shown.splitlines()[10_000:] == [f"line {number}" for number in range(300_000)]
     assert log_of(tmp_path / "runs" / "run") == shown
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_characters_in_pieces_are_whole_as_printing_turns_fast_and_slow(tmp_path: Path, unbuffered: str) -> None:
+    """The first half comes in one way, and the other in another."""
+    program = """
+        with skald.Logger("run", "runs"):
+            for number in range(30):
+                for each in range(2000): sys.stdout.write("line\\n")
+                sys.stdout.flush()
+                for half in ("é\\n".encode()[:1], "é\\n".encode()[1:]):
+                    sys.stdout.buffer.write(half), sys.stdout.buffer.flush()
+                    if number % 2: time.sleep(0.15)
+        """
+    command = [sys.executable, "-c", START + textwrap.dedent(program).replace("\\\\", "\\")]
+    with (tmp_path / "out").open("wb") as out:
+        subprocess.run(
+            command, cwd=tmp_path, stdout=out, check=True, env={**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        )
+
+    assert log_of(tmp_path / "runs" / "run") == (tmp_path / "out").read_text() == ("line\n" * 2000 + "é\n") * 30

@@ -273,12 +273,12 @@ class TeedBuffer:
                 if is_left:
                     keep(data)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
                 else:
-                    taker.taken, text = None, self.decoder.decoded(bytes(data))
+                    taker.taken, text = None, self._decoded(data)
                     taker.take(text, file)
             except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
                 is_kept = is_written if is_left else text is not None and taker.taken is text
-                if not is_kept and not isinstance(error, (TypeError, ValueError)):  # it is closed
-                    taker.take(self.decoder.decoded(bytes(data)), file)
+                if not is_kept and not _is_refusal(error):
+                    taker.take(self._decoded(data), file)
                 raise
             size = len(data)
             taker.printed += size
@@ -289,6 +289,13 @@ class TeedBuffer:
             return written
 
         return write
+
+    def _decoded(self, data: Any) -> str:
+        """Return the text of bytes; where they may begin amid a character, after what is before them."""
+        data = bytes(data)
+        if b"\x80" <= data[:1] < b"\xc0" and self._taker.pending:
+            self._taker.write_pending()
+        return self.decoder.decoded(data)
 
     def _rest(self) -> None:
         """Gather nothing for a while."""
@@ -316,6 +323,12 @@ class TeedBuffer:
             return flushed
 
         return flush
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Tell whether it was the buffer that raised an error, as it is closed, or these are no bytes."""
+    is_own = error.__traceback__ is None or error.__traceback__.tb_next is None
+    return is_own and isinstance(error, (TypeError, ValueError))
 
 
 class _Diverted:
