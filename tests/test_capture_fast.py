@@ -434,21 +434,22 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_characters_in_pieces_are_whole_as_printing_turns_fast_and_slow(tmp_path: Path, unbuffered: str) -> None:
-    """The first half comes in one way, and the other in another."""
+def test_characters_in_pieces_are_whole(tmp_path: Path, unbuffered: str) -> None:
+    """The first half comes while much is printed, the other after something on another stream."""
     program = """
-        with skald.Logger("run", "runs"):
+        with skald.Logger("run"):
             for number in range(30):
-                for each in range(2000): sys.stdout.write("line\\n")
+                for each in range(3000): sys.stdout.write("line\\n")
                 sys.stdout.flush()
                 for half in ("é\\n".encode()[:1], "é\\n".encode()[1:]):
-                    sys.stdout.buffer.write(half), sys.stdout.buffer.flush()
-                    if number % 2: time.sleep(0.15)
+                    sys.stdout.buffer.write(half)
+                    sys.stdout.buffer.flush()
+                    print("error", file=sys.stderr)
         """
-    command = [sys.executable, "-c", START + textwrap.dedent(program).replace("\\\\", "\\")]
-    with (tmp_path / "out").open("wb") as out:
-        subprocess.run(
-            command, cwd=tmp_path, stdout=out, check=True, env={**os.environ, "PYTHONUNBUFFERED": unbuffered}
-        )
+    command = [sys.executable, "-c", START + textwrap.dedent(program)]
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        subprocess.run(command, cwd=tmp_path, stdout=out, stderr=err, check=True, env=environment)
 
-    assert log_of(tmp_path / "runs" / "run") == (tmp_path / "out").read_text() == ("line\n" * 2000 + "é\n") * 30
+    lines = [line for line in log_of(tmp_path / "runs" / "run").splitlines() if line != "error"]
+    assert lines == (tmp_path / "out").read_text().splitlines() == (["line"] * 3000 + ["é"]) * 30
