@@ -637,3 +637,23 @@ def test_disabled_call_runs_the_code_of_a_real_one(tmp_path: Path) -> None:
 
     assert [call.__code__ for call in disabled_calls] == [call.__code__ for call in real_calls]
     assert "split" in disabled.log_metric.__code__.co_varnames
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory comes page by page")
+def test_disabled_call_waits_for_no_memory(tmp_path: Path) -> None:
+    """The pages of its segments are there before it, as those of a real one are."""
+    faults = {}
+    for mode in ("disabled", "overwrite"):
+        counted = program(
+            "import resource, skald\n"
+            "count = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+            f"with skald.Logger('run', 'runs', mode='{mode}', capture=False) as logger:\n"
+            "    for step in range(70_000): logger.log_metric('loss', 0.5, step=step)\n"
+            "    before = count()\n"
+            "    for step in range(50_000): logger.log_metric('loss', 0.5, step=step)\n"
+            "    print(count() - before)\n",
+            folder=tmp_path,
+        )
+        faults[mode] = int(counted.stdout)
+
+    assert faults["disabled"] <= faults["overwrite"] + 50

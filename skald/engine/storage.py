@@ -63,6 +63,7 @@ class Volatile:
     def __init__(self, size: int, parts: Parts) -> None:
         """Take memory that holds `parts`."""
         self.memory = mmap.mmap(-1, size)
+        _populate(self.memory)
         fill(self.memory, parts)
 
     def seal(self) -> None:
