@@ -415,7 +415,7 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
     """A child that shares it may have made it so."""
     program = """
         with skald.Logger("run"):
-            for number in range(10_000): print("before", number)
+            for number in range(3000): print("before", number)
             os.set_blocking(1, False)
             for number in range(300_000): print("line", number)
             sys.stdout.flush()
@@ -429,7 +429,7 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
         shown = process.stdout.read().decode()
 
     assert process.returncode == 0
-    assert shown.splitlines()[10_000:] == [f"line {number}" for number in range(300_000)]
+    assert shown.splitlines()[3000:] == [f"line {number}" for number in range(300_000)]
     assert log_of(tmp_path / "runs" / "run") == shown
 
 
@@ -453,3 +453,18 @@ def test_characters_in_pieces_are_whole(tmp_path: Path, unbuffered: str) -> None
 
     lines = [line for line in log_of(tmp_path / "runs" / "run").splitlines() if line != "error"]
     assert lines == (tmp_path / "out").read_text().splitlines() == (["line"] * 3000 + ["é"]) * 30
+
+
+def test_streams_stand_in_turns_again_when_the_program_has_calmed_down(tmp_path: Path) -> None:
+    """Where they were printed on in turns faster than the order is kept."""
+    _, log = run_buffered(
+        tmp_path,
+        """
+        with skald.Logger("run"):
+            for number in range(20000): print("fast", number, file=(sys.stdout, sys.stderr)[number % 2])
+            time.sleep(0.3)
+            for number in range(600): print("line", number, file=(sys.stdout, sys.stderr)[number % 2])
+        """,
+    )
+
+    assert [line for line in log.splitlines() if line[0] == "l"] == [f"line {number}" for number in range(600)]

@@ -25,11 +25,11 @@ from skald.record.streams import await_room
 CLOSE_SECS: Final = 10.0
 """How long to wait at the end for a terminal that takes nothing."""
 _SMALL_BYTES: Final = 1024
+"""What goes through the relay while much is printed."""
 _LARGE_BYTES: Final = 8192
 """What waits a moment for the way past the relay, which is much shorter."""
 _MOST_LOOKS: Final = 8
 _LOOK_SECS: Final = 0.0005
-"""What goes through the relay while much is printed."""
 _ROOM_BYTES: Final = 1 << 18
 """What the pipe must then hold while the relay naps; NOTE: all pipes of a user may hold 64 MB."""
 _CHUNK: Final = 1 << 16

@@ -213,7 +213,7 @@ class Gatherer:
     def _take_from(self, pieces: list[Any], size: int) -> None:
         taken, rest = bytes(pieces[0][:size]), pieces[0][size:]
         self._taker.let_go()
-        # NOTE: no call from here on, also of those above, so that no Ctrl-C is heard
+        # NOTE: no call from here on, nor where this returns to, so that no signal handler is heard
         taker = self._taker
         if taker.transcripts:
             taker.pending += [taken]

@@ -1,7 +1,8 @@
 """The tees of the process: which transcripts get what is printed, when, and in which order.
 
-A line is in the transcript when `print` returns. A program that prints faster than a thousand lines a second only
-leaves its texts in lists, which a thread takes up 20 times a second; the thread ends when the program has calmed down.
+A line is in the transcript when `print` returns. What a program prints beyond a thousand lines a second is gathered,
+and written by whoever fills the buffer, or left in lists, which a thread takes up some 20 to 100 times a second; the
+thread ends when the program has calmed down.
 """
 
 from __future__ import annotations
@@ -300,6 +301,8 @@ def _tee_again(*_: object) -> None:
 
 
 def _set_hasty(*, hasty: bool) -> bool:
+    if not hasty:
+        _turns.renew()
     for each in _tees:
         each.hurry(hasty=hasty)
     has_more = _descriptors is not None and _descriptors.has_more()

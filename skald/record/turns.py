@@ -9,7 +9,7 @@ MOST_TURNS: Final = 1000
 """Of so many the order is kept in a period: each costs as much as many texts."""
 PERIOD_SECS: Final = 0.05
 REST_SECS: Final = 0.5
-"""How long it is not kept after there were more."""
+"""How long it is not kept after there were more, unless the program calms down."""
 
 
 class Waiting(Protocol):
@@ -60,11 +60,15 @@ class Turns:
 
     def drain(self) -> int:
         """Drain what the streams got in the turns that have ended; return what that costs, in small texts."""
-        if (now := time.monotonic()) - self._renewed > (REST_SECS if self.are_many else PERIOD_SECS):
-            self._left, self._renewed, self.are_many = MOST_TURNS, now, False
+        if time.monotonic() - self._renewed > (REST_SECS if self.are_many else PERIOD_SECS):
+            self.renew()
         ended = self._ended[:]
         del self._ended[: len(ended)]
         return sum(tee.drain(got - tee.drained) for tee, got in ended if got > tee.drained)
+
+    def renew(self) -> None:
+        """Keep the order of as many turns again."""
+        self._left, self._renewed, self.are_many = MOST_TURNS, time.monotonic(), False
 
     def after_fork(self) -> None:
         """Leave to the parent, in a forked child, what waits."""
