@@ -115,11 +115,13 @@ class Screen:
             end = len(data)
         if not end:
             return self._append(data.decode())
-        begun, row.text = row.text, data[end:].decode()
-        self._column = len(row.text)
-        if not begun:
-            return data[:end] if row.text else data
-        return b"".join((begun.encode(errors="backslashreplace"), memoryview(data)[:end]))
+        rest = data[end:].decode()
+        column = len(rest)
+        final = data[:end] if rest else data
+        if row.text:
+            final = b"".join((row.text.encode(errors="backslashreplace"), memoryview(data)[:end]))
+        row.text, self._column = rest, column  # NOTE: last, so that a signal handler raises before it or after all
+        return final
 
     def settle(self) -> str:
         """Return the lines above the cursor: something is printed below them elsewhere."""

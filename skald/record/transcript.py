@@ -63,6 +63,8 @@ class Transcript:
         self.file = file
         self._unfinished = unfinished
         self._screens: dict[str, Screen] = {}
+        self._fed: str | bytes | None = None
+        """What is final of the text that is being printed, until the file has it: it is not to be printed twice."""
         self._shown = ""
         self.in_order = True
         """Whether what other streams have printed before has come, so that a text may end a line which they began."""
@@ -83,6 +85,19 @@ class Transcript:
             stream: its name; one of several words has what is written by other ways to where these streams show.
             text: what is printed; bytes in UTF-8.
         """
+        if self._fed is None:
+            self._fed = self._final_of(stream, text)
+        try:
+            if self._fed:
+                self.file.append(self._fed)
+        except BaseException:  # a signal handler's; whoever feeds it comes again, unless it was so late
+            if self.file.is_writing:
+                self._fed = None
+            raise
+        self._fed = None
+
+    def _final_of(self, stream: str, text: str | bytes) -> str | bytes:
+        """Print a text on a stream's screen; return what is final."""
         screen = self._screens.get(stream)
         if screen is None:
             screen = self._screens[stream] = Screen()
@@ -94,8 +109,7 @@ class Transcript:
         fed = screen.feed(text) if isinstance(text, str) else screen.feed_bytes(text)
         if final:
             fed = final + (fed if isinstance(fed, str) else fed.decode())
-        if fed:
-            self.file.append(fed)
+        return fed
 
     def _end_line(self, stream: str, text: str) -> tuple[str, str]:
         """Print the beginning of a text where another stream has begun the line; return what is final, and the rest."""
