@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ SMALL, LONG = "epoch 3 loss 0.2513", "x" * 500
 SEVERAL = "\n".join([SMALL] * 10)
 LARGE = "\n".join(["x" * 99] * 1000)
 COLORED = "\x1b[32mINFO\x1b[0m epoch 3 loss 0.2513"
+VALUES = list(enumerate(("loss", "accuracy", "rate", "norm", "seconds", "memory"), 1))
 CHILD = "a line of a child"
 Program = tuple[Callable[[int], None], float, Literal[True, "fd"]]
 """What prints so many lines, how many of them, and how they are captured."""
@@ -49,10 +50,8 @@ def compare(
     output = os.open(runs / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    names = (f"run{number}" for number in count())
-
     def captured(program: Callable[[int], None], size: int, capture: Literal[True, "fd"]) -> None:
-        with skald.Logger(next(names), runs, capture=capture):
+        with skald.Logger("run", runs, capture=capture):
             program(size)
         sys.stdout.flush()
 
@@ -60,14 +59,21 @@ def compare(
         program(size)
         sys.stdout.flush()
 
+    def tidy() -> None:
+        """Leave the disk nothing to take while the next is measured."""
+        os.ftruncate(output, 0)
+        shutil.rmtree(runs / "run", ignore_errors=True)
+
     found = {}
     for name, (program, share, capture) in programs.items():
         size = int(lines * share)
-        taken = alternate(
-            {"captured": partial(captured, program, size, capture), "plain": partial(plain, program, size)},
-            rounds=rounds,
-        )
-        os.ftruncate(output, 0)  # else the disk takes it while the next is measured
+        steps = {
+            "captured": partial(captured, program, size, capture),
+            "tidied": tidy,
+            "plain": partial(plain, program, size),
+            "tidied again": tidy,
+        }
+        taken = alternate(steps, rounds=rounds)
         found[name] = tuple([second / size * 1e6 for second in taken[which]] for which in ("captured", "plain"))
     return found  # type: ignore[return-value]
 
@@ -131,6 +137,12 @@ def run_telling_bar(steps: int) -> None:
         bar.set_postfix(loss=number)
 
 
+def print_values(lines: int) -> None:
+    """Print a dozen names and values in colours."""
+    for number in range(lines):
+        print(*[f"\x1b[1m{name}\x1b[0m \x1b[3{place}m{number / place:.4f}\x1b[0m" for place, name in VALUES])
+
+
 def run_child(lines: int) -> None:
     """Have a child process print."""
     program = f"for _ in range({lines}): print({SMALL!r})"
@@ -144,6 +156,7 @@ BUFFERED: dict[str, Program] = {
     "print of 10 lines at once": (partial(print_lines, SEVERAL), 1 / 3, True),
     f"print of {len(LARGE) + 1:,} characters": (partial(print_lines, LARGE), 1 / 500, True),
     "print in colours": (partial(print_lines, COLORED), 1, True),
+    "print of 6 values in 24 codes of colours": (print_values, 1 / 5, True),
     "print in four threads": (print_in_threads, 1, True),
     "print to stdout and stderr in turns": (print_in_turns, 1 / 3, True),
     "print with flush": (print_flushed, 1 / 3, True),
