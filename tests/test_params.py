@@ -21,7 +21,7 @@ import uuid
 import zoneinfo
 from collections import OrderedDict, namedtuple
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 import msgspec
@@ -206,6 +206,8 @@ def same(left: Any, right: Any) -> bool:
         (int, "int"),
         (list[int], "list[int]"),
         (dict[str, pathlib.Path], "dict[str, pathlib.Path]"),
+        (int | None, "int | None"),
+        (Literal["a", "b"], "typing.Literal['a', 'b']"),
         (Optimizer, f"{__name__}.Optimizer"),
         (functools.partial(Optimizer, lr=0.1), f"{__name__}.Optimizer"),
         (json.dumps, "json.dumps"),

@@ -10,8 +10,8 @@ import numbers
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from types import GenericAlias, ModuleType
-from typing import Any, Final
+from types import ModuleType
+from typing import Any, Final, get_origin
 
 import msgspec
 
@@ -233,7 +233,7 @@ def _qualified_name(value: Any) -> str | None:
         return value.__name__
     if _is_of(value, "numpy", "dtype"):
         return f"numpy.{value.name}" if value.isbuiltin == 1 else str(value)
-    if isinstance(value, GenericAlias) or _is_of(value, "torch", "dtype", "device"):
+    if get_origin(value) is not None or _is_of(value, "torch", "dtype", "device"):
         return str(value)
     name = getattr(value, "__qualname__", None) if callable(value) else None
     if not isinstance(name, str):
