@@ -50,6 +50,7 @@ def compare(
     output = os.open(runs / "output", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
+
     def captured(program: Callable[[int], None], size: int, capture: Literal[True, "fd"]) -> None:
         with skald.Logger("run", runs, capture=capture):
             program(size)
@@ -67,7 +68,7 @@ def compare(
     found = {}
     for name, (program, share, capture) in programs.items():
         size = int(lines * share)
-        steps = {
+        steps: dict[str, Callable[[], object]] = {
             "captured": partial(captured, program, size, capture),
             "tidied": tidy,
             "plain": partial(plain, program, size),

@@ -52,7 +52,7 @@ class Delivery:
                         self._feed(str(one), transcripts, besides=origin(one))
                     continue
                 cost += len(whole) // CHEAP_CHARACTERS
-                for piece in _pieces(whole, LARGE_CHARACTERS):
+                for piece in (whole,) if len(whole) <= LARGE_CHARACTERS else _pieces(whole, LARGE_CHARACTERS):
                     self._feed(decoder.light(piece) if isinstance(piece, bytes) else piece, transcripts)
                 self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
         except BaseException:

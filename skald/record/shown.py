@@ -85,9 +85,11 @@ def joined(texts: Sequence[str | bytes], decoded: Callable[[bytes], str]) -> str
     # NOTE: to look at all types takes a fifth of the time that printing takes
     if messages and not set(map(type, texts)) <= {str, bytes}:
         return None
-    for empty in ("", b""):
+    try:
+        return "".join(texts)  # type: ignore[arg-type]
+    except TypeError:
         with contextlib.suppress(TypeError):
-            return empty.join(texts)  # type: ignore[arg-type]
+            return b"".join(texts)  # type: ignore[arg-type]
     if not set(map(type, texts)) <= {str, bytes}:
         return None
     return "".join([decoded(each) if isinstance(each, bytes) else each for each in texts])

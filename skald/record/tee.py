@@ -67,6 +67,8 @@ class Tee:
         self.streams: list[Any] = []
         self._below: TeedBuffer | None = None
         """What the streams write bytes to, where those are taken."""
+        self.is_unbuffered = False
+        """Whether the terminal shows at once what is written."""
         self._settle, self._catch_up, self._on_lead = settle, catch_up, on_lead
         self.transcripts: list[Transcript] = []
         self.pending: list[str | bytes] = []
@@ -113,6 +115,7 @@ class Tee:
         if buffer is not None:
             if self._below is None:
                 self._below = TeedBuffer(buffer, stream.encoding, self)
+                self.is_unbuffered = type(buffer) is io.FileIO
             if wrapper is None or wrapper.leads:
                 self._below.add(stream)
 
@@ -354,11 +357,6 @@ class Tee:
     def is_fast(self) -> bool:
         """Whether what is printed is gathered, until it is collected."""
         return self._below is not None and self._below.holds
-
-    @property
-    def is_unbuffered(self) -> bool:
-        """Whether the terminal shows at once what is written."""
-        return type(self.buffer) is io.FileIO
 
     @property
     def got(self) -> int:

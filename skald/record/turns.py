@@ -63,6 +63,8 @@ class Turns:
         if time.monotonic() - self._renewed > (REST_SECS if self.are_many else PERIOD_SECS):
             self.renew()
         ended = self._ended[:]
+        if not ended:
+            return 0
         del self._ended[: len(ended)]
         return sum(tee.drain(got - tee.drained) for tee, got in ended if got > tee.drained)
 
