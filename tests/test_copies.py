@@ -508,14 +508,57 @@ def test_copy_that_comes_late_does_not_hide_a_crash(tmp_path: Path) -> None:
     assert statuses(tmp_path / "run") == ["crashed", "finished"]
 
 
-def test_copy_of_a_run_that_was_overwritten_begins_it_anew(tmp_path: Path) -> None:
-    """What was before is gone, and so is its word."""
-    old = skald.Logger("run", tmp_path)
-    late = copied(old)
-    old.close("failed")
-    skald.Logger("run", tmp_path, mode="overwrite").close("failed")
+ANOTHER = "copy of a logger is gone, and another stands in its place"
 
-    late.log_metric("loss", 0.5)
+
+@pytest.mark.parametrize("mode", ["overwrite", "new"])
+def test_copy_of_a_run_in_whose_place_is_another_refuses_to_write(tmp_path: Path, mode: Any) -> None:
+    """Overwritten, or removed and made anew: the rows and params of two runs are never mixed."""
+    with skald.Logger("run", tmp_path, capture=False) as old:
+        late = copied(old)
+    if mode == "new":
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+    logger = skald.Logger("run", tmp_path, mode=mode, capture=False)
+
+    for call in ("log_metric", "log_param"):
+        with pytest.raises(RunNotFoundError, match=ANOTHER):
+            CALLS[call](late)
+
+    assert len(sessions(tmp_path / "run")) == 1
+    copied(logger).log_metric("loss", 1.5)
+    logger.close()
+    assert (values(tmp_path / "run"), logger.run.params) == ([1.5], {})
+
+
+def test_copy_that_rested_refuses_a_run_in_the_place_of_its_own(tmp_path: Path) -> None:
+    """Neither its functions go on in the other run, nor does its session serve copies of the other one's logger."""
+    old = skald.Logger("run", tmp_path, capture=False)
+    copy = copied(old)
+    copy.log_metric("loss", 0.5)
+    bound = copy.bind()
+    del copy
+    gc.collect()
+    old.close()
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    logger = skald.Logger("run", tmp_path, capture=False)
+
+    copied(logger).log_metric("loss", 1.5)
+    with pytest.raises(RunNotFoundError, match=ANOTHER):
+        bound.log_metric("loss", 2.5)
+
+    logger.close()
+    assert values(tmp_path / "run") == [1.5]
+
+
+def test_copy_knows_a_run_again_that_was_resumed(tmp_path: Path) -> None:
+    """It is the same run, whichever process goes on with it, and wherever the folder of runs has been moved."""
+    with skald.Logger("run", tmp_path / "a", capture=False) as old:
+        late = copied(old)
+    program("import skald; skald.Logger('run', 'a', mode='resume').log_metric('loss', 1)", folder=tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    (tmp_path / "a").symlink_to("b")
+
+    late.log_metric("loss", 2)
+
     late.close()
-
-    assert skald.Run(tmp_path / "run").status == "finished"
+    assert values(tmp_path / "b" / "run") == [1, 2]

@@ -60,6 +60,32 @@ print(open("run/run.json").read())
     assert sorted(values(tmp_path / "run")) == [float(step) for step in range(1002)]
 
 
+def test_child_refuses_a_run_in_the_place_of_its_own(tmp_path: Path) -> None:
+    """Its parent has overwritten the run meanwhile: the rows of two runs are never mixed."""
+    source = """
+import os, skald
+logger = skald.Logger("run", ".", capture=False)
+logger.log_metric("loss", 1)
+ready, go = os.pipe()
+if os.fork() == 0:
+    os.read(ready, 1)
+    try:
+        logger.log_metric("loss", 2)
+    except skald.RunNotFoundError as error:
+        print(error, flush=True)
+    os._exit(0)
+new = skald.Logger("run", ".", mode="overwrite", capture=False)
+new.log_metric("loss", 3)
+os.write(go, b"x")
+os.wait()
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    assert "another stands in its place" in ended.stdout, ended.stderr
+    assert values(tmp_path / "run") == [3]
+
+
 def test_child_of_a_killed_parent_does_not_keep_its_lock(tmp_path: Path) -> None:
     """A parent that was killed is found dead, though its child lives on."""
     source = f"""{FORK}

@@ -8,6 +8,7 @@ begins another writer.
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import threading
 import weakref
@@ -41,12 +42,17 @@ class Origin(NamedTuple):
     """The writer of the logger in the run."""
     closed: bool = False
     """Whether the copy was closed before it had joined."""
+    started: dt.datetime | None = None
+    """When the run was begun."""
 
     @classmethod
     def of(cls, session: Session, scope: Scope, capture: Any) -> Origin:
         """Describe a logger."""
         constant, said = dict(scope.constant), scope.all_said()
-        return cls(session.name, session.run, session.errors, capture, constant, said, session.writer_name)
+        return cls(
+            session.name, session.run, session.errors, capture, constant, said, session.writer_name,
+            started=session.started,
+        )  # fmt: skip
 
     @property
     def ids(self) -> dict[str, Id]:
@@ -68,7 +74,7 @@ def join(origin: Origin) -> Session:
 
     Raises:
         LoggerClosedError: the copy was closed.
-        RunNotFoundError: the run is not there.
+        RunNotFoundError: the run is not there, or another is in its place.
         StorageError: the run's folder cannot be written.
     """
     if origin.closed:
@@ -79,7 +85,7 @@ def join(origin: Origin) -> Session:
     if session is None:
         if not is_run(origin.run):
             raise RunNotFoundError(f"the run of this copy of a logger is not there: {origin.run}")
-        description = Description(daemon=process.is_daemon(), copy_of=origin.writer)
+        description = Description(daemon=process.is_daemon(), copy_of=origin.writer, expected=origin.started)
         session = start_session(origin.name, origin.run.parent, "join", description, errors=origin.errors)
     session.constant = origin.constant
     return session
@@ -153,7 +159,7 @@ def _rested(origin: Origin) -> Session | None:
     with _lock:
         _resting[:] = [session for session in _resting if not session.closed and not session.forked]
         for session in _resting:
-            if (session.run, session.errors) == (origin.run, origin.errors):
+            if (session.run, session.started, session.errors) == (origin.run, origin.started, origin.errors):
                 _resting.remove(session)
                 return session
     return None

@@ -57,6 +57,8 @@ class Description(NamedTuple):
     """Of a session: whether it is one that the parent of its process ends."""
     copy_of: str | None = None
     """Of a session: the writer of the logger of which it has a copy."""
+    expected: dt.datetime | None = None
+    """Of a session that goes on with a run: when that was begun, by which it is told from others of its name."""
 
     @classmethod
     def of(cls, metrics_format: Any, tags: Any, notes: Any) -> Description:
@@ -87,6 +89,8 @@ class Opened(NamedTuple):
     """Whether the run had been ended well before."""
     ended: frozenset[str]
     """The writers that had closed or died, as far as their segments are there."""
+    started: dt.datetime
+    """When the run was begun: no other run of its name was begun then."""
 
 
 def check_mode(given: str | None) -> Mode:
@@ -138,7 +142,7 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
 
     Raises:
         RunExistsError: the run is there, or somebody is writing it, and the mode forbids that.
-        RunNotFoundError: the run is not there, and the mode wants it.
+        RunNotFoundError: the run is not there, or is not the one expected, and the mode wants it.
         StorageError: the folder cannot be made or written.
     """
     try:
@@ -160,6 +164,12 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
         raise RunExistsError(f"{run} is {found}, so it cannot be a run") from error
     except OSError as error:
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
+
+
+def check_identity(run: Path, info: RunInfo, expected: dt.datetime | None) -> None:
+    """Raise RunNotFoundError if the run at a path is not the one that was begun at `expected`, if that is known."""
+    if expected not in (None, info.started):
+        raise RunNotFoundError(f"the run of this copy of a logger is gone, and another stands in its place: {run}")
 
 
 def open_scratch(name: str) -> Path:
@@ -192,7 +202,8 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
     alive = _alive(run, patient=mode != "join") if there else {}
     if alive and mode != "join":
         raise _written(run, alive)
-    info = read_info(run) if there else _new_info(run, description)
+    info = read_info(run) if there or description.expected else _new_info(run, description)
+    check_identity(run, info, description.expected)
     if there:
         from skald.record.consolefiles import finish_consoles
 
@@ -213,7 +224,9 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
         claim.release()
         return _open_locked(run, mode, description, before)
     (run / ARTIFACTS).mkdir(exist_ok=True)  # NOTE: after run.json: what is there before is taken for another's folder
-    return Opened(run, claim, info.metrics_format, joined=joined, was_finished=was_finished, ended=ended)
+    return Opened(
+        run, claim, info.metrics_format, joined=joined, was_finished=was_finished, ended=ended, started=info.started
+    )
 
 
 def _writers(run: Path) -> frozenset[str]:
@@ -304,7 +317,9 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
                 write_info(run, info)
     finally:
         remove(beside)
-    return Opened(run, claim, info.metrics_format, joined=False, was_finished=False, ended=frozenset())
+    return Opened(
+        run, claim, info.metrics_format, joined=False, was_finished=False, ended=frozenset(), started=info.started
+    )
 
 
 def _alive(run: Path, *, patient: bool) -> dict[str, Owner | None]:

@@ -7,6 +7,7 @@ which writes rows and nothing else.
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import platform
 import sys
@@ -35,7 +36,7 @@ from skald.layout import (
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
-from skald.record.info import RunInfo
+from skald.record.info import RunInfo, read_info
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import Id
@@ -44,7 +45,7 @@ from skald.writing.closing import amend_end, compact_run, put_end, say_last_word
 from skald.writing.ending import Ending, Word, ending, undisturbed
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
-from skald.writing.opening import Description, end_scratch, open_run, open_scratch
+from skald.writing.opening import Description, check_identity, end_scratch, open_run, open_scratch
 
 if TYPE_CHECKING:
     from skald.engine.newest import Newest
@@ -64,6 +65,7 @@ class Session:
         joined: bool,
         errors: str,
         ended: frozenset[str] = frozenset(),
+        started: dt.datetime | None = None,
     ) -> None:
         """Begin to record.
 
@@ -74,8 +76,9 @@ class Session:
             joined: whether another process made the run and is writing it.
             errors: what happens to bad input, `raise` or `warn`.
             ended: the writers that had closed or died before.
+            started: when the run was begun, by which it is known again.
         """
-        self.ended = ended
+        self.ended, self.started = ended, started
         self.name, self.run, self.errors, self.joined = name, run, errors, joined
         self.namespace, self.losses = Namespace(), Losses(self.warn)
         self._renew()
@@ -108,6 +111,7 @@ class Session:
 
         Raises:
             LoggerClosedError: the session is closed.
+            RunNotFoundError: another run is in the place of this one, in a forked child or after a rest.
             StorageError: the run's folder is gone.
         """
         writer = self._writer
@@ -154,7 +158,10 @@ class Session:
             return None
         try:
             with run_lock(self.run):
+                check_identity(self.run, read_info(self.run), self.started)
                 return Claim(self.run, forked=True)
+        except SkaldError:
+            raise
         except OSError as error:
             raise folder_gone(self.run) from error
 
@@ -165,7 +172,8 @@ class Session:
             return self._writer
         if not is_run(self.run):
             raise RunNotFoundError(f"the run of this copy of a logger is not there: {self.run}")
-        opened = open_run(self.run, "join", Description(daemon=process.is_daemon()), before=self.writer_name)
+        description = Description(daemon=process.is_daemon(), expected=self.started)
+        opened = open_run(self.run, "join", description, before=self.writer_name)
         writer = Writer(opened.claim, self.namespace)
         self._writer, self.writer_name, self.ended = writer, opened.claim.name, opened.ended
         self._artifacts, self._rested = None, True

@@ -33,7 +33,9 @@ def start_session(
     try:
         opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts))
         run, claim, ended = opened.run, opened.claim, opened.ended
-        session = Session(run.name, run, claim, joined=opened.joined, errors=errors, ended=ended)
+        session = Session(
+            run.name, run, claim, joined=opened.joined, errors=errors, ended=ended, started=opened.started
+        )
     except BaseException:
         gathering.stop()
         raise
