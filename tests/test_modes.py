@@ -249,6 +249,19 @@ def test_overwrite_closes_loggers_of_the_same_process_first(tmp_path: Path) -> N
     assert values(tmp_path / "run") == [2.0]
 
 
+def test_overwrite_that_is_refused_changes_nothing(tmp_path: Path) -> None:
+    """Where another process has joined the run, the logger of this one goes on."""
+    with skald.Logger("run", tmp_path) as logger:
+        logger.log_metric("loss", 1.0)
+        with other_process(tmp_path, "join") as other:
+            with pytest.raises(RunExistsError, match=f"written by process {other.pid} on"):
+                skald.Logger("run", tmp_path, mode="overwrite")
+
+            logger.log_metric("loss", 2.0)
+
+    assert sorted(values(tmp_path / "run")) == [1.0, 2.0, 7.0, 8.0]
+
+
 def test_overwrite_closes_a_logger_of_the_same_process_that_came_by_another_path(tmp_path: Path) -> None:
     """A link, or `..` in the path, leads to the same run; a link stays one."""
     (tmp_path / "real").mkdir()

@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -164,6 +164,12 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
         raise RunExistsError(f"{run} is {found}, so it cannot be a run") from error
     except OSError as error:
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
+
+
+def check_sole(run: Path, own: Collection[str]) -> None:
+    """Raise RunExistsError if others than some writers are writing a run."""
+    if own and (alive := _alive(run, patient=True, beside=own)):
+        raise _written(run, alive)
 
 
 def check_identity(run: Path, info: RunInfo, expected: dt.datetime | None) -> None:
@@ -322,10 +328,12 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
     )
 
 
-def _alive(run: Path, *, patient: bool) -> dict[str, Owner | None]:
-    """Return who is writing; patiently, since a process that is just ending still holds its lock."""
+def _alive(run: Path, *, patient: bool, beside: Collection[str] = ()) -> dict[str, Owner | None]:
+    """Return who is writing beside some; patiently, since a process that is just ending still holds its lock."""
     deadline = time.monotonic() + (PATIENCE_SECS if patient else 0)
-    while (alive := owners(run)) and time.monotonic() < deadline:
+    while alive := {name: owner for name, owner in owners(run).items() if name not in beside}:
+        if time.monotonic() >= deadline:
+            break
         time.sleep(POLL_SECS)
     return alive
 

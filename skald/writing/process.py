@@ -20,6 +20,7 @@ class Session(Protocol):
     """What a process must know of a session."""
 
     run: Path | None
+    writer_name: str
     forked: bool
 
     def close(self, status: Word, exception: str | None = None) -> None:

@@ -10,7 +10,7 @@ from skald.errors import InvalidInputError
 from skald.layout import check_run_name, default_run_name, runs_dir
 from skald.record.environment import Gathering
 from skald.writing import process
-from skald.writing.opening import Description, Mode, Opened, open_run, open_unnamed
+from skald.writing.opening import Description, Mode, Opened, check_sole, open_run, open_unnamed
 from skald.writing.session import Session
 
 
@@ -57,6 +57,8 @@ def _open(run_name: str | None, runs: Path, mode: Mode, description: Description
         return open_unnamed(runs, mode, description)
     run = runs / check_run_name(run_name)
     if mode == "overwrite":
-        for session in process.open_on(run):
+        sessions = process.open_on(run)
+        check_sole(run, {session.writer_name for session in sessions})
+        for session in sessions:
             session.close("stopped")  # a notebook cell run twice
     return open_run(run, mode, description)
