@@ -564,6 +564,16 @@ def test_disabled_run_has_the_status_of_a_real_one(tmp_path: Path) -> None:
     assert unseen.run.status == "stopped"
 
 
+def test_disabled_run_that_was_read_goes_without_a_word(tmp_path: Path) -> None:
+    """Also where its logger is closed by the end of the interpreter only."""
+    source = "import skald; logger = skald.Logger('run', mode='disabled'); print(logger.run.status)"
+
+    done = program(source, folder=tmp_path, TMPDIR=str(tmp_path))
+
+    assert (done.stdout, done.stderr) == ("running\n", "")
+    assert not list(tmp_path.iterdir())
+
+
 def test_disabled_may_be_chosen_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SKALD_MODE=disabled turns a whole program's logging off."""
     monkeypatch.setenv("SKALD_MODE", "disabled")

@@ -67,12 +67,17 @@ def enter(session: Session) -> None:
     import concurrent.futures.thread  # noqa: F401
 
     loguru_logger()
-    atexit.unregister(_at_exit)
-    atexit.register(_at_exit)
+    close_first()
     _sessions[id(session)] = session
     processes = sys.modules.get("multiprocessing.process")
     if processes is not None and processes.parent_process() is not None:
         end_with_child(session)
+
+
+def close_first() -> None:
+    """Have sessions closed at exit before anything that was registered for it by now; the last is the first there."""
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)
 
 
 def leave(session: Session) -> None:

@@ -270,6 +270,7 @@ class Session:
         with self.lock:
             if self._scratch is None:
                 self._scratch = open_scratch(self.name)
+                process.close_first()  # it says there how it ended, before that is removed
                 if self.is_ended:
                     end_scratch(self._scratch, *self._left)
             return self._scratch
