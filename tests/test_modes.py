@@ -19,6 +19,7 @@ from logged import program, rows, start, values
 import skald
 from skald import InvalidInputError, RunExistsError, RunNotFoundError
 from skald.many.finding import find_runs
+from skald.writing.scratch import remove_abandoned
 
 WRITER = """
 import sys, skald
@@ -572,6 +573,41 @@ def test_disabled_run_that_was_read_goes_without_a_word(tmp_path: Path) -> None:
 
     assert (done.stdout, done.stderr) == ("running\n", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_disabled_run_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
+    """And none of a process that lives, nor what only looks like one."""
+    make_run = "import os, skald; run = skald.Logger('run', mode='disabled').run; print(run.path, flush=True)"
+    others = [tmp_path / "skald-disabled-x1y2", tmp_path / "skald-disabled-0-link", tmp_path / "skald-disabled-1-x"]
+    others[0].mkdir()
+    others[1].symlink_to(tmp_path / "skald-disabled-x1y2", target_is_directory=True)
+    others[2].mkdir()  # of a process that lives
+    program(f"{make_run}; os.kill(os.getpid(), 9)", folder=tmp_path, TMPDIR=str(tmp_path))
+    (killed,) = set(tmp_path.iterdir()).difference(others)
+    living = start(f"{make_run}; input()", folder=tmp_path, TMPDIR=str(tmp_path))
+    assert living.stdout
+    path = Path(living.stdout.readline().strip())
+
+    program(make_run, folder=tmp_path, TMPDIR=str(tmp_path))
+
+    assert not killed.exists()
+    assert path.is_dir()
+    living.communicate("\n", timeout=60)
+    assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_disabled_run_is_kept_where_its_writer_lives_under_another_number(tmp_path: Path) -> None:
+    """As in a container: its lock is held, though nobody here has the number in the folder's name."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    folder = tmp_path / f"skald-disabled-{ended.pid}-x"
+    with skald.Logger("run", folder, capture=False) as logger:
+        remove_abandoned(tmp_path)
+        logger.sync()
+
+    remove_abandoned(tmp_path)
+
+    assert not folder.exists()
 
 
 def test_disabled_may_be_chosen_by_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

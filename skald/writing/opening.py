@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import datetime as dt
 import os
 import platform
-import shutil
-import tempfile
 import time
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -35,7 +32,7 @@ from skald.layout import (
     temporary,
 )
 from skald.record.environment import replace_environment
-from skald.record.info import RunInfo, Status, read_info, settle, write_info, writing
+from skald.record.info import RunInfo, read_info, settle, write_info, writing
 from skald.record.info import Session as SessionInfo
 from skald.schema import encoded
 from skald.upkeep.leftovers import remove, remove_leftovers
@@ -176,29 +173,6 @@ def check_identity(run: Path, info: RunInfo, expected: dt.datetime | None) -> No
     """Raise RunNotFoundError if the run at a path is not the one that was begun at `expected`, if that is known."""
     if expected not in (None, info.started):
         raise RunNotFoundError(f"the run of this copy of a logger is gone, and another stands in its place: {run}")
-
-
-def open_scratch(name: str) -> Path:
-    """Make the run of a disabled logger, for those who read it or put files into it; it goes with the process."""
-    folder = Path(tempfile.mkdtemp(prefix="skald-disabled-"))
-    opened = open_run(folder / name, "new", Description())
-    atexit.register(_remove_scratch, folder, opened.claim, os.getpid())
-    return opened.run
-
-
-def end_scratch(run: Path, status: Status, exception: str | None) -> None:
-    """Say how the run of a disabled logger has ended."""
-    info = read_info(run)
-    for session in info.sessions:
-        session.status, session.exception, session.ended = status, exception, dt.datetime.now(dt.UTC)
-    settle(info, writing=())
-    write_info(run, info)
-
-
-def _remove_scratch(folder: Path, claim: Claim, pid: int) -> None:
-    if os.getpid() == pid:  # and not a child that was forked
-        claim.release()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open_locked(run: Path, mode: Mode, description: Description, before: str | None) -> Opened:
