@@ -16,7 +16,9 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import sys
 import threading
+import types
 import uuid
 import zoneinfo
 from collections import OrderedDict, namedtuple
@@ -336,6 +338,22 @@ with skald.Logger("run", ".") as logger:
         "layer": "torch.nn.modules.linear.Linear",
         "size": [1, 2],
     }
+
+
+def test_params_name_the_public_module_of_what_a_private_one_defines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name does not change with where a library keeps its code, as `pathlib.Path` does with Python 3.13."""
+    public, private, inner = (types.ModuleType(name) for name in ("made", "made._local", "made._local._deep"))
+    for module in (public, private, inner):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    shown, partly, hidden = (type(name, (), {"__module__": inner.__name__}) for name in ("Shown", "Partly", "Hidden"))
+    vars(inner).update(Shown=shown, Partly=partly, Hidden=hidden)
+    vars(private).update(Shown=shown, Partly=partly)
+    vars(public).update(Shown=shown, Partly=hidden)
+
+    names = plain([shown, partly, hidden])
+
+    assert names == ["made.Shown", "made._local.Partly", "made._local._deep.Hidden"]
+    assert plain(pathlib.Path) == "pathlib.Path"
 
 
 def in_json(run: Path) -> Any:

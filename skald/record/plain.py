@@ -243,7 +243,15 @@ def _qualified_name(value: Any) -> str | None:
         return name
     # NOTE: `torch.relu` says that it is torch._VariableFunctionsClass.relu
     short = name.rpartition(".")[2]
-    return f"{module}.{short if getattr(sys.modules.get(module), short, None) is value else name}"
+    is_short = getattr(sys.modules.get(module), short, None) is value
+    return f"{_public_module(module, short, value)}.{short}" if is_short else f"{module}.{name}"
+
+
+def _public_module(module: str, name: str, value: Any) -> str:
+    """Return the module above a private one that has the same value: `pathlib`, and not `pathlib._local`."""
+    above, _, last = module.rpartition(".")
+    held = getattr(sys.modules.get(above), "__dict__", {})  # NOTE: `getattr` of a name may import, or warn
+    return _public_module(above, name, value) if last.startswith("_") and held.get(name) is value else module
 
 
 def _dotted(path: _Path) -> str:
