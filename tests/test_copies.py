@@ -311,20 +311,22 @@ def test_logger_has_no_attribute_that_a_copy_would_lack(tmp_path: Path) -> None:
         assert not hasattr(logger, "log_metrc")
 
 
-def test_copy_has_ids_of_track_and_none_of_contextualize(tmp_path: Path) -> None:
-    """What holds for all threads of the logger goes along; what holds in one thread does not."""
-    with skald.Logger("run", tmp_path, ids={"rank": 3, "host": "a"}) as logger:
+def test_copy_has_the_ids_that_a_call_of_the_logger_would_get(tmp_path: Path) -> None:
+    """Those of `contextualize` around the pickling stand over what was said, and None there removes one too."""
+    with skald.Logger("run", tmp_path, ids={"rank": 3, "host": "a", "seed": 1}) as logger:
         copies = []
         for _ in logger.track([7], "epoch"):
-            with logger.contextualize(fold=1):
+            with logger.contextualize(fold=1, epoch=8, seed=None):
                 logger.set_ids(host=None)
-                copies.append(copied(logger.bind(split="val")))
+                copies.append((copied(logger.bind(split="val")), logger.bind(split="val").ids))
 
-        (copy,) = copies
+        ((copy, expected),) = copies
+        before = copy.ids
         copy.log_metric("loss", 1.0)
 
-        assert copy.ids == {"rank": 3, "split": "val", "epoch": 7}
-        assert ids(logger) == [copy.ids]
+        assert expected == {"rank": 3, "split": "val", "epoch": 8, "fold": 1}
+        assert before == copy.ids == expected
+        assert ids(logger) == [expected]
         copy.close()
 
 

@@ -37,7 +37,7 @@ class Origin(NamedTuple):
     capture: Any
     constant: Ids
     said: Ids
-    """The ids of `set_ids` and `track`, over the constant ones."""
+    """The ids of `contextualize` around it, over those of `set_ids` and `track`, over the constant ones."""
     writer: str | None = None
     """The writer of the logger in the run."""
     closed: bool = False
@@ -48,7 +48,7 @@ class Origin(NamedTuple):
     @classmethod
     def of(cls, session: Session, scope: Scope, capture: Any) -> Origin:
         """Describe a logger."""
-        constant, said = dict(scope.constant), scope.all_said()
+        constant, said = dict(scope.constant), {**scope.all_said(), **(session.context.get() or {})}
         return cls(
             session.name, session.run, session.errors, capture, constant, said, session.writer_name,
             started=session.started,
