@@ -70,6 +70,14 @@ class StorageError(SkaldError, OSError):
     """The disk took no more, and the memory set aside for that is used up; or a cloud store gives nothing."""
 
 
+def logger_closed(name: str, mode: str | None) -> LoggerClosedError:
+    """Return what a call to a closed logger raises; `mode` is what continues its run, None where it was not kept."""
+    error = LoggerClosedError(f"the logger of {name!r} is closed")
+    if mode:
+        error.add_note(f"hint: mode={mode!r} continues its run")
+    return error
+
+
 def folder_gone(folder: object) -> StorageError:
     """Return what is raised where a run's folder was removed while it was written."""
     return StorageError(errno.ENOENT, f"the run's folder is gone: {folder}")

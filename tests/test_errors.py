@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,27 @@ def test_closed_logger_is_no_block(tmp_path: Path) -> None:
 
     with pytest.raises(skald.LoggerClosedError), logger:
         pytest.fail("the block ran")
+
+
+def test_closed_logger_says_which_mode_goes_on_with_its_run(tmp_path: Path) -> None:
+    """One that joined joins again, as others may be writing; of a disabled one nothing was kept."""
+    logger = skald.Logger("run", tmp_path, capture=False)
+    loggers = [
+        logger,
+        skald.Logger("run", tmp_path, mode="join", capture=False),
+        pickle.loads(pickle.dumps(logger)),
+        skald.Logger("run", tmp_path, mode="disabled"),
+    ]
+    notes = []
+
+    for each in loggers:
+        each.close()
+        with pytest.raises(errors.LoggerClosedError, match="the logger of 'run' is closed") as caught:
+            each.log_metric("loss", 1.0)
+        notes.append(getattr(caught.value, "__notes__", []))
+
+    resume, join = (f"hint: mode={mode!r} continues its run" for mode in ("resume", "join"))
+    assert notes == [[resume], [join], [join], []]
 
 
 def test_run_refuses_what_is_no_path() -> None:

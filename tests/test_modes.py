@@ -114,7 +114,7 @@ def test_new_refuses_an_ended_run(tmp_path: Path) -> None:
     with pytest.raises(RunExistsError, match="'run' is there already") as caught:
         skald.Logger("run", tmp_path)
 
-    assert "resume" in caught.value.__notes__[0]
+    assert all(f"mode='{mode}'" in caught.value.__notes__[0] for mode in ("resume", "auto", "overwrite"))
     assert values(tmp_path / "run") == [1.0]
 
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
-from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError
+from skald.errors import RunNotFoundError, SkaldError, logger_closed
 from skald.layout import is_run
 from skald.record.console import Console
 from skald.schema import Id
@@ -78,7 +78,7 @@ def join(origin: Origin) -> Session:
         StorageError: the run's folder cannot be written.
     """
     if origin.closed:
-        raise LoggerClosedError(f"the logger of {origin.name!r} is closed")
+        raise logger_closed(origin.name, "join" if origin.run else None)
     if origin.run is None:
         return Session(origin.name, None, None, joined=False, errors=origin.errors)
     session = _rested(origin)

@@ -316,7 +316,10 @@ def _exists(run: Path) -> RunExistsError:
     if alive := owners(run):
         return _written(run, alive)
     error = RunExistsError(f"run {run.name!r} is there already, in {run.parent}")
-    error.add_note("hint: choose another name, or mode='resume' to continue it, or mode='overwrite' to delete it")
+    error.add_note(
+        "hint: choose another name, or mode='resume' to continue it (mode='auto' also makes it where there is none), "
+        "or mode='overwrite' to delete it"
+    )
     return error
 
 

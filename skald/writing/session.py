@@ -26,7 +26,7 @@ from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
 from skald.engine.writer import Writer
-from skald.errors import LoggerClosedError, RunNotFoundError, SkaldError, StorageError, folder_gone
+from skald.errors import RunNotFoundError, SkaldError, StorageError, folder_gone, logger_closed
 from skald.layout import (
     SEGMENTS,
     console_name,
@@ -141,7 +141,8 @@ class Session:
     def check_open(self) -> None:
         """Raise LoggerClosedError if the session is closed."""
         if self.closed:
-            raise LoggerClosedError(f"the logger of {self} is closed")
+            mode = "join" if self.joined or self.forked else "resume"  # which is refused while others write
+            raise logger_closed(self.name, mode if self.run else None)
 
     @contextlib.contextmanager
     def storing(self) -> Iterator[Artifacts]:
