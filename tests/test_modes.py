@@ -263,6 +263,18 @@ def test_overwrite_that_is_refused_changes_nothing(tmp_path: Path) -> None:
     assert sorted(values(tmp_path / "run")) == [1.0, 2.0, 7.0, 8.0]
 
 
+def test_overwritten_run_s_failure_is_not_told_in_the_new_one(tmp_path: Path) -> None:
+    """The block of a logger that was closed by it ends with an error: that is none of the new run's."""
+    old = skald.Logger("run", tmp_path, capture=False).__enter__()
+    logger = skald.Logger("run", tmp_path, mode="overwrite", capture=False)
+    before = logger.run.info
+
+    old.__exit__(ValueError, ValueError("of the old one"), None)
+
+    assert (logger.run.info, logger.run.console) == (before, "")
+    logger.close()
+
+
 def test_overwrite_closes_a_logger_of_the_same_process_that_came_by_another_path(tmp_path: Path) -> None:
     """A link, or `..` in the path, leads to the same run; a link stays one."""
     (tmp_path / "real").mkdir()

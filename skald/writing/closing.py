@@ -19,6 +19,7 @@ from skald.record.logfile import LogFile
 from skald.upkeep.latebar import late_bar
 from skald.writing.ending import Ending
 from skald.writing.losses import Losses
+from skald.writing.opening import check_identity
 
 _TRY_AGAIN: Final = "hint: make room, then call close() again; it is tried once more when the interpreter ends"
 
@@ -29,6 +30,7 @@ class Recording(Protocol):
     name: str
     run: Path | None
     writer_name: str
+    started: dt.datetime | None
     forked: bool
     losses: Losses
     file: LogFile
@@ -97,6 +99,7 @@ def amend_end(session: Recording, run: Path, ending: Ending) -> None:
 
     with run_lock(run):
         info = read_info(run)
+        check_identity(run, info, session.started)
         for each in info.sessions:
             if each.writer == session.writer_name:
                 each.status, each.exception = ending
