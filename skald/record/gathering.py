@@ -18,8 +18,8 @@ from typing import Any, Final, Protocol
 from skald.record.streams import await_room
 from skald.record.transcript import Transcript
 
-GATHERED_BYTES: Final = 1 << 19
-"""What is gathered: writes of more are no cheaper, and it stays in the cache of a core."""
+GATHERED_BYTES: Final = 1 << 16
+"""What is gathered: writes of more are hardly cheaper, and it stays in the cache of a core."""
 _TOLD_BYTES: Final = 1 << 12
 _call: Final[Callable[[Any], Any]] = operator.call
 _parents: Final[list[io.BufferedWriter[Any]]] = []
@@ -67,9 +67,6 @@ class Gatherer:
     def __init__(self, buffer: Any, taker: Taking) -> None:
         """Begin with nothing of a buffer's."""
         self._buffer, self._taker = buffer, taker
-        self._own: dict[str, Any] = vars(buffer)
-        self.on_written: Callable[[Any], Any] | None = None
-        """What is to be the buffer's `write` for a moment, when much has been written that others gather."""
         self._write: Callable[[Any], int | None] = buffer.write
         self._flush_before: Callable[[], Any] = lambda: None
         self.amid: dict[int, list[None]] = {}
@@ -89,10 +86,8 @@ class Gatherer:
         self._begin()
 
     def _begin(self) -> None:
-        self._below = _Below(self._empty)
+        self._below = _Below(lambda data: self._pass_on([data]))
         self._larger: io.BufferedWriter[Any] = io.BufferedWriter(self._below, GATHERED_BYTES)
-        self.fast: Callable[[Any], int] = self._larger.write
-        """Gathers, in C code: where a signal handler raises, what a text stream gives up is in its place before."""
 
     def lead(self, write: Callable[[Any], int | None], flush_before: Callable[[], Any], *, is_whole: bool) -> None:
         """Write in another way.
@@ -122,27 +117,6 @@ class Gatherer:
             return self._larger.write(data)
         finally:
             del self.amid[ident]
-
-    def _empty(self, data: Any) -> int:
-        """Write what has been gathered, as it is enough, or somebody flushes."""
-        try:
-            return self._write_out(data)
-        except BaseException as error:  # noqa: BLE001 it is raised when what comes is in its place
-            self.raised[get_ident()] = error
-            return self._write_out(data)
-
-    def _write_out(self, data: Any) -> int:
-        own, ident = self._own, get_ident()
-        if self.on_written and "write" in own and own["write"] == self.fast:  # NOTE: no call amid this
-            own["write"] = self.on_written
-        is_first = ident not in self.amid
-        if is_first:
-            self.amid[ident] = []
-        try:
-            return self._pass_on([data])
-        finally:
-            if is_first:
-                del self.amid[ident]
 
     def flush(self) -> None:
         """Write what has been gathered; the caller is in `amid`."""
