@@ -111,6 +111,19 @@ def test_rows_of_another_rank_that_has_finished_stay(tmp_path: Path, *, is_compa
     assert sorted(rewound(tmp_path / "run")) == [4, 5, 5, 6, 6, 7, 7, 8, 9]
 
 
+def test_rows_of_a_rank_that_died_just_before_are_taken_back_by_a_process_that_is_held_up(tmp_path: Path) -> None:
+    """Between one look at the clock and the next, as where more processes than cores are running."""
+    crash(WRITE, tmp_path, "killed")
+    held_up = """
+import time
+def late(clock, now=time.clock_gettime):
+    time.sleep(0.5)
+    return now(clock)
+time.clock_gettime = late
+"""
+    assert program(held_up + REWIND, False, folder=tmp_path).stdout == "{'killed': 4, 'mine': 1}\n"
+
+
 def test_rows_of_another_rank_that_finished_in_this_process_are_taken_back(tmp_path: Path) -> None:
     """A process is one rank: what it logged with other ids before is its own."""
     with skald.Logger("run", tmp_path, ids={"rank": 0}) as logger:
