@@ -121,7 +121,7 @@ def late(clock, now=time.clock_gettime):
     return now(clock)
 time.clock_gettime = late
 """
-    assert program(held_up + REWIND, False, folder=tmp_path).stdout == "{'killed': 4, 'mine': 1}\n"
+    assert program(held_up + REWIND, "", folder=tmp_path).stdout == "{'killed': 4, 'mine': 1}\n"
 
 
 def test_rows_of_another_rank_that_finished_in_this_process_are_taken_back(tmp_path: Path) -> None:

@@ -57,8 +57,6 @@ _MANY_BYTES: Final = 1 << 20
 """What is printed, in bytes, before the thread is called that writes it."""
 _HUGE_BYTES: Final = 1 << 19
 """From here on the memory of a text is to be free again before the next."""
-_LARGE_BYTES: Final = 1 << 14
-"""From here on it is cheaper to leave texts to the thread as they are."""
 _FEW_BYTES: Final = 1 << 8
 """Where so few are flushed it is cheaper to take each text as it comes."""
 _REST_SECS: Final = 0.5
@@ -151,6 +149,7 @@ class TeedBuffer:
 
     def _change(self, *, holds: bool, gathers: bool) -> None:
         self._gathers = gathers
+        self._gatherer.on_written = self._keep if gathers else None
         if holds != self.holds:
             self.holds = holds
             for stream in self._streams:
@@ -160,6 +159,8 @@ class TeedBuffer:
         """Write what has been gathered, and what the text streams hold, and have it taken."""
         if self.holds or self._gatherer.is_behind:
             self._while_aside(self._push)
+        else:
+            self._gatherer.alone()  # NOTE: what a thread has gathered that came late
         if self._gatherer.fault:
             self.hold_no_more()
 
@@ -186,7 +187,10 @@ class TeedBuffer:
 
     def after_fork(self) -> None:
         """Leave to the parent, in a forked child, what has been gathered."""
+        is_heard = self.is_heard
         self._gatherer.after_fork()
+        if is_heard:
+            vars(self.buffer)["write"] = self._keep if self._gathers else self._write
 
     def restore(self) -> None:
         """Leave the buffer and its streams as they were found."""
@@ -194,6 +198,7 @@ class TeedBuffer:
         self._while_aside(self._be_as_found)
         for restore in reversed(self._restorers):
             restore()
+        self._gatherer.alone()  # NOTE: what a thread has gathered that came late
         if self._gatherer.untold:
             with contextlib.suppress(OSError, ValueError):  # Python tells of it as it ends
                 self._original(self._gatherer.untold)
@@ -205,7 +210,8 @@ class TeedBuffer:
     @property
     def is_heard(self) -> bool:
         """Whether nobody has put another `write` in its place."""
-        return vars(self.buffer).get("write") in (self._write, self._keep, self._gatherer.aside.write)
+        gatherer = self._gatherer
+        return vars(self.buffer).get("write") in (self._write, self._keep, gatherer.fast, gatherer.aside.write)
 
     def _reconfigurer(self, stream: TextStream) -> Callable[..., None]:
         taker = self._taker
@@ -223,12 +229,12 @@ class TeedBuffer:
         return reconfigure
 
     def _keeper(self) -> Callable[[Any], Any]:
-        """Return the `write` that gathers."""
+        """Return the `write` that gathers, and sees to what has been written out; until then there is a faster one."""
         taker, gatherer, amid = self._taker, self._gatherer, self._gatherer.amid
-        threads = taker.threads
+        threads, own = taker.threads, vars(self.buffer)
 
         def write(data: Any, /) -> Any:
-            ident, before = get_ident(), taker.printed
+            ident = get_ident()
             if ident in amid:
                 return gatherer.put_aside(data)
             threads.add(ident)
@@ -237,10 +243,15 @@ class TeedBuffer:
                 gatherer.alone()
             if gatherer.raised or gatherer.is_behind or gatherer.fault:
                 gatherer.settle(ident)
-            if len(data) > _LARGE_BYTES and taker.is_one_thread:
-                self._rest()
-            if before != taker.printed > GATHERED_BYTES:
+            if gatherer.has_large:
+                gatherer.has_large = False
+                if taker.is_one_thread:
+                    self._rest()
+            if taker.printed > GATHERED_BYTES:
                 taker.write_pending()
+            # NOTE: no call amid this, so that no other thread changes it meanwhile
+            if self._gathers and "write" in own and own["write"] is self._keep:
+                own["write"] = gatherer.fast
             return written
 
         return write

@@ -18,8 +18,10 @@ from typing import Any, Final, Protocol
 from skald.record.streams import await_room
 from skald.record.transcript import Transcript
 
-GATHERED_BYTES: Final = 1 << 16
-"""What is gathered: writes of more are hardly cheaper, and it stays in the cache of a core."""
+GATHERED_BYTES: Final = 120 << 10
+"""What is gathered: writes of more are hardly cheaper, and memory of less is at hand, not taken from the system."""
+_LARGE_BYTES: Final = 1 << 14
+"""From here on it is cheaper to leave texts to the thread as they are."""
 _TOLD_BYTES: Final = 1 << 12
 _call: Final[Callable[[Any], Any]] = operator.call
 _parents: Final[list[io.BufferedWriter[Any]]] = []
@@ -67,6 +69,13 @@ class Gatherer:
     def __init__(self, buffer: Any, taker: Taking) -> None:
         """Begin with nothing of a buffer's."""
         self._buffer, self._taker = buffer, taker
+        self._own: dict[str, Any] = vars(buffer)
+        self.on_written: Callable[[Any], Any] | None = None
+        """What is to be the buffer's `write` for a moment, when much has been written that others gather."""
+        self.has_large = False
+        """Whether texts have been seen that are so large that it is cheaper to leave them to the thread as they are."""
+        self._is_rest = False
+        """Whether a part of what is being emptied has been written."""
         self._write: Callable[[Any], int | None] = buffer.write
         self._flush_before: Callable[[], Any] = lambda: None
         self.amid: dict[int, list[None]] = {}
@@ -86,8 +95,10 @@ class Gatherer:
         self._begin()
 
     def _begin(self) -> None:
-        self._below = _Below(lambda data: self._pass_on([data]))
+        self._below = _Below(self._empty)
         self._larger: io.BufferedWriter[Any] = io.BufferedWriter(self._below, GATHERED_BYTES)
+        self.fast: Callable[[Any], int] = self._larger.write
+        """Gathers, in C code: where a signal handler raises, what a text stream gives up is in its place before."""
 
     def lead(self, write: Callable[[Any], int | None], flush_before: Callable[[], Any], *, is_whole: bool) -> None:
         """Write in another way.
@@ -117,6 +128,31 @@ class Gatherer:
             return self._larger.write(data)
         finally:
             del self.amid[ident]
+
+    def _empty(self, data: Any) -> int:
+        """Write what has been gathered, as it is enough, or somebody flushes."""
+        try:
+            return self._write_out(data)
+        except BaseException as error:  # noqa: BLE001 it is raised when what comes is in its place
+            self.raised[get_ident()] = error
+            return self._write_out(data)
+
+    def _write_out(self, data: Any) -> int:
+        own, ident, size = self._own, get_ident(), len(data)
+        if self.on_written and "write" in own and own["write"] == self.fast:  # NOTE: no call amid this
+            own["write"] = self.on_written
+        if ident in self.amid:  # it is flushed
+            return self._pass_on([data])
+        self.amid[ident] = []
+        try:
+            written = self._pass_on([data])
+        finally:
+            del self.amid[ident]
+        # NOTE: no call from here on; what comes next had no room
+        if not (self._is_rest or GATHERED_BYTES - _LARGE_BYTES < size <= GATHERED_BYTES):
+            self.has_large = True
+        self._is_rest = written < size
+        return written
 
     def flush(self) -> None:
         """Write what has been gathered; the caller is in `amid`."""

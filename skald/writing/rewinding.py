@@ -73,8 +73,8 @@ def _process_began() -> float:
     created = psutil.Process().create_time()
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return created
-    # NOTE: Linux counts from its boot, of which psutil knows the second alone, in ticks, of which one is added: who died
-    # just before did not begin beside this process, also where it is held up between the two looks at the clock
+    # NOTE: Linux counts from its boot, of which psutil knows the second alone, and in ticks, of which one is added: who
+    # died just before did not begin beside this process, also where it is held up between the two looks at the clock
     boot = time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.time() - boot + created - psutil.boot_time() + 1 / os.sysconf("SC_CLK_TCK")
 
