@@ -7,7 +7,8 @@ RUN/
   damaged/                        what was put aside, as it was found
   segments/                       while there is something not yet compacted
     run.lock  compaction.lock  ids.json
-    WRITER/                       one folder per writer: lock, NNNNNN.arrow, the unfinished end of its console file
+    WRITER/                       one folder per writer: lock, NNNNNN.arrow, the unfinished end of its console file,
+                                  losses.json
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ RUN_LOCK: Final = "run.lock"
 COMPACTION_LOCK: Final = "compaction.lock"
 IDS: Final = "ids.json"
 WRITER_LOCK: Final = "lock"
+LOSSES: Final = "losses.json"
 
 SYSTEM_LOCK_PREFIX: Final = "system-"
 

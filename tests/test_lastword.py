@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -120,6 +122,67 @@ logger.close()
     assert said == [0, 0, 1]
     assert "3 rows of 1 metric" in skald.Run(tmp_path / "run").console
     assert "; 3 calls refused (3 x ValueTypeError)" in skald.Run(tmp_path / "run").console
+
+
+LOSE = """
+import os, sys, skald
+def lose(logger, count):
+    for _ in range(count):
+        logger.log_metric("loss", "text")
+    logger.log_metric("big", 2**63 + 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.parametrize("is_compacted", [False, True])
+def test_last_word_has_what_forked_children_lost_however_they_end(tmp_path: Path, *, is_compacted: bool) -> None:
+    """Each counts its own, and says again nothing that its parent has said; a compaction meanwhile keeps that."""
+    source = """
+logger = skald.Logger("run", ".", errors="warn")
+lose(logger, 1)
+for count, end in [(10, lambda: os._exit(0)), (20, lambda: os.kill(os.getpid(), 9)), (1000, sys.exit)]:
+    if os.fork() == 0:
+        lose(logger, count)
+        end()
+    os.wait()
+if sys.argv[1] == "True":
+    skald.compact("run")
+logger.close()
+"""
+    told = program(LOSE + source, is_compacted, folder=tmp_path).stderr
+
+    assert told.count("WARNING") == 2
+    assert "; 1,031 calls refused (1,031 x ValueTypeError), 4 ints rounded, as too" in told
+    assert [path.name for path in (tmp_path / "run").iterdir() if path.name == "segments"] == []
+    with skald.Logger("run", tmp_path, mode="resume"):
+        pass
+    assert "refused" not in skald.Run(tmp_path / "run").console.splitlines()[-1]
+
+
+def test_last_word_has_what_a_killed_process_lost(tmp_path: Path, told: list[Any]) -> None:
+    """Of so many as here all."""
+    killed = LOSE + "lose(skald.Logger('run', '.', mode='join', errors='warn'), 30)\nos.kill(os.getpid(), 9)\n"
+    with skald.Logger("run", tmp_path, errors="warn") as logger:
+        logger.log_metric("loss", "text")
+        assert program(killed, folder=tmp_path).returncode == -9
+
+    (line,) = lines(told)
+    assert "; 31 calls refused (31 x ValueTypeError), 1 int rounded, as too" in line
+
+
+def test_what_a_killed_process_lost_is_noted_by_who_compacts_or_resumes_the_run(tmp_path: Path) -> None:
+    """It stands with its session, and the last word of the next one does not tell it again."""
+    killed = LOSE + "lose(skald.Logger('run', '.', errors='warn'), 30)\nos.kill(os.getpid(), 9)\n"
+    for name in ("a", "b"):
+        assert program(killed.replace("'run'", repr(name)), folder=tmp_path).returncode == -9
+    skald.compact(tmp_path / "a")
+    with skald.Logger("b", tmp_path, mode="resume"):
+        pass
+
+    for name in ("a", "b"):
+        session = json.loads((tmp_path / name / "run.json").read_text())["sessions"][0]
+        assert (session["refused"], session["rounded"]) == ({"ValueTypeError": 30}, 1)
+    assert "refused" not in skald.Run(tmp_path / "b").console.splitlines()[-1]
 
 
 def test_last_word_is_said_once_of_processes_that_close_at_once(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -57,6 +57,20 @@ class Session(msgspec.Struct, kw_only=True):
     """Of a session before the last: what was different then."""
 
 
+class Lost(msgspec.Struct):
+    """What a process got and did not keep as it was; see `Session`."""
+
+    refused: dict[str, int] = {}
+    failed_values: int = 0
+    rounded: int = 0
+
+
+class Child(Lost, kw_only=True):
+    """A forked child, whose end does not count."""
+
+    writer: str
+
+
 class RunInfo(msgspec.Struct, kw_only=True):
     """All of run.json; times are UTC, `ended` is None while the run is being written."""
 
@@ -66,6 +80,8 @@ class RunInfo(msgspec.Struct, kw_only=True):
     started: dt.datetime
     ended: dt.datetime | None = None
     sessions: list[Session] = []
+    children: list[Child] = []
+    """Forked children that lost something."""
     tags: list[str] = []
     notes: str = ""
     metrics_format: MetricsFormat = "parquet"
@@ -157,6 +173,12 @@ def last_sessions(info: RunInfo) -> Sequence[Session]:
     """Return those of the processes since the run was begun or last resumed."""
     begun = max((number for number, session in enumerate(info.sessions) if not session.joined), default=0)
     return info.sessions[begun:]
+
+
+def last_children(info: RunInfo) -> Iterator[Child]:
+    """Go through the forked children of those processes."""
+    begun = next((session.writer for session in last_sessions(info)), "")
+    return (child for child in info.children if child.writer > begun)
 
 
 def total_span(spans: Iterable[tuple[dt.datetime, dt.datetime]]) -> dt.timedelta:

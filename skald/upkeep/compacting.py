@@ -15,6 +15,7 @@ from skald.errors import RunNotFoundError, StorageError
 from skald.layout import absolute, is_run
 from skald.record.consolefiles import finish_consoles
 from skald.record.info import read_info, write_info
+from skald.record.lossfile import finish_losses
 
 
 def compact(
@@ -41,6 +42,7 @@ def compact(
         raise RunNotFoundError(f"there is no run at {run}")
     try:
         finish_consoles(run)
+        finish_losses(run)
     except OSError as error:
         raise StorageError(error.errno, f"cannot write the console of the run at {run}: {error.strerror}") from error
     _note_rows(run)

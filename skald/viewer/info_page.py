@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from skald.cli.format import local_time, param_text, printable
 from skald.cli.page import size_on_disk
 from skald.engine.claim import owners
 from skald.engine.count import count_rows
-from skald.record.info import RunInfo, Session, read_info, read_status
+from skald.record.info import Child, RunInfo, Session, read_info, read_status
 from skald.run import Run
 from skald.viewer.lines import STATUS_TONES, Span
 
@@ -76,6 +77,7 @@ def page(facts: Facts, width: int) -> list[Line]:
         *_exception(info.exception, width),
         *_titled("notes", _wrapped(info.notes, width, "plain")),
         *_titled("sessions" if len(info.sessions) > 1 else "session", _sessions(info.sessions, width)),
+        *_titled("forked children", _pairs(_lost(info.children), width, tone="warm")),
         *_titled("environment", _environment(environment, width)),
         *_titled("git", _pairs(_mapping(environment, "git"), width)),
         *_titled("not known", _pairs(_mapping(environment, "missing"), width)),
@@ -128,14 +130,18 @@ def _sessions(sessions: Sequence[Session], width: int) -> Iterator[Line]:
         where = f"  {session.host}, process {session.pid}{joined}"
         yield [(session.status.ljust(_NAME_WIDTH), tone), (local_time(session.started), "plain"), (took, "plain")]
         yield [(" " * (_NAME_WIDTH - 2) + where, "dim")]
-        told = {
-            **{f"refused calls ({kind})": f"{count:,}" for kind, count in session.refused.items()},
-            **({"lost values": f"{session.failed_values:,}"} if session.failed_values else {}),
-            **({"rounded ints": f"{session.rounded:,}"} if session.rounded else {}),
-            "exception": ((session.exception or "").strip().splitlines() or [""])[-1],
-        }
-        yield from _pairs(told, width, tone="warm", indent=_NAME_WIDTH)
+        exception = ((session.exception or "").strip().splitlines() or [""])[-1]
+        yield from _pairs({**_lost([session]), "exception": exception}, width, tone="warm", indent=_NAME_WIDTH)
         yield from _pairs(_short(session.environment), width, indent=_NAME_WIDTH)
+
+
+def _lost(processes: Iterable[Session | Child]) -> dict[str, str]:
+    """Return what processes got and did not keep as it was."""
+    counts: Counter[str] = Counter()
+    for each in processes:
+        counts.update({f"refused calls ({kind})": count for kind, count in each.refused.items()})
+        counts.update({"lost values": each.failed_values, "rounded ints": each.rounded})
+    return {name: f"{count:,}" for name, count in counts.items() if count}
 
 
 def _short(environment: Mapping[str, Any]) -> dict[str, Any]:

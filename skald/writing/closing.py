@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Final, Protocol
 
-from skald.durable import is_full
+from skald.durable import is_full, unlink
 from skald.engine.claim import run_lock
 from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
@@ -58,6 +58,8 @@ def put_end(session: Recording, writer: Writer, ending: Ending) -> RunInfo | Non
         raise _rows_wait(writer.segments.flusher.waiting_rows, fault)
     elif writer.claim and not writer.claim.folder.is_dir():
         session.warn(f"rows are lost: their folder was removed while they were written, {writer.claim.folder}")
+    if writer.claim and session.forked:
+        session.losses.save(writer.claim.folder)
     try:
         info = None if run is None or session.forked else _put_status(session, run, writer, ending)
     except Exception as error:
@@ -129,20 +131,25 @@ def _put_status(session: Recording, run: Path, writer: Writer, ending: Ending) -
 
 def _write_status(session: Recording, run: Path, writer: Writer, ending: Ending) -> RunInfo:
     """Say how this process ended; the run has ended with its last one, which is gone when the next one looks."""
+    from skald.record.lossfile import enter_losses  # it is not needed before
+
     if session.file.source:
         session.file.source.catch_up()  # what is lost is counted then
     with run_lock(run):
-        info = read_info(run)
+        info, alive = read_info(run), live_writers(run)
+        entered = enter_losses(run, info, {*alive} - {session.writer_name})
+        lost = session.losses.lost
         for each in info.sessions:
             if each.writer == session.writer_name:
                 each.status, each.exception = ending
                 each.ended = dt.datetime.now(dt.UTC)
-                each.refused = dict(session.losses.refused)
-                each.failed_values, each.rounded = session.losses.failed, session.losses.rounded
+                each.refused, each.failed_values, each.rounded = lost.refused, lost.failed_values, lost.rounded
                 each.lost_lines = session.file.lost
                 each.rows = _written_rows(writer)
-        settle(info, writing=writing(info, live_writers(run)))
+        settle(info, writing=writing(info, alive))
         write_info(run, info)
+        for path in entered:
+            unlink(path)
         _leave(session, writer)
     return info
 

@@ -12,7 +12,7 @@ from skald.engine.snapshot import segment_files
 from skald.engine.stored import FILES, open_stored
 from skald.errors import SkaldError
 from skald.layout import SEGMENTS
-from skald.record.info import RunInfo, last_sessions, read_info
+from skald.record.info import Child, RunInfo, Session, last_children, last_sessions, read_info
 from skald.record.lifetime import duration_of
 
 
@@ -54,14 +54,15 @@ def _kept(run: Path) -> str:
 def _missing(info: RunInfo) -> Iterator[str]:
     """Go through what the run's last processes got and did not keep as it was."""
     sessions = last_sessions(info)
-    refused = _sum(session.refused for session in sessions)
+    all_lost: list[Session | Child] = [*sessions, *last_children(info)]
+    refused = _sum(each.refused for each in all_lost)
     if refused:
         kinds = ", ".join(f"{count:,} x {kind}" for kind, count in refused.most_common())
         yield f"{plural(refused.total(), 'call')} refused ({kinds})"
-    failed = sum(session.failed_values for session in sessions)
+    failed = sum(each.failed_values for each in all_lost)
     if failed:
         yield f"{plural(failed, 'value')} lost, as their device failed"
-    rounded = sum(session.rounded for session in sessions)
+    rounded = sum(each.rounded for each in all_lost)
     if rounded:
         yield f"{plural(rounded, 'int')} rounded, as too large for a float64"
     lines = sum(session.lost_lines for session in sessions)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from skald.errors import SkaldError
+from skald.record.info import Lost
 
 MOST_WARNED: Final = 20
+_STEP: Final = 100
+"""The file has each of so many losses, then one of so many."""
 _VARIABLE: Final = re.compile(r"'[^']*'|\d+")
 """What differs between messages of one kind."""
 
@@ -17,33 +21,41 @@ _VARIABLE: Final = re.compile(r"'[^']*'|\d+")
 class Losses:
     """Calls that were refused, ints that were rounded, values that a device did not produce."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
-        """Begin with none; `warn` tells of the first of each kind."""
-        self.refused: Counter[str] = Counter()
-        self.rounded = self.failed = 0
-        self._warn = warn
+    def __init__(self, warn: Callable[[str], None], folder: Callable[[], Path | None]) -> None:
+        """Begin with none.
+
+        Args:
+            warn: tells of the first of each kind.
+            folder: returns where they are noted, so that they are known if the process is killed.
+        """
+        self.lost = Lost()
+        self._warn, self._folder = warn, folder
         self._warned: set[str] = set()
+        self._count = self._next = 0
 
     def refuse(self, error: SkaldError) -> None:
         """Count bad input that was refused."""
-        self.refused[type(error).__name__] += 1
+        kind = type(error).__name__
+        self.lost.refused[kind] = self.lost.refused.get(kind, 0) + 1
+        self._note(1)
         text = f"refused, and the like of it will be without another word: {error}"
         self.warn_once(text, kind=_VARIABLE.sub("…", str(error)))
 
     def note_rounded(self, name: str, count: int = 1) -> None:
         """Count values of a metric that are no float64."""
-        is_first = not self.rounded
-        self.rounded += count
-        if is_first:
-            rounded = "logged rounded, beyond 1.8e308 to infinity"
-            self._warn(f"metric {name!r} got an int that is no float64; it, and others like it, are {rounded}")
+        self.lost.rounded += count
+        self._note(count)
+        rounded = "logged rounded, beyond 1.8e308 to infinity"
+        text = f"metric {name!r} got an int that is no float64; it, and others like it, are {rounded}"
+        self.warn_once(text, kind="rounded")
 
     def note_failed(self, name: str, error: Exception) -> None:
         """Count a value of a metric that its device did not produce."""
-        self.failed += 1
-        if self.failed == 1:
-            reason = error.__cause__ or error
-            self._warn(f"the device did not produce a value of metric {name!r}: {type(reason).__name__}: {reason}")
+        self.lost.failed_values += 1
+        self._note(1)
+        reason = error.__cause__ or error
+        text = f"the device did not produce a value of metric {name!r}: {type(reason).__name__}: {reason}"
+        self.warn_once(text, kind="failed")
 
     def warn_once(self, text: str, *, kind: str | None = None) -> None:
         """Warn, unless the same, or something of its kind, was said before."""
@@ -51,3 +63,24 @@ class Losses:
         if kind not in self._warned and len(self._warned) < MOST_WARNED:
             self._warned.add(kind)
             self._warn(text)
+
+    def after_fork(self) -> None:
+        """Leave to the parent, in a forked child, what it has counted."""
+        self.lost = Lost()
+        self._count = self._next = 0
+
+    def save(self, folder: Path) -> None:
+        """Put what has been lost so far into a writer's folder, if the disk takes it."""
+        from skald.record.lossfile import write_losses  # it is not needed before
+
+        with contextlib.suppress(OSError):
+            write_losses(folder, self.lost)
+
+    def _note(self, count: int) -> None:
+        self._count += count
+        if self._count >= self._next:
+            self._next = self._count + 1 + self._count // _STEP
+            with contextlib.suppress(SkaldError):  # it is closed, or gone
+                folder = self._folder()
+                if folder:
+                    self.save(folder)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
-from skald.durable import exchange, sync_folder
+from skald.durable import exchange, sync_folder, unlink
 from skald.engine.claim import Claim, Owner, owners, run_lock, sole_lock, writer_names
 from skald.engine.lock import PATIENCE_SECS, POLL_SECS
 from skald.engine.mark import host_name
@@ -184,10 +184,13 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
         raise _written(run, alive)
     info = read_info(run) if there or description.expected else _new_info(run, description)
     check_identity(run, info, description.expected)
+    entered: list[Path] = []
     if there:
         from skald.record.consolefiles import finish_consoles
+        from skald.record.lossfile import enter_losses
 
         finish_consoles(run)
+        entered = enter_losses(run, info, alive)
         _seed_kinds(run)
     others = writing(info, alive)
     settle(info, writing=others)
@@ -203,6 +206,8 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
     except RunExistsError:  # NOTE: it was made on another host, and network file systems showed no file here
         claim.release()
         return _open_locked(run, mode, description, before)
+    for path in entered:
+        unlink(path)
     (run / ARTIFACTS).mkdir(exist_ok=True)  # NOTE: after run.json: what is there before is taken for another's folder
     return Opened(
         run, claim, info.metrics_format, joined=joined, was_finished=was_finished, ended=ended, started=info.started

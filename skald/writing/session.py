@@ -81,7 +81,7 @@ class Session:
         """
         self.ended, self.started = ended, started
         self.name, self.run, self.errors, self.joined = name, run, errors, joined
-        self.namespace, self.losses = Namespace(), Losses(self.warn)
+        self.namespace, self.losses = Namespace(), Losses(self.warn, self._loss_folder)
         self._renew()
         self.closed = self.is_ended = False
         self._left = Ending()
@@ -212,6 +212,7 @@ class Session:
         self._writer = None
         self.forked = True
         self.environment = self._system = None
+        self.losses.after_fork()
         self._renew()
         self.namespace.empty()
 
@@ -221,6 +222,10 @@ class Session:
         self._ending = threading.RLock()
         self._in_flight = InFlight()
         self.pending = Pending(self.losses.note_rounded, self.losses.note_failed)
+
+    def _loss_folder(self) -> Path | None:
+        claim = self.writer().claim
+        return claim.folder if claim else None
 
     def newest(self) -> dict[str, Newest]:
         """Return the newest value of each metric that was logged lately."""
