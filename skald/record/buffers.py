@@ -108,8 +108,7 @@ class TeedBuffer:
         if writer is not None:
             put = writer
             if type(self.buffer) is io.BufferedWriter:  # as seldom as that one
-                diverted = _Diverted(writer)
-                put, flush = diverted.write, diverted.flush
+                put, flush = _diverted(writer)
         for each in (self._put, put):  # NOTE: one may still begin in the first way
             self._put = each
             self.await_writers()
@@ -342,29 +341,31 @@ def _is_refusal(error: BaseException) -> bool:
     return is_own and isinstance(error, (TypeError, ValueError))
 
 
-class _Diverted:
-    """Writes bytes in another way, as seldom as the buffer that it takes the place of."""
+def _diverted(write_out: Callable[[bytes], int]) -> tuple[Callable[[Any], int], Callable[[], None]]:
+    """Return what writes in another way, and what flushes: as seldom as the buffer that it takes the place of.
 
-    def __init__(self, write: Callable[[bytes], int]) -> None:
-        self._write = write
-        self._held: list[bytes] = []
-        self._size = 0
-        self._lock = threading.RLock()
+    NOTE: closures, as a look for an attribute costs a program that flushes each line as much as a call.
+    """
+    held: list[bytes] = []
+    lock = threading.RLock()
+    size = 0
 
-    def write(self, data: Any) -> int:
-        """Write, or hold back until it is worth it."""
-        self._held.append(bytes(data))
-        self._size += len(data)
-        if self._size > io.DEFAULT_BUFFER_SIZE:
-            self.flush()
-        return len(data)
+    def write(data: Any) -> int:
+        nonlocal size
+        held.append(data if type(data) is bytes else bytes(data))
+        written = len(data)
+        size += written
+        if size > io.DEFAULT_BUFFER_SIZE:
+            flush()
+        return written
 
-    def flush(self) -> None:
-        """Write what is held back, as one: small and large ones have different ways."""
-        with self._lock:
-            held = self._held[:]
-            data = b"".join(held)
-            del self._held[: len(held)]
-            self._size = 0
-            if data:
-                self._write(data)
+    def flush() -> None:
+        nonlocal size
+        with lock:
+            pieces = held[:]
+            del held[: len(pieces)]
+            size = 0
+            if pieces:  # NOTE: as one: small and large ones have different ways
+                write_out(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+
+    return write, flush
