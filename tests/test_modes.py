@@ -104,7 +104,18 @@ def test_resume_wants_a_run(tmp_path: Path) -> None:
         skald.Logger("run", tmp_path, mode="resume")
 
     assert str(tmp_path / "run") in str(caught.value)
+    assert caught.value.__notes__ == ["hint: mode='auto' makes it where there is none"]
     assert not list(tmp_path.iterdir())
+
+
+def test_resume_of_what_is_no_run_has_no_hint_at_a_mode_that_is_refused_too(tmp_path: Path) -> None:
+    """A folder with other things in it."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").touch()
+    with pytest.raises(RunNotFoundError, match="no run to resume") as caught:
+        skald.Logger("run", tmp_path, mode="resume")
+
+    assert not hasattr(caught.value, "__notes__")
 
 
 def test_new_refuses_an_ended_run(tmp_path: Path) -> None:

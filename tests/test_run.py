@@ -9,10 +9,12 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import polars as pl
 import pytest
+from logged import program
 
 import skald
 from skald.errors import InvalidInputError, RunNotFoundError
@@ -192,6 +194,25 @@ def test_run_duration_of_a_crash_is_that_of_its_copy(tmp_path: Path) -> None:
     copied = skald.Run(shutil.copytree(run.path, tmp_path / "copy", copy_function=shutil.copyfile))
 
     assert copied.duration == run.duration
+
+
+def test_run_duration_of_a_crash_without_rows_lasts_until_its_newest_line(tmp_path: Path) -> None:
+    """Also where a later compaction has put a line that had no end into the console file."""
+    source = """
+import os, time, skald
+with skald.Logger("run", "."):
+    print("first")
+    time.sleep(0.5)
+    print("half", end="", flush=True)
+    os._exit(0)
+"""
+    assert program(source, folder=tmp_path).returncode == 0
+    run = skald.Run(tmp_path / "run")
+    time.sleep(0.5)
+    skald.compact(run.path)
+
+    assert run.console.splitlines()[-2:] == ["first", "half"]
+    assert dt.timedelta(seconds=0.5) <= run.duration < dt.timedelta(seconds=0.9)
 
 
 def test_run_that_was_deleted_is_told_by_every_attribute(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import math
+import os
 import threading
 import time
 import types
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from logged import ids, rows, values
+from logged import ids, program, rows, values
 
 import skald
 from skald import InvalidInputError, ValueTypeError
@@ -162,6 +163,24 @@ def test_value_that_is_rounded_is_warned_of_once_a_run(logger: skald.Logger, fir
 
     assert (warned, logger.run.console.count("rounded")) == (1, 1)
     assert "'loss'" in logger.run.console
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_value_that_is_rounded_is_warned_of_once_by_all_processes_of_a_run(tmp_path: Path) -> None:
+    """By the first of those that join, and of forked children."""
+    source = """
+import os, sys, skald
+with skald.Logger("run", ".", mode="join") as logger:
+    for _ in range(2):
+        if os.fork() == 0:
+            logger.log_metric("loss", 2**53 + 1)
+            os._exit(0)
+        os.wait()
+    logger.log_metric("loss", 2**53 + 1)
+"""
+    told = [program(source, folder=tmp_path).stderr for _ in range(2)]
+
+    assert [each.count("it, and others like it, are logged rounded") for each in told] == [1, 0]
 
 
 def test_value_is_exact_without_a_word_up_to_two_to_the_53(logger: skald.Logger) -> None:

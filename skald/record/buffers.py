@@ -55,8 +55,8 @@ class Taker(Taking, Protocol):
 
 _MANY_BYTES: Final = 1 << 20
 """What is printed, in bytes, before the thread is called that writes it."""
-_HUGE_BYTES: Final = 1 << 19
-"""From here on the memory of a text is to be free again before the next."""
+_HUGE_BYTES: Final = GATHERED_BYTES
+"""From here on the memory of a text is to be free again before the next, as the system has it back otherwise."""
 _FEW_BYTES: Final = 1 << 8
 """Where so few are flushed it is cheaper to take each text as it comes."""
 _REST_SECS: Final = 0.5

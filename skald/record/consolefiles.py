@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -78,8 +79,10 @@ def finish_consoles(run: Path) -> None:
 def _append(end: Path, console: Path) -> None:
     missing = "".join(_missing([_read(end)], console))
     if missing:
+        written = end.stat().st_mtime_ns
         with console.open("ab") as file:
             file.write(missing.encode())
+        os.utime(console, ns=(written, written))  # until then the process was alive
     unlink(end)  # DURABILITY: last: after a crash in between the lines are in the console file already
 
 

@@ -20,7 +20,7 @@ from skald.engine.segmentfile import read_header
 from skald.engine.snapshot import segment_files
 from skald.engine.stored import open_stored, read_tables
 from skald.errors import CorruptRunError
-from skald.layout import SEGMENTS
+from skald.layout import SEGMENTS, console_name
 from skald.record.info import RunInfo, Session, live_writers, total_span
 from skald.schema import TIME
 
@@ -52,7 +52,9 @@ def _last_sign(run: Path, info: RunInfo, session: Session, alive: set[str]) -> d
     newest = _last_time(run, session.writer) or _newest_row(run, session.started, until)
     if newest > session.started:
         return newest
-    return max([session.started, *_file_times(run / SEGMENTS / session.writer)])
+    console = run / console_name(session.writer if session.joined else None)
+    times = [*_file_times(run / SEGMENTS / session.writer), *(time for time in _file_time(console) if time < until)]
+    return max([session.started, *times])
 
 
 def _last_time(run: Path, writer: str) -> dt.datetime | None:
@@ -86,8 +88,11 @@ def _times(run: Path) -> Iterator[Ints]:
 
 def _file_times(folder: Path) -> Iterator[dt.datetime]:
     """Return when each file in a folder was last written; of a folder that is gone, nothing."""
-    try:
+    with contextlib.suppress(FileNotFoundError):
         for entry in folder.iterdir():
-            yield dt.datetime.fromtimestamp(entry.stat().st_mtime, dt.UTC)
-    except FileNotFoundError:
-        return
+            yield from _file_time(entry)
+
+
+def _file_time(path: Path) -> Iterator[dt.datetime]:
+    with contextlib.suppress(FileNotFoundError):
+        yield dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC)

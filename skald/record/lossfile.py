@@ -66,6 +66,13 @@ def finish_losses(run: Path) -> None:
             unlink(path)
 
 
+def has_rounded(run: Path) -> bool:
+    """Tell whether an int has been logged rounded in a run."""
+    info = read_info(run)
+    entered = (each.rounded for each in (*info.sessions, *info.children))
+    return any(entered) or any(lost.rounded for _, lost in _lost(run))
+
+
 def _lost(run: Path) -> Iterator[tuple[Path, Lost]]:
     for folder in writer_folders(run):
         path = folder / LOSSES

@@ -42,12 +42,13 @@ class Losses:
         self.warn_once(text, kind=_VARIABLE.sub("…", str(error)))
 
     def note_rounded(self, name: str, count: int = 1) -> None:
-        """Count values of a metric that are no float64."""
+        """Count values of a metric that are no float64; warn of the first of the run."""
+        is_told = self.lost.rounded > 0 or self._is_told_of_rounded()
         self.lost.rounded += count
         self._note(count)
-        rounded = "logged rounded, beyond 1.8e308 to infinity"
-        text = f"metric {name!r} got an int that is no float64; it, and others like it, are {rounded}"
-        self.warn_once(text, kind="rounded")
+        if not is_told:
+            rounded = "logged rounded, beyond 1.8e308 to infinity"
+            self._warn(f"metric {name!r} got an int that is no float64; it, and others like it, are {rounded}")
 
     def note_failed(self, name: str, error: Exception) -> None:
         """Count a value of a metric that its device did not produce."""
@@ -75,6 +76,16 @@ class Losses:
 
         with contextlib.suppress(OSError):
             write_losses(folder, self.lost)
+
+    def _is_told_of_rounded(self) -> bool:
+        """Tell whether another process of the run has had such ints, which has warned of them."""
+        with contextlib.suppress(OSError, SkaldError):  # it is closed, or gone
+            folder = self._folder()
+            if folder:
+                from skald.record.lossfile import has_rounded
+
+                return has_rounded(folder.parent.parent)
+        return False
 
     def _note(self, count: int) -> None:
         self._count += count

@@ -145,7 +145,8 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
     try:
         if mode == "resume" and not is_run(run):
             error = RunNotFoundError(f"there is no run to resume at {run}")
-            error.add_note("hint: mode='auto' makes it where there is none")
+            if not os.path.lexists(run):
+                error.add_note("hint: mode='auto' makes it where there is none")
             raise error
         if mode == "overwrite" and is_run(run):
             return _overwrite(Path(os.path.realpath(run)), run, description)
