@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import re
 import subprocess
@@ -384,6 +385,75 @@ def test_exceptions_of_alarms_amid_fast_printing_lose_and_double_nothing(tmp_pat
     )
 
     assert log == shown
+
+
+def test_what_a_signal_handler_prints_waits_for_the_end_of_what_it_interrupts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On any stream, as the interrupted thread may hold what the handler would wait for; then it is written at once."""
+    order: list[str] = []
+
+    class Raw(io.RawIOBase):
+        """Takes bytes as `order` tells; amid the first a signal handler prints."""
+
+        handle: Callable[[], None] | None = None
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int:
+            handle, self.handle = self.handle, None
+            if handle:
+                handle()
+                order.append("handled")
+            order.append(bytes(data).decode())
+            return len(data)
+
+    def handle() -> None:
+        print("handler", file=sys.stderr, flush=True)
+
+    for name in ("stdout", "stderr"):
+        raw = Raw()
+        stream = io.TextIOWrapper(io.BufferedWriter(raw), line_buffering=name == "stderr")
+        raw.handle = handle if name == "stdout" else None
+        monkeypatch.setattr(sys, name, stream)
+        monkeypatch.setattr(sys, f"__{name}__", stream)
+    with skald.Logger("run", tmp_path) as logger:
+        print("line", flush=True)
+        shown = order.copy()
+        log = logger.run.console
+
+    assert shown == ["handled", "line\n", "handler\n"]
+    assert sorted(log.splitlines()) == ["handler", "line"]
+
+
+@posix
+@both
+def test_signal_handler_may_print_to_stderr_amid_fast_printing_to_stdout(tmp_path: Path, capture: str) -> None:
+    """Each is there in both, once, and nobody waits for ever."""
+    program = f"""
+        import signal
+        heard = 0
+        def handle(*_):
+            global heard
+            heard += 1
+            sys.stderr.write(f"alarm {{heard}}\\n")
+        signal.signal(signal.SIGALRM, handle)
+        with skald.Logger("run", capture={capture}):
+            signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)
+            for number in range(50_000): sys.stdout.write(f"line {{number}}\\n")
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            sys.stderr.write(f"heard {{heard}}\\n")
+        """
+    shown, log = run_buffered(tmp_path, program)
+
+    told = (tmp_path / "err").read_text().splitlines()
+    alarms = sorted(line for line in told if line.startswith("alarm"))
+    assert alarms == sorted(f"alarm {number + 1}" for number in range(len(alarms)))
+    assert f"heard {len(alarms)}" in told
+    assert sorted(line for line in log.splitlines() if line.startswith("alarm")) == alarms
+    assert [line for line in log.splitlines() if line.startswith("line")] == shown.splitlines()
+    assert shown.splitlines() == [f"line {number}" for number in range(50_000)]
 
 
 @posix

@@ -21,7 +21,7 @@ from threading import get_ident
 from typing import Any, Final, Protocol
 
 from skald.record.decoding import Decoder
-from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking
+from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking, behind, busy, write_behind
 from skald.record.shown import message_file, messages, speaking
 from skald.record.streams import TextStream, is_direct, replace
 
@@ -45,9 +45,6 @@ class Taker(Taking, Protocol):
 
     def take_flush(self) -> None:
         """Take what has been begun, as it is shown now."""
-
-    def write_pending(self) -> None:
-        """Have written what is pending."""
 
     def stay_near(self, *, at_once: bool) -> None:
         """Have the thread write what is pending; have it written at once where that is wanted, or too much."""
@@ -229,28 +226,34 @@ class TeedBuffer:
 
     def _keeper(self) -> Callable[[Any], Any]:
         """Return the `write` that gathers, and sees to what has been written out; until then there is a faster one."""
-        taker, gatherer, amid = self._taker, self._gatherer, self._gatherer.amid
+        taker, gatherer = self._taker, self._gatherer
         threads, own = taker.threads, vars(self.buffer)
 
         def write(data: Any, /) -> Any:
             ident = get_ident()
-            if ident in amid:
+            if ident in busy or behind:
                 return gatherer.put_aside(data)
-            threads.add(ident)
-            written = gatherer.add(data, ident)
-            if not self._gathers:  # it has come late
-                gatherer.alone()
-            if gatherer.raised or gatherer.is_behind or gatherer.fault:
-                gatherer.settle(ident)
-            if gatherer.has_large:
-                gatherer.has_large = False
-                if taker.is_one_thread:
-                    self._rest()
-            if taker.printed > GATHERED_BYTES:
-                taker.write_pending()
-            # NOTE: no call amid this, so that no other thread changes it meanwhile
-            if self._gathers and "write" in own and own["write"] is self._keep:
-                own["write"] = gatherer.fast
+            busy[ident] = None  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
+            try:
+                threads.add(ident)
+                written = gatherer.add(data, ident)
+                if not self._gathers:  # it has come late
+                    gatherer.alone()
+                if gatherer.raised or gatherer.is_behind or gatherer.fault:
+                    gatherer.settle(ident)
+                if gatherer.has_large:
+                    gatherer.has_large = False
+                    if taker.is_one_thread:
+                        self._rest()
+                if taker.printed > GATHERED_BYTES:
+                    taker.write_pending()
+                # NOTE: no call amid this, so that no other thread changes it meanwhile
+                if self._gathers and "write" in own and own["write"] is self._keep:
+                    own["write"] = gatherer.fast
+            finally:
+                del busy[ident]
+                if behind:
+                    write_behind()
             return written
 
         return write
@@ -262,40 +265,44 @@ class TeedBuffer:
 
         def write(data: Any, /) -> Any:
             ident = get_ident()
-            if ident in amid:
+            if ident in busy or behind:
                 return gatherer.put_aside(data)
-            if gatherer.is_behind:
-                self.collect()
             file = message_file(sys._getframe(1)) if messages else None
             is_left = (taker.is_alone or self.holds) and file is None and not speaking and type(data) is bytes
             is_written, text = False, None
-            threads.add(ident)
+            busy[ident] = None  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
             try:
-                amid[ident] = []
+                threads.add(ident)
                 try:
-                    written = self._put(data)
-                except OSError:
-                    gatherer.untold = b""
+                    amid[ident] = []
+                    try:
+                        written = self._put(data)
+                    except OSError:
+                        gatherer.untold = b""
+                        raise
+                    finally:
+                        del amid[ident]
+                    is_written = True
+                    if is_left:
+                        keep(data)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
+                    else:
+                        taker.taken, text = None, self._decoded(data)
+                        taker.take(text, file)
+                except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
+                    is_kept = is_written if is_left else text is not None and taker.taken is text
+                    if not is_kept and not _is_refusal(error):
+                        taker.take(self._decoded(data), file)
                     raise
-                finally:
-                    del amid[ident]
-                is_written = True
-                if is_left:
-                    keep(data)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
-                else:
-                    taker.taken, text = None, self._decoded(data)
-                    taker.take(text, file)
-            except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
-                is_kept = is_written if is_left else text is not None and taker.taken is text
-                if not is_kept and not _is_refusal(error):
-                    taker.take(self._decoded(data), file)
-                raise
-            size = len(data)
-            taker.printed += size
-            if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
-                taker.stay_near(at_once=size > _HUGE_BYTES)
-            if gatherer.fault:
-                gatherer.settle(ident)
+                size = len(data)
+                taker.printed += size
+                if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
+                    taker.stay_near(at_once=size > _HUGE_BYTES)
+                if gatherer.fault:
+                    gatherer.settle(ident)
+            finally:
+                del busy[ident]
+                if behind:
+                    write_behind()
             return written
 
         return write
@@ -316,20 +323,26 @@ class TeedBuffer:
 
         def flush() -> Any:
             ident, before = get_ident(), taker.printed
-            if ident in amid:
+            if ident in busy:
                 return None
-            amid[ident] = []
+            busy[ident] = None  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
             try:
-                if gathers := self._gathers:
-                    gatherer.flush()
-                flushed = self._flush()
+                amid[ident] = []
+                try:
+                    if gathers := self._gathers:
+                        gatherer.flush()
+                    flushed = self._flush()
+                finally:
+                    del amid[ident]
+                if gatherer.raised or gatherer.is_behind or gatherer.fault:
+                    gatherer.settle(ident)
+                if gathers and taker.printed - before < _FEW_BYTES:
+                    self._rest()
+                taker.take_flush()
             finally:
-                del amid[ident]
-            if gatherer.raised or gatherer.is_behind or gatherer.fault:
-                gatherer.settle(ident)
-            if gathers and taker.printed - before < _FEW_BYTES:
-                self._rest()
-            taker.take_flush()
+                del busy[ident]
+                if behind:
+                    write_behind()
             return flushed
 
         return flush

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from skald.record.decoding import Decoder
@@ -41,28 +41,40 @@ class Delivery:
     def give(self, transcripts: Sequence[Transcript], decoder: Decoder) -> int:
         """Give what is left to transcripts; return what that costs, in small texts."""
         texts, transcripts = self.left, tuple(transcripts)
-        start = end = 0
+        start = end = begin = stop = 0
+        whole: str | bytes | None = None
         cost = len(texts)
         try:
             while (start := end) < len(texts):
-                self._is_given = False
-                batch = texts[start : start + self._texts]
-                end = start + len(batch)
+                batch, whole = texts[start : start + self._texts], None
+                count = len(batch)
+                self._is_given, begin, stop = False, 0, 0
                 whole = joined(batch, decoder.decoded)
+                # NOTE: no call until it is known where it ends
+                end = start + (1 if whole is None else count)
                 if whole is None:
-                    for text in batch:
-                        one = decoder.decoded(text) if isinstance(text, bytes) else text
-                        self._feed(str(one), transcripts, besides=origin(one))
+                    self._give_one(texts[start], transcripts, decoder)
                     continue
                 cost += len(whole) // CHEAP_CHARACTERS
-                for piece in (whole,) if len(whole) <= LARGE_CHARACTERS else _pieces(whole, LARGE_CHARACTERS):
+                while (begin := stop) < len(whole):
+                    self._is_given = False
+                    stop = _stop(whole, begin)
+                    piece = whole[begin:stop]
                     self._feed(decoder.light(piece) if isinstance(piece, bytes) else piece, transcripts)
-                self._texts = max(1, min(MOST_TEXTS, len(batch) * BATCH_CHARACTERS // (len(whole) + 1)))
+                self._texts = max(1, min(MOST_TEXTS, count * BATCH_CHARACTERS // (len(whole) + 1)))
         except BaseException:
-            self.left = texts[end if self._is_given else start :]
+            if whole is None:
+                self.left = texts[end if self._is_given else start :]
+            else:
+                rest = whole[stop if self._is_given else begin :]
+                self.left = [rest, *texts[end:]] if rest else texts[end:]
             raise
         self.left = []
         return cost
+
+    def _give_one(self, text: str | bytes, transcripts: Sequence[Transcript], decoder: Decoder) -> None:
+        one = decoder.decoded(text) if isinstance(text, bytes) else text
+        self._feed(str(one), transcripts, besides=origin(one))
 
     def _feed(self, text: str | bytes, transcripts: Sequence[Transcript], *, besides: str | None = None) -> None:
         # NOTE: no call before it is fed, so that no signal handler raises between the two
@@ -78,12 +90,9 @@ class Delivery:
                     raise
 
 
-def _pieces(text: str | bytes, size: int) -> Iterator[str | bytes]:
-    """Cut a large text at the ends of lines."""
-    start, end_of_line = 0, "\n" if isinstance(text, str) else b"\n"
-    while len(text) - start > size:
-        end = text.rfind(end_of_line, start, start + size) + 1 or start + size  # type: ignore[arg-type]
-        yield text[start:end]
-        start = end
-    if start < len(text):
-        yield text[start:] if start else text
+def _stop(text: str | bytes, start: int) -> int:
+    """Return where to cut a text, at the end of a line if it is large."""
+    stop = start + LARGE_CHARACTERS
+    if stop >= len(text):
+        return len(text)
+    return text.rfind("\n" if isinstance(text, str) else b"\n", start, stop) + 1 or stop  # type: ignore[arg-type]

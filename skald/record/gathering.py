@@ -24,6 +24,13 @@ _LARGE_BYTES: Final = 1 << 14
 """From here on it is cheaper to leave texts to the thread as they are."""
 _TOLD_BYTES: Final = 1 << 12
 _call: Final[Callable[[Any], Any]] = operator.call
+busy: Final[dict[int, None]] = {}
+"""The threads that are amid a write, or what follows from it: what a signal handler prints then waits for its end.
+
+NOTE: on any stream, as the handler would wait for what the thread holds, and for ever if another thread has the rest.
+"""
+behind: Final[list[Gatherer]] = []
+"""Those that have something that waits."""
 _parents: Final[list[io.BufferedWriter[Any]]] = []
 """Those of the parent, in a forked child: not even their end is to write."""
 
@@ -40,6 +47,9 @@ class Taking(Protocol):
 
     def let_go(self) -> None:
         """Take what has been begun, as it is."""
+
+    def write_pending(self) -> None:
+        """Have written what is pending."""
 
 
 class _Below(io.RawIOBase):
@@ -58,9 +68,28 @@ class _Below(io.RawIOBase):
         return action()
 
 
+def _is_reentrant(error: RuntimeError) -> bool:
+    """Tell whether a buffer refused what a signal handler wanted that has interrupted its own work."""
+    trace = error.__traceback__
+    return trace is not None and trace.tb_next is None and "reentrant" in str(error)
+
+
 def _is_fault(error: BaseException) -> bool:
     """Tell whether an error is the system's, and not a signal handler's, as the `TimeoutError` of an alarm."""
     return isinstance(error, OSError) and error.errno is not None
+
+
+def write_behind() -> None:
+    """Write what signal handlers have printed amid what this thread was at, and have it taken."""
+    ident = get_ident()
+    while behind and ident not in busy:
+        busy[ident] = None
+        try:
+            for gatherer in behind[:]:
+                behind[:] = [other for other in behind if other is not gatherer]
+                gatherer.catch_up()
+        finally:
+            del busy[ident]
 
 
 class Gatherer:
@@ -143,11 +172,15 @@ class Gatherer:
             own["write"] = self.on_written
         if ident in self.amid:  # it is flushed
             return self._pass_on([data])
+        is_first = ident not in busy
+        busy[ident] = None
         self.amid[ident] = []
         try:
             written = self._pass_on([data])
         finally:
             del self.amid[ident]
+            if is_first:
+                del busy[ident]
         # NOTE: no call from here on; what comes next had no room
         if not (self._is_rest or GATHERED_BYTES - _LARGE_BYTES < size <= GATHERED_BYTES):
             self.has_large = True
@@ -166,18 +199,35 @@ class Gatherer:
         ident = get_ident()
         if ident in self.amid:
             return
+        is_first = ident not in busy
+        busy[ident] = None
         self.amid[ident] = []
         try:
             self._larger.truncate(action)  # type: ignore[arg-type]
+        except RuntimeError as error:
+            if not _is_reentrant(error):
+                raise
         finally:
             del self.amid[ident]
+            if is_first:
+                del busy[ident]
         if self.raised or self.is_behind:
             self._end(ident)
+        if is_first and behind:
+            write_behind()
 
     def put_aside(self, data: Any) -> int:
-        """Take what a signal handler prints amid a write."""
+        """Take what a signal handler prints amid a write, and what is printed before that is written."""
         self.is_behind = True
-        return self.aside.write(data)
+        behind.append(self)
+        size = self.aside.write(data)
+        write_behind()
+        return size
+
+    def catch_up(self) -> None:
+        """Write what has been put aside, and have it in the log."""
+        self.alone(self.write_aside)
+        self._taker.write_pending()
 
     def write_aside(self) -> None:
         """Write what has been put aside; called by `alone`."""
@@ -191,6 +241,7 @@ class Gatherer:
                     del self._moved[0]
         except BaseException:
             self.is_behind = True
+            behind.append(self)
             raise
 
     def settle(self, ident: int) -> None:
@@ -264,5 +315,8 @@ class Gatherer:
         self.aside = io.BytesIO()
         self._moved.clear()
         self.raised.clear()
-        self.amid.clear()
         self.is_behind = False
+        behind.clear()
+        for begun in (self.amid, busy):  # NOTE: but for the thread that forks, as a signal handler may do amid a write
+            for ident in begun.keys() - {get_ident()}:
+                del begun[ident]

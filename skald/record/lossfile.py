@@ -69,8 +69,8 @@ def finish_losses(run: Path) -> None:
 def has_rounded(run: Path) -> bool:
     """Tell whether an int has been logged rounded in a run."""
     info = read_info(run)
-    entered = (each.rounded for each in (*info.sessions, *info.children))
-    return any(entered) or any(lost.rounded for _, lost in _lost(run))
+    entered: list[Session | Child] = [*info.sessions, *info.children]
+    return any(each.rounded for each in entered) or any(lost.rounded for _, lost in _lost(run))
 
 
 def _lost(run: Path) -> Iterator[tuple[Path, Lost]]:
