@@ -52,8 +52,8 @@ class Taker(Taking, Protocol):
 
 _MANY_BYTES: Final = 1 << 20
 """What is printed, in bytes, before the thread is called that writes it."""
-_HUGE_BYTES: Final = GATHERED_BYTES
-"""From here on the memory of a text is to be free again before the next, as the system has it back otherwise."""
+_HUGE_BYTES: Final = 1 << 19
+"""From here on the memory of a text is to be free again before the next."""
 _FEW_BYTES: Final = 1 << 8
 """Where so few are flushed it is cheaper to take each text as it comes."""
 _REST_SECS: Final = 0.5
@@ -117,10 +117,9 @@ class TeedBuffer:
 
     def await_writers(self) -> None:
         """Wait until nobody is amid a write that has begun."""
-        amid = self._gatherer.amid
-        begun = amid.copy()
+        begun = busy.copy()
         for _ in range(_MOST_LOOKS):  # NOTE: not for ever, as a signal handler may have interrupted one
-            if not any(amid.get(ident) is mark for ident, mark in begun.items()):
+            if not any(mark is not None and busy.get(ident) is mark for ident, mark in begun.items()):
                 return
             time.sleep(_LOOK_SECS)
 
@@ -233,10 +232,11 @@ class TeedBuffer:
             ident = get_ident()
             if ident in busy or behind:
                 return gatherer.put_aside(data)
-            busy[ident] = None  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
+            busy[ident] = []  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
             try:
                 threads.add(ident)
-                written = gatherer.add(data, ident)
+                written = gatherer.fast(data)
+                busy[ident] = None
                 if not self._gathers:  # it has come late
                     gatherer.alone()
                 if gatherer.raised or gatherer.is_behind or gatherer.fault:
@@ -260,7 +260,7 @@ class TeedBuffer:
 
     def _writer(self) -> Callable[[Any], Any]:
         """Return the `write` that takes each text."""
-        taker, keep, gatherer, amid = self._taker, self._taker.pending.append, self._gatherer, self._gatherer.amid
+        taker, keep, gatherer = self._taker, self._taker.pending.append, self._gatherer
         threads = taker.threads
 
         def write(data: Any, /) -> Any:
@@ -270,19 +270,16 @@ class TeedBuffer:
             file = message_file(sys._getframe(1)) if messages else None
             is_left = (taker.is_alone or self.holds) and file is None and not speaking and type(data) is bytes
             is_written, text = False, None
-            busy[ident] = None  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
+            busy[ident] = []  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
             try:
                 threads.add(ident)
                 try:
-                    amid[ident] = []
                     try:
                         written = self._put(data)
                     except OSError:
                         gatherer.untold = b""
                         raise
-                    finally:
-                        del amid[ident]
-                    is_written = True
+                    busy[ident], is_written = None, True
                     if is_left:
                         keep(data)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
                     else:
@@ -319,21 +316,18 @@ class TeedBuffer:
         self._gather_from = time.monotonic() + _REST_SECS
 
     def _flusher(self) -> Callable[[], Any]:
-        taker, gatherer, amid = self._taker, self._gatherer, self._gatherer.amid
+        taker, gatherer = self._taker, self._gatherer
 
         def flush() -> Any:
             ident, before = get_ident(), taker.printed
             if ident in busy:
                 return None
-            busy[ident] = None  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
+            busy[ident] = []  # NOTE: as above
             try:
-                amid[ident] = []
-                try:
-                    if gathers := self._gathers:
-                        gatherer.flush()
-                    flushed = self._flush()
-                finally:
-                    del amid[ident]
+                if gathers := self._gathers:
+                    gatherer.flush()
+                flushed = self._flush()
+                busy[ident] = None
                 if gatherer.raised or gatherer.is_behind or gatherer.fault:
                     gatherer.settle(ident)
                 if gathers and taker.printed - before < _FEW_BYTES:

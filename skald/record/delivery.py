@@ -10,12 +10,9 @@ from skald.record.shown import joined, origin
 from skald.record.transcript import Transcript
 
 MOST_TEXTS: Final = 8192
-BATCH_CHARACTERS: Final = 120 << 10
-"""So many texts at most, and about so many characters, are given at a time.
-
-NOTE: memory of more is not at hand, but taken from the system and given back each time, which costs more than all else.
-"""
-LARGE_CHARACTERS: Final = BATCH_CHARACTERS
+BATCH_CHARACTERS: Final = 1 << 22
+"""So many texts at most, and about so many characters, are given at a time."""
+LARGE_CHARACTERS: Final = 1 << 20
 """A text of more is cut."""
 CHEAP_CHARACTERS: Final = 4000
 """How many are written as quickly as a text."""

@@ -24,8 +24,8 @@ _LARGE_BYTES: Final = 1 << 14
 """From here on it is cheaper to leave texts to the thread as they are."""
 _TOLD_BYTES: Final = 1 << 12
 _call: Final[Callable[[Any], Any]] = operator.call
-busy: Final[dict[int, None]] = {}
-"""The threads that are amid a write, or what follows from it: what a signal handler prints then waits for its end.
+busy: Final[dict[int, list[None] | None]] = {}
+"""The threads that are amid a write, each with a mark, or what follows: what a signal handler prints waits for its end.
 
 NOTE: on any stream, as the handler would wait for what the thread holds, and for ever if another thread has the rest.
 """
@@ -107,8 +107,6 @@ class Gatherer:
         """Whether a part of what is being emptied has been written."""
         self._write: Callable[[Any], int | None] = buffer.write
         self._flush_before: Callable[[], Any] = lambda: None
-        self.amid: dict[int, list[None]] = {}
-        """The threads that are writing, and a mark for each write: what a signal handler prints then comes after it."""
         self.aside = io.BytesIO()
         """What is written meanwhile; NOTE: by C code, so that it is in its place before more is written."""
         self._moved: list[Any] = []
@@ -150,14 +148,6 @@ class Gatherer:
 
         self._write, self._flush_before = write_whole if is_whole else write, flush_before
 
-    def add(self, data: Any, ident: int) -> int:
-        """Gather bytes that a thread has printed, and write them all when there are many."""
-        self.amid[ident] = []
-        try:
-            return self._larger.write(data)
-        finally:
-            del self.amid[ident]
-
     def _empty(self, data: Any) -> int:
         """Write what has been gathered, as it is enough, or somebody flushes."""
         try:
@@ -170,17 +160,13 @@ class Gatherer:
         own, ident, size = self._own, get_ident(), len(data)
         if self.on_written and "write" in own and own["write"] == self.fast:  # NOTE: no call amid this
             own["write"] = self.on_written
-        if ident in self.amid:  # it is flushed
+        if ident in busy:  # it is flushed
             return self._pass_on([data])
-        is_first = ident not in busy
-        busy[ident] = None
-        self.amid[ident] = []
+        busy[ident] = []
         try:
             written = self._pass_on([data])
         finally:
-            del self.amid[ident]
-            if is_first:
-                del busy[ident]
+            del busy[ident]
         # NOTE: no call from here on; what comes next had no room
         if not (self._is_rest or GATHERED_BYTES - _LARGE_BYTES < size <= GATHERED_BYTES):
             self.has_large = True
@@ -188,7 +174,7 @@ class Gatherer:
         return written
 
     def flush(self) -> None:
-        """Write what has been gathered; the caller is in `amid`."""
+        """Write what has been gathered; the caller is busy."""
         self._larger.flush()
 
     def alone(self, action: Callable[[], Any] = lambda: None) -> None:
@@ -197,18 +183,15 @@ class Gatherer:
         A signal handler that has interrupted a write, which others wait for, does nothing.
         """
         ident = get_ident()
-        if ident in self.amid:
-            return
         is_first = ident not in busy
-        busy[ident] = None
-        self.amid[ident] = []
+        if is_first:
+            busy[ident] = []
         try:
             self._larger.truncate(action)  # type: ignore[arg-type]
         except RuntimeError as error:
             if not _is_reentrant(error):
                 raise
         finally:
-            del self.amid[ident]
             if is_first:
                 del busy[ident]
         if self.raised or self.is_behind:
@@ -317,6 +300,5 @@ class Gatherer:
         self.raised.clear()
         self.is_behind = False
         behind.clear()
-        for begun in (self.amid, busy):  # NOTE: but for the thread that forks, as a signal handler may do amid a write
-            for ident in begun.keys() - {get_ident()}:
-                del begun[ident]
+        for ident in busy.keys() - {get_ident()}:  # NOTE: a signal handler may fork amid a write
+            del busy[ident]
