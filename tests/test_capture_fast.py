@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import types
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,8 @@ import pytest
 from test_capture import interrupted_at, log_of, posix
 
 import skald
-from skald.record import tees
+from skald.record import delivery, tees
+from skald.record.decoding import Decoder
 
 START = "import contextlib, io, os, random, sys, threading, time\nimport loguru\nimport skald\n"
 MESSAGE = re.compile(r"[\d-]+ [\d:.]+ \| INFO \| ")
@@ -385,6 +387,39 @@ def test_exceptions_of_alarms_amid_fast_printing_lose_and_double_nothing(tmp_pat
     )
 
     assert log == shown
+
+
+@pytest.mark.parametrize("texts", [[b"12345\n" * 9, b"end\n"], ["12345\n" * 9, "end\n"], ["1\n"] * 99])
+def test_interrupt_amid_a_large_text_loses_and_doubles_no_part(
+    monkeypatch: pytest.MonkeyPatch, texts: list[Any]
+) -> None:
+    """Wherever Python hears a Ctrl-C while it is given to the log in parts, who comes again gives the rest."""
+    monkeypatch.setattr(delivery, "LARGE_CHARACTERS", 20)
+
+    class Log:
+        """Takes what it is fed."""
+
+        file = types.SimpleNamespace(name="log", is_writing=False)
+
+        def feed(self, _: str, text: str | bytes) -> None:
+            self.file.is_writing = True
+            fed.append(text)
+
+    def give(given: delivery.Delivery) -> None:
+        given.give([Log()], Decoder("utf-8"))  # type: ignore[list-item]
+
+    fed: list[Any] = []
+    place, is_interrupted = 0, True
+    while is_interrupted:
+        fed.clear()
+        given = delivery.Delivery("stdout")
+        given.left = texts
+        is_interrupted = interrupted_at(place, partial(give, given))
+        give(given)
+
+        assert texts[0][:0].join(fed) == texts[0][:0].join(texts)
+        place += 1
+    assert place > 5
 
 
 def test_what_a_signal_handler_prints_waits_for_the_end_of_what_it_interrupts(
