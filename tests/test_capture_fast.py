@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 import os
 import re
 import subprocess
@@ -426,39 +425,28 @@ def test_what_a_signal_handler_prints_waits_for_the_end_of_what_it_interrupts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On any stream, as the interrupted thread may hold what the handler would wait for; then it is written at once."""
-    order: list[str] = []
-
-    class Raw(io.RawIOBase):
-        """Takes bytes as `order` tells; amid the first a signal handler prints."""
-
-        handle: Callable[[], None] | None = None
-
-        def writable(self) -> bool:
-            return True
-
-        def write(self, data: Any) -> int:
-            handle, self.handle = self.handle, None
-            if handle:
-                handle()
-                order.append("handled")
-            order.append(bytes(data).decode())
-            return len(data)
-
-    def handle() -> None:
-        print("handler", file=sys.stderr, flush=True)
-
     for name in ("stdout", "stderr"):
-        raw = Raw()
-        stream = io.TextIOWrapper(io.BufferedWriter(raw), line_buffering=name == "stderr")
-        raw.handle = handle if name == "stdout" else None
+        stream = (tmp_path / name).open("w", buffering=1, encoding="utf-8")
         monkeypatch.setattr(sys, name, stream)
         monkeypatch.setattr(sys, f"__{name}__", stream)
+    shown: list[str] = []
+
     with skald.Logger("run", tmp_path) as logger:
-        print("line", flush=True)
-        shown = order.copy()
+        below: Any = next(tee._below for tee in tees._tees if tee.name == "stdout")
+        put = below._put
+
+        def interrupted(data: bytes) -> int:
+            below._put = put
+            print("handler", file=sys.stderr)
+            shown.append((tmp_path / "stderr").read_text())
+            return int(put(data))
+
+        below._put = interrupted
+        print("line")
+        shown.append((tmp_path / "stderr").read_text())
         log = logger.run.console
 
-    assert shown == ["handled", "line\n", "handler\n"]
+    assert shown == ["", "handler\n"]
     assert sorted(log.splitlines()) == ["handler", "line"]
 
 

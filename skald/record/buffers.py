@@ -21,7 +21,7 @@ from threading import get_ident
 from typing import Any, Final, Protocol
 
 from skald.record.decoding import Decoder
-from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking, behind, busy, write_behind
+from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking, behind, write_behind
 from skald.record.shown import message_file, messages, speaking
 from skald.record.streams import TextStream, is_direct, replace
 
@@ -79,7 +79,7 @@ class TeedBuffer:
         self._original_flush: Callable[[], Any] = getattr(buffer, "flush", lambda: None)
         self._put, self._flush = self._original, self._original_flush
         """What writes bytes; and what writes out those that are held back."""
-        self._gatherer = Gatherer(buffer, taker)
+        self._gatherer = Gatherer(buffer, taker, is_direct=self.is_direct)
         self._lead()
         self._write, self._keep = self._writer(), self._keeper()
         self._restorers = [replace(buffer, "write", self._write)]
@@ -117,6 +117,7 @@ class TeedBuffer:
 
     def await_writers(self) -> None:
         """Wait until nobody is amid a write that has begun."""
+        busy = self._gatherer.busy
         begun = busy.copy()
         for _ in range(_MOST_LOOKS):  # NOTE: not for ever, as a signal handler may have interrupted one
             if not any(mark is not None and busy.get(ident) is mark for ident, mark in begun.items()):
@@ -225,7 +226,7 @@ class TeedBuffer:
 
     def _keeper(self) -> Callable[[Any], Any]:
         """Return the `write` that gathers, and sees to what has been written out; until then there is a faster one."""
-        taker, gatherer = self._taker, self._gatherer
+        taker, gatherer, busy = self._taker, self._gatherer, self._gatherer.busy
         threads, own = taker.threads, vars(self.buffer)
 
         def write(data: Any, /) -> Any:
@@ -260,7 +261,7 @@ class TeedBuffer:
 
     def _writer(self) -> Callable[[Any], Any]:
         """Return the `write` that takes each text."""
-        taker, keep, gatherer = self._taker, self._taker.pending.append, self._gatherer
+        taker, keep, gatherer, busy = self._taker, self._taker.pending.append, self._gatherer, self._gatherer.busy
         threads = taker.threads
 
         def write(data: Any, /) -> Any:
@@ -316,7 +317,7 @@ class TeedBuffer:
         self._gather_from = time.monotonic() + _REST_SECS
 
     def _flusher(self) -> Callable[[], Any]:
-        taker, gatherer = self._taker, self._gatherer
+        taker, gatherer, busy = self._taker, self._gatherer, self._gatherer.busy
 
         def flush() -> Any:
             ident, before = get_ident(), taker.printed

@@ -82,22 +82,20 @@ def _is_fault(error: BaseException) -> bool:
 def write_behind() -> None:
     """Write what signal handlers have printed amid what this thread was at, and have it taken."""
     ident = get_ident()
-    while behind and ident not in busy:
-        busy[ident] = None
-        try:
-            for gatherer in behind[:]:
-                behind[:] = [other for other in behind if other is not gatherer]
-                gatherer.catch_up()
-        finally:
-            del busy[ident]
+    while ready := [gatherer for gatherer in behind if ident not in gatherer.busy]:
+        for gatherer in ready:
+            behind[:] = [other for other in behind if other is not gatherer]
+            gatherer.catch_up()
 
 
 class Gatherer:
     """Writes many pieces as one, and has them taken."""
 
-    def __init__(self, buffer: Any, taker: Taking) -> None:
-        """Begin with nothing of a buffer's."""
+    def __init__(self, buffer: Any, taker: Taking, *, is_direct: bool) -> None:
+        """Begin with nothing of a buffer's; `is_direct`: nobody writes to another stream amid a write of its own."""
         self._buffer, self._taker = buffer, taker
+        self.busy = busy if is_direct else {}
+        """The threads that are at it, as of all such streams."""
         self._own: dict[str, Any] = vars(buffer)
         self.on_written: Callable[[Any], Any] | None = None
         """What is to be the buffer's `write` for a moment, when much has been written that others gather."""
@@ -160,13 +158,13 @@ class Gatherer:
         own, ident, size = self._own, get_ident(), len(data)
         if self.on_written and "write" in own and own["write"] == self.fast:  # NOTE: no call amid this
             own["write"] = self.on_written
-        if ident in busy:  # it is flushed
+        if ident in self.busy:  # it is flushed
             return self._pass_on([data])
-        busy[ident] = []
+        self.busy[ident] = []
         try:
             written = self._pass_on([data])
         finally:
-            del busy[ident]
+            del self.busy[ident]
         # NOTE: no call from here on; what comes next had no room
         if not (self._is_rest or GATHERED_BYTES - _LARGE_BYTES < size <= GATHERED_BYTES):
             self.has_large = True
@@ -183,9 +181,9 @@ class Gatherer:
         A signal handler that has interrupted a write, which others wait for, does nothing.
         """
         ident = get_ident()
-        is_first = ident not in busy
+        is_first = ident not in self.busy
         if is_first:
-            busy[ident] = []
+            self.busy[ident] = []
         try:
             self._larger.truncate(action)  # type: ignore[arg-type]
         except RuntimeError as error:
@@ -193,7 +191,7 @@ class Gatherer:
                 raise
         finally:
             if is_first:
-                del busy[ident]
+                del self.busy[ident]
         if self.raised or self.is_behind:
             self._end(ident)
         if is_first and behind:
@@ -209,8 +207,13 @@ class Gatherer:
 
     def catch_up(self) -> None:
         """Write what has been put aside, and have it in the log."""
-        self.alone(self.write_aside)
-        self._taker.write_pending()
+        ident = get_ident()
+        self.busy[ident] = []
+        try:
+            self.alone(self.write_aside)
+            self._taker.write_pending()
+        finally:
+            del self.busy[ident]
 
     def write_aside(self) -> None:
         """Write what has been put aside; called by `alone`."""
@@ -300,5 +303,5 @@ class Gatherer:
         self.raised.clear()
         self.is_behind = False
         behind.clear()
-        for ident in busy.keys() - {get_ident()}:  # NOTE: a signal handler may fork amid a write
-            del busy[ident]
+        for ident in self.busy.keys() - {get_ident()}:  # NOTE: a signal handler may fork amid a write
+            del self.busy[ident]
