@@ -425,13 +425,13 @@ def test_what_a_signal_handler_prints_waits_for_the_end_of_what_it_interrupts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On any stream, as the interrupted thread may hold what the handler would wait for; then it is written at once."""
-    for name in ("stdout", "stderr"):
-        stream = (tmp_path / name).open("w", buffering=1, encoding="utf-8")
+    out, err = [(tmp_path / name).open("w", buffering=1, encoding="utf-8") for name in ("stdout", "stderr")]
+    for name, stream in (("stdout", out), ("stderr", err)):
         monkeypatch.setattr(sys, name, stream)
         monkeypatch.setattr(sys, f"__{name}__", stream)
     shown: list[str] = []
 
-    with skald.Logger("run", tmp_path) as logger:
+    with out, err, skald.Logger("run", tmp_path) as logger:
         below: Any = next(tee._below for tee in tees._tees if tee.name == "stdout")
         put = below._put
 
