@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from stage import Show, play
 
 import skald
-from skald.record.info import RunInfo, Session
+from skald.record.info import Child, RunInfo, Session
 from skald.viewer.info_page import Facts, page
 from skald.viewer.info_pane import InfoPane
 
@@ -107,6 +108,20 @@ def test_info_page_of_several_sessions_tells_the_newest_first() -> None:
     assert text.index("two, process 2  joined") < text.index("one, process 1")
     assert "refused calls (ValueTypeError)  3" in text
     assert "KeyError: 'x'" in text
+
+
+def test_info_page_tells_what_forked_children_lost() -> None:
+    """All of them together."""
+    children = [
+        Child(writer="w2", refused={"ValueTypeError": 3}, rounded=1),
+        Child(writer="w3", refused={"ValueTypeError": 4}),
+    ]
+
+    text = page_text(RunInfo(name="run", started=WHEN, children=children))
+
+    assert "forked children" in text
+    assert "refused calls (ValueTypeError)  7" in text
+    assert re.search(r"rounded ints +1$", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("odd", [None, 1, "text", ["a", {}], {"a": {"b": [1]}}])

@@ -42,9 +42,9 @@ def compact(
         raise RunNotFoundError(f"there is no run at {run}")
     try:
         finish_consoles(run)
-        finish_losses(run)
     except OSError as error:
         raise StorageError(error.errno, f"cannot write the console of the run at {run}: {error.strerror}") from error
+    finish_losses(run)
     _note_rows(run)
     return compact_metrics(run, metrics_format=read_info(run).metrics_format, last_out=last_out, progress=progress)
 
