@@ -15,7 +15,7 @@ PARTS = ["word ", "\n", "é", "漢", "😀", "\x1b[31mred\x1b[0m", "\r 10%", "\u
 def logged(screen: Screen, text: str | bytes) -> bytes:
     """Print a text; return what is final, as a log has it."""
     final = screen.feed(text) if isinstance(text, str) else screen.feed_bytes(text)
-    return final if isinstance(final, bytes) else final.encode(errors="backslashreplace")
+    return final.encode(errors="backslashreplace") if isinstance(final, str) else bytes(final)
 
 
 @pytest.mark.parametrize("seed", range(60))

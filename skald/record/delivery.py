@@ -12,8 +12,10 @@ from skald.record.transcript import Transcript
 MOST_TEXTS: Final = 8192
 BATCH_CHARACTERS: Final = 1 << 22
 """So many texts at most, and about so many characters, are given at a time."""
-LARGE_CHARACTERS: Final = 1 << 20
+LARGE_CHARACTERS: Final = 1 << 24
 """A text of more is cut."""
+_COPIED_CHARACTERS: Final = 1 << 19
+"""A text of more is given alone, as to join it is to copy it, into memory that the system may have to find first."""
 CHEAP_CHARACTERS: Final = 4000
 """How many are written as quickly as a text."""
 _FIRST_TEXTS: Final = 64
@@ -44,6 +46,8 @@ class Delivery:
         try:
             while (start := end) < len(texts):
                 batch, whole = texts[start : start + self._texts], None
+                if len(batch) > 1 and len(batch[-1]) > _COPIED_CHARACTERS:
+                    del batch[-1]
                 count = len(batch)
                 self._is_given, begin, stop = False, 0, 0
                 whole = joined(batch, decoder.decoded)

@@ -58,12 +58,12 @@ class LogFile:
             self.source.catch_up()
         self.append(text)
 
-    def append(self, text: str | bytes) -> None:
+    def append(self, text: str | bytes | memoryview) -> None:
         """Append a text in one system call."""
         path = self._path
         if path is None:
             return
-        encoded = text if isinstance(text, bytes) else text.encode(errors="backslashreplace")
+        encoded = text.encode(errors="backslashreplace") if isinstance(text, str) else text
         data = b"\n" + encoded if self._torn else encoded
         # NOTE: no lock, which a fork or a signal handler could find held: the local name keeps the file open
         descriptor = self._descriptor
@@ -79,7 +79,7 @@ class LogFile:
                 raise
             if not self.lost:
                 tell(f"{path} takes no more, so messages are lost from it: {error}")
-            self.lost += min(encoded.count(b"\n"), data.count(b"\n")) or 1
+            self.lost += min(bytes(encoded).count(b"\n"), bytes(data).count(b"\n")) or 1
 
     def close(self) -> None:
         """Take no more; the file is closed as soon as the calls that are writing have done so."""

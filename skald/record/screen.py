@@ -108,7 +108,7 @@ class Screen:
         self._print(text)
         return self._final()
 
-    def feed_bytes(self, data: bytes) -> str | bytes:
+    def feed_bytes(self, data: bytes) -> str | bytes | memoryview:
         """Print a text in UTF-8, which mostly saves to decode it."""
         row, end = self._rows[0], data.rfind(b"\n") + 1
         if self._code or not self._is_plain() or any(map(data.__contains__, _CODES)):
@@ -117,12 +117,11 @@ class Screen:
             end = len(data)
         if not end:
             return self._append(data.decode())
+        final: bytes | memoryview = memoryview(data)[:end]
         rest = data[end:].decode()
         column = len(rest)
         if row.text:
-            final = b"".join((row.text.encode(errors="backslashreplace"), memoryview(data)[:end]))
-        else:
-            final = data[:end]
+            final = b"".join((row.text.encode(errors="backslashreplace"), final))
         row.text, self._column = rest, column  # NOTE: last, so that a signal handler raises before it or after all
         return final
 

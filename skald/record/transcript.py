@@ -63,7 +63,7 @@ class Transcript:
         self.file = file
         self._unfinished = unfinished
         self._screens: dict[str, Screen] = {}
-        self._fed: str | bytes | None = None
+        self._fed: str | bytes | memoryview | None = None
         """What is final of the text that is being printed, until the file has it: it is not to be printed twice."""
         self._shown = ""
         self.in_order = True
@@ -96,7 +96,7 @@ class Transcript:
             raise
         self._fed = None
 
-    def _final_of(self, stream: str, text: str | bytes) -> str | bytes:
+    def _final_of(self, stream: str, text: str | bytes) -> str | bytes | memoryview:
         """Print a text on a stream's screen; return what is final."""
         screen = self._screens.get(stream)
         if screen is None:
@@ -108,7 +108,7 @@ class Transcript:
             final += self._settled(besides=stream)
         fed = screen.feed(text) if isinstance(text, str) else screen.feed_bytes(text)
         if final:
-            fed = final + (fed if isinstance(fed, str) else fed.decode())
+            fed = final + (fed if isinstance(fed, str) else str(fed, "utf-8"))
         return fed
 
     def _end_line(self, stream: str, text: str) -> tuple[str, str]:
