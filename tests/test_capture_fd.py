@@ -24,6 +24,8 @@ from skald.record import relay
 START = """
 import ctypes, os, psutil, signal, subprocess, sys, threading, time
 import loguru, skald
+from skald.record import descriptors
+descriptors.LINE_SECS = 5.0  # a busy machine takes its time
 loguru.logger.remove()
 libc = ctypes.CDLL(None)
 def sh(command):
@@ -79,8 +81,6 @@ def test_output_of_c_code_and_children_is_in_the_log_in_its_order(tmp_path: Path
     result = run_program(
         tmp_path,
         """
-        from skald.record import descriptors
-        descriptors.LINE_SECS = 10  # a busy machine takes its time
         loguru.logger.add(sys.stderr, format="{message}", level="INFO", filter=lambda r: r["level"].name == "INFO")
         with skald.Logger("run", capture="fd", ids={"epoch": 1}) as logger:
             print("python 1")
