@@ -87,6 +87,31 @@ def test_whatever_is_printed_fast_is_in_the_log_as_in_the_terminal(tmp_path: Pat
 
 
 @both
+def test_texts_of_all_sizes_keep_their_order_as_the_way_to_take_them_changes(tmp_path: Path, capture: str) -> None:
+    """However long a thread that prints is held up there, with a text in its hand, by the one that changes it."""
+    sizes = [30000, 2, 2, 30000, 2, 90000, 2, 2, 2]
+    program = f"""
+    from skald.record import buffers, pace
+    put_aside = buffers.TeedBuffer._put_aside
+    def put_aside_slowly(*args):
+        time.sleep(0.003)
+        put_aside(*args)
+    buffers.TeedBuffer._put_aside = put_aside_slowly
+    buffers._REST_SECS = pace.FAST_SECS = 0.005
+    with skald.Logger("run", capture={capture}):
+        for number in range(4000):
+            sys.stdout.write(f"{{number}} {{'x' * {sizes}[number % 9]}}\\n")
+    """
+
+    shown, log = run_buffered(tmp_path, program)
+
+    expected = [f"{number} {'x' * sizes[number % 9]}" for number in range(4000)]
+    assert [line[:9] for line in shown.splitlines()] == [line[:9] for line in expected]
+    assert shown.splitlines() == expected
+    assert log == shown
+
+
+@both
 def test_threads_that_print_fast_are_in_the_log_as_in_the_terminal(tmp_path: Path, capture: str) -> None:
     """All of it, once; NOTE: Python 3.11 itself loses some, and writes bytes of memory, as those printed before."""
     shown, log = run_buffered(

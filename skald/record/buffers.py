@@ -80,6 +80,8 @@ class TeedBuffer:
         self._put, self._flush = self._original, self._original_flush
         """What writes bytes; and what writes out those that are held back."""
         self._gatherer = Gatherer(buffer, taker, is_direct=self.is_direct)
+        self._on_time: set[int] = set()
+        """The threads of which nothing comes late: that waited to be gathered as this ended, and is to be written."""
         self._lead()
         self._write, self._keep = self._writer(), self._keeper()
         self._restorers = [replace(buffer, "write", self._write)]
@@ -144,6 +146,8 @@ class TeedBuffer:
             self._while_aside(partial(self._change, holds=holds, gathers=gathers))
 
     def _change(self, *, holds: bool, gathers: bool) -> None:
+        if not gathers:
+            self._on_time.clear()
         self._gathers = gathers
         self._gatherer.on_written = self._keep if gathers else None
         if holds != self.holds:
@@ -172,6 +176,7 @@ class TeedBuffer:
 
     def _put_aside(self, action: Callable[[], Any]) -> None:
         is_heard = self.is_heard
+        self._gatherer.is_behind = True
         if is_heard:
             vars(self.buffer)["write"] = self._gatherer.aside.write
         try:
@@ -262,7 +267,7 @@ class TeedBuffer:
     def _writer(self) -> Callable[[Any], Any]:
         """Return the `write` that takes each text."""
         taker, keep, gatherer, busy = self._taker, self._taker.pending.append, self._gatherer, self._gatherer.busy
-        threads = taker.threads
+        threads, on_time = taker.threads, self._on_time
 
         def write(data: Any, /) -> Any:
             ident = get_ident()
@@ -276,6 +281,9 @@ class TeedBuffer:
                 threads.add(ident)
                 try:
                     try:
+                        if gatherer.is_behind or ident not in on_time:
+                            gatherer.alone()
+                            on_time.add(ident)
                         written = self._put(data)
                     except OSError:
                         gatherer.untold = b""

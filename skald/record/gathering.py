@@ -110,7 +110,7 @@ class Gatherer:
         self._moved: list[Any] = []
         """What has been taken from there, and is to be written."""
         self.is_behind = False
-        """Whether there may be some."""
+        """Whether there may be some, or another thread is about to put it there: what comes next is to wait."""
         self.raised: dict[int, BaseException] = {}
         """What signal handlers have raised amid a write, which was then ended."""
         self.fault: BaseException | None = None
@@ -200,8 +200,8 @@ class Gatherer:
     def put_aside(self, data: Any) -> int:
         """Take what a signal handler prints amid a write, and what is printed before that is written."""
         self.is_behind = True
-        behind.append(self)
         size = self.aside.write(data)
+        behind.append(self)  # NOTE: after it, as another thread may write what is there, and forget about it
         write_behind()
         return size
 
@@ -217,18 +217,19 @@ class Gatherer:
 
     def write_aside(self) -> None:
         """Write what has been put aside; called by `alone`."""
-        self.is_behind = False  # NOTE: first, as a signal handler may print
         try:
-            self._moved.extend(map(_call, (self.aside.getvalue, partial(self.aside.seek, 0), self.aside.truncate)))
-            while self._moved:
-                if self._moved[0]:
-                    self._pass_on(self._moved)
-                else:  # nothing, or it is what the other calls return
-                    del self._moved[0]
+            while self.aside.tell() or self._moved:
+                self._moved.extend(map(_call, (self.aside.getvalue, partial(self.aside.seek, 0), self.aside.truncate)))
+                while self._moved:
+                    if self._moved[0]:
+                        self._pass_on(self._moved)
+                    else:  # nothing, or it is what the other calls return
+                        del self._moved[0]
         except BaseException:
             self.is_behind = True
             behind.append(self)
             raise
+        self.is_behind = False  # NOTE: if a signal handler prints before this, it is still in the list
 
     def settle(self, ident: int) -> None:
         """End what has been put off.
