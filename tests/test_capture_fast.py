@@ -112,6 +112,31 @@ def test_texts_of_all_sizes_keep_their_order_as_the_way_to_take_them_changes(tmp
 
 
 @both
+def test_texts_keep_their_order_while_a_thread_collects_what_is_held_back(tmp_path: Path, capture: str) -> None:
+    """However long it takes to write it: what is printed meanwhile comes after it."""
+    program = f"""
+    from skald.record import gathering, pace, tees
+    write_aside = gathering.Gatherer.write_aside
+    def write_aside_slowly(self):
+        time.sleep(0.002)
+        write_aside(self)
+    gathering.Gatherer.write_aside = write_aside_slowly
+    pace.FAST_SECS = 0.002
+    sys.setswitchinterval(1e-5)
+    with skald.Logger("run", capture={capture}):
+        for each in tees._tees:
+            each._below._gather_from = float("inf")  # they are only held back
+        for number in range(200_000):
+            sys.stdout.write(f"{{number}} {{'x' * 30000 * (number % 61 == 0)}}\\n")
+    """
+
+    shown, log = run_buffered(tmp_path, program)
+
+    assert [int(line.partition(" ")[0]) for line in shown.splitlines()] == list(range(200_000))
+    assert log == shown
+
+
+@both
 def test_threads_that_print_fast_are_in_the_log_as_in_the_terminal(tmp_path: Path, capture: str) -> None:
     """All of it, once; NOTE: Python 3.11 itself loses some, and writes bytes of memory, as those printed before."""
     shown, log = run_buffered(
@@ -541,7 +566,7 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
         with skald.Logger("run"):
             for number in range(3000): print("before", number)
             os.set_blocking(1, False)
-            for number in range(300_000): print("line", number)
+            for number in range(200_000): print("line", number)
             sys.stdout.flush()
             os.set_blocking(1, True)
         """
@@ -553,7 +578,7 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
         shown = process.stdout.read().decode()
 
     assert process.returncode == 0
-    assert shown.splitlines()[3000:] == [f"line {number}" for number in range(300_000)]
+    assert shown.splitlines()[3000:] == [f"line {number}" for number in range(200_000)]
     assert log_of(tmp_path / "runs" / "run") == shown
 
 
