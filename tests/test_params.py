@@ -22,12 +22,14 @@ import types
 import uuid
 import zoneinfo
 from collections import OrderedDict, namedtuple
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import attrs
 import msgspec
 import numpy as np
+import pandas as pd
 import pydantic
 import pytest
 import yaml
@@ -122,6 +124,43 @@ class Node:
     parent: Node | None
 
 
+@dataclasses.dataclass
+class Unset:
+    """A dataclass with a field that nobody has set."""
+
+    lr: float = 0.1
+    act: str = dataclasses.field(init=False)
+
+
+@attrs.define
+class UnsetAttributes:
+    """An attrs class with such a field."""
+
+    lr: float = 0.1
+    act: str = attrs.field(init=False)
+
+
+class Remote(Mapping[str, Any]):
+    """A mapping whose values are far away, and cannot be had."""
+
+    def __getitem__(self, name: str) -> Any:
+        raise ConnectionError(f"no {name}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["lr"])
+
+    def __len__(self) -> int:
+        return 1
+
+
+class Hostile:
+    """An object that looks at nobody."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise ZeroDivisionError
+
+
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
 
 
@@ -205,6 +244,8 @@ def same(left: Any, right: Any) -> bool:
         (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
         (np.array(["a", None], dtype=object), ["a", None]),
         (np.datetime64("2026-11-23T08:15:00.5", "ns"), dt.datetime(2026, 11, 23, 8, 15, 0, 500_000)),  # noqa: DTZ001
+        (np.datetime64("NaT"), None),
+        (pd.NaT, None),
         (int, "int"),
         (list[int], "list[int]"),
         (dict[str, pathlib.Path], "dict[str, pathlib.Path]"),
@@ -487,6 +528,50 @@ def test_params_refuse_what_has_no_plain_form(params: Any, message: str, run: Pa
         target.update(params if isinstance(params, int | str) else {"seed": 1, **params})
 
     assert loaded(run) == {"lr": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "cause"),
+    [
+        (Unset(), "model.act", AttributeError),
+        (UnsetAttributes(), "model.act", AttributeError),
+        ({"remote": [Remote()]}, "model.remote.0", ConnectionError),
+        ({"a": Hostile()}, "model.a", ZeroDivisionError),
+    ],
+)
+def test_params_that_raise_errors_of_their_own_are_refused(
+    value: object, path: str, cause: type[Exception], tmp_path: Path
+) -> None:
+    """By an error that names the path, and has theirs behind it: a training that only warns goes on."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        with pytest.raises(
+            InvalidInputError, match=f"^param '{path}' cannot be read: it raised {cause.__name__}"
+        ) as told:
+            logger.log_param("model", value)
+        logger.log_param("seed", 1)
+    with skald.Logger("warned", tmp_path, capture=False, errors="warn") as logger:
+        logger.log_params({"model": value})
+
+    assert isinstance(told.value.__cause__, cause)
+    assert loaded(tmp_path / "run") == {"seed": 1}
+    assert not (tmp_path / "warned" / layout.PARAMS).exists()
+
+
+def test_params_name_a_mapping_that_cannot_be_read_as_a_whole() -> None:
+    """It has no path."""
+    with pytest.raises(InvalidInputError, match=r"^the mapping of params cannot be read: it raised ConnectionError"):
+        Params(None).update(Remote())
+
+
+def test_params_refuse_ints_that_nobody_can_read(run: Path) -> None:
+    """Those of more digits than Python and JSON take; the longest that are taken are read back."""
+    longest = 10**4_000 - 1
+    params_of(run).update({"a": [longest, -longest]})
+
+    with pytest.raises(InvalidInputError, match=r"^param 'a\.1' must be an int of at most 4,000 digits"):
+        params_of(run).update({"a": [1, -longest - 1]})
+
+    assert loaded(run) == read_params(run) == {"a": [longest, -longest]}
 
 
 def test_params_refuse_a_mapping_that_contains_itself(run: Path) -> None:

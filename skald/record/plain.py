@@ -20,6 +20,9 @@ from skald.errors import InvalidInputError
 _Path = tuple[str, ...]
 MAX_DEPTH: Final = 64
 """Deepest nesting: what is deeper most likely contains itself."""
+MAX_DIGITS: Final = 4_000
+"""Of an int: Python and msgspec read no text of one with more than 4,300."""
+_FIRST_TOO_LONG: Final = 10**MAX_DIGITS
 
 
 def plain(value: Any, path: str = "") -> Any:
@@ -43,8 +46,7 @@ def plain(value: Any, path: str = "") -> Any:
         if circle is None:
             raise InvalidInputError(*error.args) from None
         outer, inner = circle
-        name = f"param {_dotted(outer)!r}" if outer else "the mapping of params"
-        raise InvalidInputError(f"{name} contains itself, as {_dotted(inner)!r}") from None
+        raise InvalidInputError(f"{_named(outer)} contains itself, as {_dotted(inner)!r}") from None
 
 
 class _TooDeepError(InvalidInputError):
@@ -54,18 +56,34 @@ class _TooDeepError(InvalidInputError):
 def _plain(value: Any, path: _Path) -> Any:
     if len(path) > MAX_DEPTH:
         raise _TooDeepError(f"param {_dotted(path):.80} nests deeper than {MAX_DEPTH} levels")
+    try:
+        return _converted(value, path)
+    except InvalidInputError:
+        raise
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def _converted(value: Any, path: _Path) -> Any:
     value = _unwrapped(value, path)
     if value is None or isinstance(value, (int, float, str, PurePath, dt.date)):
         return _scalar(value, path)
     if isinstance(value, (list, tuple, set, frozenset)):
         return _list(value, path)
-    if (fields := _fields(value)) is not None:
+    if (fields := _fields(value, path)) is not None:
         return _mapping(fields, path)
     if (name := _qualified_name(value)) is not None:
         return name
     error = InvalidInputError(f"param {_dotted(path)!r} must be plain data, got {type_name(value)}")
     error.add_note(f"hint: {_remedy(value)}")
     raise error
+
+
+def _unreadable(path: _Path, cause: Exception) -> InvalidInputError:
+    """Return what is raised where somebody's object raises an error of its own as it is looked at."""
+    error = InvalidInputError(f"{_named(path)} cannot be read: it raised {cause!r:.200}")
+    error.add_note("hint: set what it lacks, or log a dict of what can be read of it")
+    return error
 
 
 def _remedy(value: Any) -> str:
@@ -91,7 +109,7 @@ def _circle(value: Any, path: _Path, above: tuple[tuple[Any, _Path], ...]) -> tu
             return place, path
     if len(path) > MAX_DEPTH:
         return None
-    inside = _fields(value)
+    inside = _fields(value, path)
     if inside is None:
         inside = dict(enumerate(value)) if isinstance(value, (list, tuple)) else {}
     found = (_circle(item, (*path, str(name)), (*above, (value, path))) for name, item in inside.items())
@@ -117,15 +135,25 @@ def _scalar(value: Any, path: _Path) -> Any:
         case bool() | None:
             found = value
         case int():
-            found = int(value)
+            found = _int(int(value), path)
         case float():
             found = float(value)
+        case dt.datetime() if value != value:  # noqa: PLR0124  pandas' NaT
+            found = None
         case dt.datetime():
             found = dt.datetime.combine(value.date(), value.timetz())
         case _:
             # NOTE: dates are made anew, as YAML writes an object that it meets twice as `&id001` and `*id001`
             found = dt.date(value.year, value.month, value.day)
     return found
+
+
+def _int(number: int, path: _Path) -> int:
+    if abs(number) >= _FIRST_TOO_LONG:
+        error = InvalidInputError(f"param {_dotted(path)!r} must be an int of at most {MAX_DIGITS:,} digits")
+        error.add_note("hint: log hex(value)")
+        raise error
+    return number
 
 
 def _text(text: str, path: _Path) -> str:
@@ -173,7 +201,7 @@ def _key(key: Any, path: _Path) -> str:
     return str(name)
 
 
-def _fields(value: Any) -> Mapping[Any, Any] | None:
+def _fields(value: Any, path: _Path) -> Mapping[Any, Any] | None:
     """Return what a mapping or an object with fields holds, None for others and for classes."""
     if isinstance(value, Mapping):
         return value
@@ -186,8 +214,15 @@ def _fields(value: Any) -> Mapping[Any, Any] | None:
     names = _field_names(value)
     if names is None:
         return None
-    fields = {name: getattr(value, name) for name in names}
+    fields = {name: _field(value, name, path) for name in names}
     return {name: field for name, field in fields.items() if field is not msgspec.UNSET}
+
+
+def _field(value: Any, name: str, path: _Path) -> Any:
+    try:
+        return getattr(value, name)
+    except Exception as error:
+        raise _unreadable((*path, name), error) from error
 
 
 def _field_names(value: Any) -> list[str] | None:
@@ -252,6 +287,10 @@ def _public_module(module: str, name: str, value: Any) -> str:
     above, _, last = module.rpartition(".")
     held = getattr(sys.modules.get(above), "__dict__", {})  # NOTE: `getattr` of a name may import, or warn
     return _public_module(above, name, value) if last.startswith("_") and held.get(name) is value else module
+
+
+def _named(path: _Path) -> str:
+    return f"param {_dotted(path)!r}" if path else "the mapping of params"
 
 
 def _dotted(path: _Path) -> str:
