@@ -724,6 +724,19 @@ def test_params_edited_into_nonsense_leave_the_run_in_its_tables(tmp_path: Path)
     assert "it is kept as damaged/params.yaml" in skald.Run(tmp_path / "a").console
 
 
+def test_params_edited_into_an_endless_int_leave_the_run_in_its_tables(tmp_path: Path) -> None:
+    """YAML reads one in hexadecimal digits, of which Python makes no text."""
+    for name in "ab":
+        with skald.Logger(name, dir=tmp_path) as logger:
+            logger.log_param("lr", 0.1)
+    (tmp_path / "a" / layout.PARAMS).write_text(f"lr: 0x{'f' * 5_000}\n", encoding="utf-8")
+
+    with pytest.warns(UserWarning, match="params cannot be read: param 'lr' must be an int of at most"):
+        table = skald.runs(tmp_path)
+
+    assert table.select("run", "params.lr").sort("run").rows() == [("a", 0.1), ("b", 0.1)]
+
+
 def test_params_whose_file_was_deleted_are_those_of_run_json(tmp_path: Path) -> None:
     """With one warning wherever they are read, and to log more mends it; a run without params has nothing to tell."""
     with skald.Logger("none", dir=tmp_path), skald.Logger("a", dir=tmp_path) as logger:
