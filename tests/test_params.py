@@ -164,6 +164,8 @@ class Hostile:
 Point = namedtuple("Point", "x y")  # noqa: PYI024 - what users have
 
 
+SUN_TIME = dt.timezone(dt.timedelta(minutes=53, seconds=28))
+HALF_PAST = dt.timezone(dt.timedelta(hours=-3, minutes=-30))
 STARTED = dt.datetime(2026, 11, 23, tzinfo=dt.UTC)
 CONFIG = {"lr": 0.1, "twice": 0.1, "sizes": [1, 2], "later": "???"}
 
@@ -244,6 +246,8 @@ def same(left: Any, right: Any) -> bool:
         (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
         (np.array(["a", None], dtype=object), ["a", None]),
         (np.datetime64("2026-11-23T08:15:00.5", "ns"), dt.datetime(2026, 11, 23, 8, 15, 0, 500_000)),  # noqa: DTZ001
+        (dt.datetime(2026, 11, 23, 8, 15, tzinfo=HALF_PAST), dt.datetime(2026, 11, 23, 8, 15, tzinfo=HALF_PAST)),
+        (dt.datetime(1800, 1, 1, tzinfo=SUN_TIME), dt.datetime(1799, 12, 31, 23, 6, 32, tzinfo=dt.UTC)),
         (np.datetime64("NaT"), None),
         (pd.NaT, None),
         (int, "int"),

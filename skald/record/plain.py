@@ -141,11 +141,17 @@ def _scalar(value: Any, path: _Path) -> Any:
         case dt.datetime() if value != value:  # noqa: PLR0124  pandas' NaT
             found = None
         case dt.datetime():
-            found = dt.datetime.combine(value.date(), value.timetz())
+            found = _datetime(dt.datetime.combine(value.date(), value.timetz()))
         case _:
             # NOTE: dates are made anew, as YAML writes an object that it meets twice as `&id001` and `*id001`
             found = dt.date(value.year, value.month, value.day)
     return found
+
+
+def _datetime(time: dt.datetime) -> dt.datetime:
+    """Return a time with an offset that YAML knows, of whole minutes; local times of long ago have others."""
+    offset = time.utcoffset()
+    return time if offset is None or not offset % dt.timedelta(minutes=1) else time.astimezone(dt.UTC)
 
 
 def _int(number: int, path: _Path) -> int:
