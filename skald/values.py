@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import sys
 from typing import Any, Final, NamedTuple
 
 from skald.errors import ValueTypeError
@@ -45,7 +46,17 @@ def _unpacked(value: Any) -> Any:
     kind = getattr(getattr(value, "dtype", None), "kind", "")
     if getattr(value, "shape", ()) != () or kind in ("m", "M"):
         raise TypeError("only one number is a value")
-    return value.item() if callable(getattr(value, "item", None)) else value
+    if not callable(getattr(value, "item", None)):
+        return value
+    if _is_masked(value):
+        raise TypeError("a missing value is no number")
+    return value.item()
+
+
+def _is_masked(value: Any) -> bool:
+    """Tell whether a value is one that NumPy has masked, as the mean of values that all are."""
+    masking = sys.modules.get("numpy.ma")
+    return masking is not None and isinstance(value, masking.MaskedArray) and bool(value.mask)
 
 
 def _from_number(value: Any) -> Value:
@@ -63,5 +74,9 @@ def _error(name: str, value: Any, cause: Exception) -> ValueTypeError:
     what = f" of shape {tuple(shape)}" if shape else f": {reprlib.repr(value)}"
     why = "" if isinstance(cause, TypeError) else f"; asked for its number it raised {cause!r:.200}"
     error = ValueTypeError(f"metric {str(name)!r} needs one number, got {type(value).__name__}{what}{why}")
-    error.add_note("hint: reduce it first, as in value.mean(); log text with info() or log_text()")
+    error.add_note(
+        "hint: it is missing, so log NaN, or nothing"
+        if not shape and _is_masked(value)
+        else "hint: reduce it first, as in value.mean(); log text with info() or log_text()"
+    )
     return error

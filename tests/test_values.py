@@ -92,6 +92,7 @@ BAD: list[Any] = [
     *["0.5", b"0.5", np.str_("0.5"), np.array("0.5"), None, [1.0], (1.0,), {1.0}, np.zeros(2), np.array([1.0])],
     *[1j, np.complex64(1), np.array(1j), object(), print, dt.timedelta(1), np.datetime64(5, "ns")],
     *[np.timedelta64(5, "D"), np.timedelta64(5, "ns"), np.array("x", dtype=object), Decimal("sNaN"), np.zeros((0,))],
+    np.ma.masked,
 ]
 
 
@@ -112,6 +113,21 @@ def test_value_that_is_no_number_is_refused(logger: skald.Logger, given: Any) ->
     logger.log_metric("loss", 0.5, step=3)
     assert ids(logger) == [{"step": 1}, {"step": 3}]
     assert rows(logger, "fine") == []
+
+
+def test_value_that_is_masked_is_told_to_be_missing(logger: skald.Logger) -> None:
+    """As the mean of values that all are; of those that are there it is a number."""
+    losses = np.ma.array([0.5, 2.0], mask=[False, True])
+    missing: list[Any] = [losses[1:].mean(), np.ma.array(0.25, mask=True)]
+
+    logger.log_metric("loss", losses.mean())
+    logger.log_metric("loss", np.ma.array(0.25))
+    for masked in missing:
+        with pytest.raises(ValueTypeError, match=r"'loss' needs one number, got Masked") as told:
+            logger.log_metric("loss", masked)
+
+        assert told.value.__notes__ == ["hint: it is missing, so log NaN, or nothing"]
+    assert values(logger) == [0.5, 0.25]
 
 
 def test_value_error_of_a_number_is_told_with_its_reason(logger: skald.Logger) -> None:
