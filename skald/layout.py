@@ -190,7 +190,11 @@ def check_run_name(name: object) -> str:
     """Return `name` if it can name a folder on every system, else raise InvalidInputError."""
     if not isinstance(name, str):
         raise InvalidInputError(f"a run's name must be a str, got {type(name).__name__}: {name!r}")
-    problem = f"must not be {RUN_JSON}, which tells runs from other folders" if name == RUN_JSON else name_problem(name)
+    problem = name_problem(name)
+    if name == RUN_JSON:
+        problem = f"must not be {RUN_JSON}, which tells runs from other folders"
+    elif name.startswith(TEMPORARY_PREFIX):
+        problem = f"must not begin with {TEMPORARY_PREFIX}, which tells what is not finished"
     if problem:
         error = InvalidInputError(f"a run's name {problem}, got {name!r}")
         error.add_note("hint: give the folder as dir=, and the name alone as run_name")

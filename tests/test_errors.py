@@ -173,10 +173,11 @@ def test_logger_refuses_bad_options(tmp_path: Path, option: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    "name", ["", " ", "a/b", "a\\b", "..", ".", "a\n", "con", "COM1.txt", "a.", "a?", "x" * 256, "run.json"]
+    "name",
+    ["", " ", "a/b", "a\\b", "..", ".", "a\n", "con", "COM1.txt", "a.", "a?", "x" * 256, "run.json", ".tmp-0123abcd-a"],
 )
 def test_logger_refuses_names_that_are_no_folder_everywhere(tmp_path: Path, name: str) -> None:
-    """A run's name is no path, not empty, without control characters, and one that Windows takes."""
+    """A run's name is no path, not empty, without control characters, one that Windows takes, and no leftover's."""
     modes: tuple[Any, ...] = ("new", "disabled")
     for mode in modes:
         with pytest.raises(skald.InvalidInputError, match="a run's name must") as caught:
