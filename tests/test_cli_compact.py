@@ -9,7 +9,9 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
 from commands import output, start
+from logged import program
 
 import skald
 
@@ -74,6 +76,35 @@ def test_compact_goes_on_after_a_run_that_fails(tmp_path: Path) -> None:
     assert done.code == 1
     assert done.stdout.startswith("runs/b: 1,000 rows")
     assert len(done.stderr.splitlines()) == 1
+
+
+FORBIDDEN = """
+import ctypes, os, subprocess, sys
+def drop():
+    for right in (1, 2, 3):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER
+        ctypes.CDLL(None).prctl(24, right, 0, 0, 0)  # PR_CAPBSET_DROP
+commands = "import skald.cli; skald.cli.run()", "import skald; skald.compact(sys.argv[2])"
+for command in commands:
+    subprocess.run([sys.executable, "-c", f"import sys; {command}", "compact", *sys.argv[1:]], preexec_fn=drop)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root loses its rights as only Linux knows it")
+def test_compact_tells_which_runs_may_not_be_written(tmp_path: Path) -> None:
+    """With the remedy, in Python too: runs of somebody else, with rows and without, or on a disk that is only read."""
+    crash(tmp_path, "a")
+    program("import os, skald; skald.Logger('b', 'runs'); os._exit(1)", folder=tmp_path)
+    runs = [tmp_path / "runs" / name for name in "ab"]
+    for path in (tmp_path / "runs").rglob("*"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+    done = program(FORBIDDEN, *runs, folder=tmp_path)
+
+    hint = "hint: make its folder one that you may write, or compact a copy of it"
+    a, b = f"cannot write the run at {runs[0]}: Permission denied", f"cannot compact {runs[1]}: Permission denied"
+    lines = done.stderr.splitlines()
+    assert lines[:2] == [f"skald: [Errno 13] {text}; {hint}" for text in (a, b)]
+    assert lines[-2:] == [f"skald.errors.StorageError: [Errno 13] {a}", hint]
 
 
 def test_compact_goes_on_after_a_path_that_is_none(tmp_path: Path) -> None:

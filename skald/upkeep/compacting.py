@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from skald.engine.claim import run_lock
 from skald.engine.compaction import Compaction
 from skald.engine.compaction import compact as compact_metrics
 from skald.engine.count import count_rows
 from skald.engine.standing import logged_rows
-from skald.errors import RunNotFoundError, StorageError
+from skald.errors import RunNotFoundError, SkaldError, StorageError
 from skald.layout import absolute, is_run
 from skald.record.consolefiles import finish_consoles
 from skald.record.info import read_info, write_info
 from skald.record.lossfile import finish_losses
+
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 def compact(
@@ -35,18 +39,30 @@ def compact(
         RunNotFoundError: there is no run.
         CorruptRunError: a file of the run cannot be read; nothing was changed.
         FormatVersionError: a newer Skald wrote the run.
-        StorageError: the disk takes no more; every row is where it was.
+        StorageError: the disk takes no more, or the run may not be written; every row is where it was.
     """
     run = absolute(path, what="the path of a run")
     if not is_run(run):
         raise RunNotFoundError(f"there is no run at {run}")
     try:
         finish_consoles(run)
+        finish_losses(run)
+        _note_rows(run)
+        return compact_metrics(run, metrics_format=read_info(run).metrics_format, last_out=last_out, progress=progress)
+    except StorageError as error:
+        _add_remedy(error)
+        raise
+    except SkaldError:
+        raise
     except OSError as error:
-        raise StorageError(error.errno, f"cannot write the console of the run at {run}: {error.strerror}") from error
-    finish_losses(run)
-    _note_rows(run)
-    return compact_metrics(run, metrics_format=read_info(run).metrics_format, last_out=last_out, progress=progress)
+        told = StorageError(error.errno, f"cannot write the run at {run}: {error.strerror or error}")
+        _add_remedy(told)
+        raise told from error
+
+
+def _add_remedy(error: StorageError) -> None:
+    if error.errno in _FORBIDDEN:
+        error.add_note("hint: make its folder one that you may write, or compact a copy of it")
 
 
 def _note_rows(run: Path) -> None:
