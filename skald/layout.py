@@ -156,6 +156,8 @@ def absolute(path: str | os.PathLike[str], *, what: str) -> Path:
     """Return a path that a user gave as an absolute one, `~` being the home folder; `what` says what it is for."""
     if not isinstance(path, (str, os.PathLike)):
         raise InvalidInputError(f"{what} must be a str or a path, got {type(path).__name__}: {path!r:.80}")
+    if "\0" in os.fspath(path):
+        raise InvalidInputError(f"{what} must not hold the character \\0, got {os.fspath(path)!r:.80}")
     return Path(os.path.expanduser(path)).absolute()  # noqa: PTH111  a Path's raises where there is no home
 
 

@@ -159,7 +159,7 @@ def test_errors_warn_still_raises_after_close(logger: skald.Logger) -> None:
     [
         *[{"errors": "ignore"}, {"metrics_format": "json"}, {"mode": "append"}, {"tags": 3}, {"tags": ["a", 3]}],
         *[{"tags": "\ud800"}, {"tags": ["a", "\ud800"]}, {"notes": "\ud800"}],
-        *[{"notes": 3}, {"ids": [("a", 1)]}, {"ids": {"a": b""}}, {"dir": 3}, {"run_name": 3}],
+        *[{"notes": 3}, {"ids": [("a", 1)]}, {"ids": {"a": b""}}, {"dir": 3}, {"dir": "a\0b"}, {"run_name": 3}],
     ],
     ids=ascii,
 )
