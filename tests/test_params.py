@@ -520,6 +520,7 @@ def test_params_take_objects_with_fields_as_a_whole(run: Path) -> None:
         ({"model": OmegaConf.create({"size": "${gone}"})}, "'model.size' cannot be resolved: .*gone"),
         (3, "must be a mapping of names to values, got int"),
         ("lr", "must be a mapping of names to values, got str"),
+        (b"lr", "^params must be a mapping of names to values, got bytes"),
     ],
 )
 @pytest.mark.parametrize("disabled", [False, True])
@@ -529,7 +530,7 @@ def test_params_refuse_what_has_no_plain_form(params: Any, message: str, run: Pa
     target = Params(None) if disabled else params_of(run)
 
     with pytest.raises(InvalidInputError, match=message):
-        target.update(params if isinstance(params, int | str) else {"seed": 1, **params})
+        target.update({"seed": 1, **params} if isinstance(params, dict) else params)
 
     assert loaded(run) == {"lr": 0.1}
 

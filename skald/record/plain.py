@@ -74,6 +74,8 @@ def _converted(value: Any, path: _Path) -> Any:
         return _mapping(fields, path)
     if (name := _qualified_name(value)) is not None:
         return name
+    if not path:
+        raise InvalidInputError(f"params must be a mapping of names to values, got {type_name(value)}")
     error = InvalidInputError(f"param {_dotted(path)!r} must be plain data, got {type_name(value)}")
     error.add_note(f"hint: {_remedy(value)}")
     raise error
