@@ -71,6 +71,8 @@ ENDS = {
     "close() without a block": (NO_BLOCK, "logger.close(); os._exit(1)", "finished", None),
     "end of the script": (NO_BLOCK, "", "finished", None),
     "exception in the block": (BLOCK, "raise ValueError('no such thing')", "failed", "ValueError: no such thing"),
+    "sys.exit(256) in the block": (BLOCK, "sys.exit(256)", "finished", None),
+    "sys.exit(2**64) in the block": (BLOCK, "sys.exit(2**64)", "failed", f"SystemExit({2**64})"),
     "sys.exit(3) in the block": (BLOCK, "sys.exit(3)", "failed", "SystemExit(3)"),
     "sys.exit(text) in the block": (BLOCK, "sys.exit('no data')", "failed", "SystemExit('no data')"),
     "Ctrl-C in the block": (BLOCK, INTERRUPT, "stopped", "KeyboardInterrupt"),

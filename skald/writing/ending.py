@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import sys
 import time
@@ -19,6 +20,8 @@ PATIENCE_SECS: Final = 2.0
 LONGEST_TEXT: Final = 10_000
 _SIGNALLED: Final = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM})
 """The codes with which a program says that a signal ended it."""
+_ZERO: Final = range(-(2**63), 2**63, 256) if os.name == "posix" else (0,)
+"""The codes with which a process ends as one without a fault: POSIX keeps their last 8 bits."""
 
 
 class Ending(NamedTuple):
@@ -66,7 +69,7 @@ def _is_stop(error: BaseException) -> bool:
 
 def _is_failure(error: SystemExit) -> bool:
     """Tell whether the process exits with another code than 0, or because of a signal."""
-    is_zero = error.code is None or (isinstance(error.code, int) and error.code == 0)
+    is_zero = error.code is None or (isinstance(error.code, int) and error.code in _ZERO)
     return not is_zero or _is_signalled(error)
 
 
