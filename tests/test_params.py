@@ -708,6 +708,15 @@ def test_params_that_cannot_be_read_are_told_with_file_and_line(run: Path) -> No
     assert "\n" not in str(warned[0].message)
 
 
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!timestamp today", "!!int ''", "!!float x", "2020-99-99"])
+def test_params_with_a_tag_that_does_not_fit_are_told_to_be_no_yaml(value: str, run: Path) -> None:
+    """What the parser says of them alone would not tell what is wrong."""
+    (run / layout.PARAMS).write_text(f"lr: {value}\n", encoding="utf-8")
+
+    with pytest.warns(UserWarning, match=r"params cannot be read: not valid YAML of plain data: .+, in .*params\.yaml"):
+        read_params(run)
+
+
 def test_params_edited_into_nonsense_leave_the_run_in_its_tables(tmp_path: Path) -> None:
     """A run with a typo in its params is a run: in runs, in scan, and for a logger that goes on with it."""
     with skald.Logger("a", dir=tmp_path) as logger:

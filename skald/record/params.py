@@ -198,6 +198,8 @@ def decode_params(data: bytes, path: object) -> dict[str, Any]:
         found = plain(msgspec.yaml.decode(data))
     except (msgspec.DecodeError, ValueError) as error:
         problem, place = _problem(str(error))
+        if not isinstance(error, InvalidInputError):  # what a parser says may be no more than a word of the file
+            problem = f"not valid YAML of plain data: {problem}"
         raise CorruptRunError(f"params cannot be read: {problem}, in {path}{place}") from error
     if found is None:
         return {}
