@@ -31,6 +31,8 @@ logger.log_metric("loss", 8.0)
 logger.close()
 """
 
+ANOTHER = "hint: choose another name, or another dir=, or move what stands there away"
+
 
 def make(folder: Path, mode: Any = "new", value: float = 1.0) -> None:
     """Log a run of one row, and end it."""
@@ -115,7 +117,7 @@ def test_resume_of_what_is_no_run_has_no_hint_at_a_mode_that_is_refused_too(tmp_
     with pytest.raises(RunNotFoundError, match="no run to resume") as caught:
         skald.Logger("run", tmp_path, mode="resume")
 
-    assert not hasattr(caught.value, "__notes__")
+    assert caught.value.__notes__ == ["hint: what stands there is no run; give the name of one, or another dir="]
 
 
 def test_new_refuses_an_ended_run(tmp_path: Path) -> None:
@@ -415,9 +417,10 @@ def test_mode_refuses_a_folder_that_is_no_run(tmp_path: Path, mode: str) -> None
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "thesis.tex").write_text("text")
 
-    with pytest.raises(RunExistsError, match="no run"):
+    with pytest.raises(RunExistsError, match="no run") as caught:
         skald.Logger("run", tmp_path, mode=mode)  # type: ignore[arg-type]
 
+    assert caught.value.__notes__ == [ANOTHER]
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["thesis.tex"]
 
 
@@ -426,9 +429,10 @@ def test_mode_refuses_a_file(tmp_path: Path, mode: str) -> None:
     """A file of the run's name is no folder to write in, and stays."""
     (tmp_path / "run").write_text("text")
 
-    with pytest.raises(RunExistsError):
+    with pytest.raises(RunExistsError, match="is a file, so it cannot be a run") as caught:
         skald.Logger("run", tmp_path, mode=mode)  # type: ignore[arg-type]
 
+    assert caught.value.__notes__ == [ANOTHER]
     assert (tmp_path / "run").read_text() == "text"
 
 
@@ -437,8 +441,10 @@ def test_mode_refuses_a_link_that_leads_nowhere(tmp_path: Path, mode: Any) -> No
     """The message says what it is: a listing shows it as a name like any other."""
     (tmp_path / "run").symlink_to(tmp_path / "gone")
 
-    with pytest.raises(RunExistsError, match="is a link to what is not there, so it cannot be a run"):
+    with pytest.raises(RunExistsError, match="is a link to what is not there, so it cannot be a run") as caught:
         skald.Logger("run", tmp_path, mode=mode)
+
+    assert caught.value.__notes__ == [ANOTHER]
 
 
 @pytest.mark.parametrize("mode", ["new", "auto", "join", "overwrite"])

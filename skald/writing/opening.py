@@ -41,6 +41,10 @@ Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
 DEFAULT_MODE: Final = "new"
 
+_MAKE_IT: Final = "hint: mode='auto' makes it where there is none"
+_CHOOSE_A_RUN: Final = "hint: what stands there is no run; give the name of one, or another dir="
+_CHOOSE_ANOTHER: Final = "hint: choose another name, or another dir=, or move what stands there away"
+
 
 class Description(NamedTuple):
     """What a new run says of itself."""
@@ -145,8 +149,7 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
     try:
         if mode == "resume" and not is_run(run):
             error = RunNotFoundError(f"there is no run to resume at {run}")
-            if not os.path.lexists(run):
-                error.add_note("hint: mode='auto' makes it where there is none")
+            error.add_note(_CHOOSE_A_RUN if os.path.lexists(run) else _MAKE_IT)
             raise error
         if mode == "overwrite" and is_run(run):
             return _overwrite(Path(os.path.realpath(run)), run, description)
@@ -159,7 +162,9 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
         raise
     except FileExistsError as error:
         found = "a link to what is not there" if run.is_symlink() and not run.exists() else "a file"
-        raise RunExistsError(f"{run} is {found}, so it cannot be a run") from error
+        told = RunExistsError(f"{run} is {found}, so it cannot be a run")
+        told.add_note(_CHOOSE_ANOTHER)
+        raise told from error
     except OSError as error:
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
 
@@ -276,7 +281,9 @@ def _check_free(run: Path, mode: Mode) -> None:
         if mode == "new":
             raise _exists(run)
     elif foreign:
-        raise RunExistsError(f"{run} is a folder with other things in it, and no run")
+        error = RunExistsError(f"{run} is a folder with other things in it, and no run")
+        error.add_note(_CHOOSE_ANOTHER)
+        raise error
 
 
 def _overwrite(place: Path, run: Path, description: Description) -> Opened:
