@@ -273,6 +273,29 @@ def test_forked_child_is_in_the_log(tmp_path: Path) -> None:
     assert result.stdout.count("child") == 2
 
 
+@pytest.mark.parametrize("capture", ["True", "'fd'"])
+def test_forked_child_that_closes_all_descriptors_writes_into_no_file_of_its_own(tmp_path: Path, capture: str) -> None:
+    """As one that becomes a daemon does; what it prints and logs is in the log, and it waits for nothing."""
+    result = run_program(
+        tmp_path,
+        f"""
+        descriptors.START_SECS = descriptors.LINE_SECS = 1000  # it would wait so long
+        with skald.Logger("run", capture={capture}) as logger:
+            print("parent", flush=True)
+            if os.fork() == 0:
+                os.closerange(3, 100)
+                files = [open(str(number), "w+b", buffering=0) for number in range(40)]
+                print("child", flush=True)
+                logger.info("message")
+                os._exit(any(os.fstat(file.fileno()).st_size for file in files))
+            assert os.wait()[1] == 0
+        """,
+    )
+
+    assert result.stdout == "parent\nchild\n"
+    assert lines_of(tmp_path) == ["parent", "child", "INFO | message"]
+
+
 def test_forked_child_has_the_descriptors_of_a_run_of_its_own(tmp_path: Path) -> None:
     """Both logs have what it and its own children print, once, also where the child forks again."""
     result = run_program(

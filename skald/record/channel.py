@@ -57,6 +57,9 @@ class Channel:
         self._lock = threading.RLock()
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_open = False
+        """Whether this process, and no forked child, writes past the relay."""
+        self._is_led = False
+        """Whether the descriptors have been led to the relay."""
         self._has_begun = False
         """Whether a text has got so far that the system has some of it."""
 
@@ -65,12 +68,12 @@ class Channel:
         with self._lock:
             for descriptor in self.descriptors:
                 os.dup2(self.write, descriptor)
-            self.is_open = True
+            self.is_open = self._is_led = True
 
     def leads(self, descriptor: int) -> bool:
         """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""
         try:
-            return self.is_open and _file_of(descriptor, _MARK) == self._way
+            return self._is_led and _file_of(descriptor, _MARK) == self._way
         except OSError:  # closed
             return False
 
@@ -141,15 +144,16 @@ class Channel:
             write_all(descriptor, b"".join((OWN, piece, OTHER)) if self.leads(descriptor) else piece)
 
     def after_fork(self) -> None:
-        """Forget who held the lock."""
+        """Forget, in a forked child, who held the lock, and the ways that it may close and give other files."""
         self._lock = threading.RLock()
+        self.is_open = False
 
     def restore(self) -> None:
         """Lead them where they led before, but for those that the program has led elsewhere."""
         for descriptor in self.descriptors:
             if self.leads(descriptor):
                 os.dup2(self.saved, descriptor)
-        self.is_open = False  # last: until then who writes looks where the descriptor leads
+        self.is_open = self._is_led = False  # last: until then who writes looks where the descriptor leads
 
     def stop(self) -> None:
         """Restore them, when nobody is writing, and want no more copies."""

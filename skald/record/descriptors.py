@@ -81,6 +81,7 @@ class Descriptors:
         self._back, self._state, self._process = _start_relay(self._channels, log)
         self._way = [*(channel.source for channel in self._channels), self._back]
         self._watch = watch_of(*self._way)
+        self._files = [os.fstat(number) for number in self._way]
         self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
         self._thread.start()
         self._settle_again = 0.0
@@ -182,10 +183,19 @@ class Descriptors:
 
     def has_more(self) -> bool:
         """Tell whether something is under way; what the relay moves on during the look does not slip by."""
+        if self.is_forked and not self._is_way_open():
+            return False
         reads = self._state[READS]
         if self._state[IN_HAND] or is_readable(self._watch, *self._way):
             return True
         return self._state[MADE] != self._state[TAKEN] or self._state[READS] != reads
+
+    def _is_way_open(self) -> bool:
+        """Tell whether a forked child has left open what it has inherited: else the numbers may be other files' now."""
+        try:
+            return all(map(os.path.samestat, map(os.fstat, self._way), self._files))
+        except OSError:
+            return False
 
     def _wait(self, condition: Callable[[], bool], timeout_secs: float) -> bool:
         """Wait as long as a condition holds and there is a relay; return whether it is over in time."""

@@ -68,7 +68,7 @@ class LogFile:
         # NOTE: no lock, which a fork or a signal handler could find held: the local name keeps the file open
         descriptor = self._descriptor
         try:
-            if descriptor is None:
+            if descriptor is None or not descriptor.is_open:
                 descriptor = self._descriptor = _Descriptor(path)
             self.is_writing = True
             while data:  # a second round only where the disk had room for a part, to be told why
@@ -93,9 +93,22 @@ class _Descriptor:
 
     def __init__(self, path: Path) -> None:
         self.number = -1
+        self._pid = os.getpid()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self.number = os.open(path, flags, 0o666)
+        self._status = os.fstat(self.number)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the number is that file's: a forked child may have closed all it has inherited, and opened others."""
+        return os.getpid() == self._pid or self._is_same()
+
+    def _is_same(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self.number), self._status)
+        except OSError:
+            return False
 
     def __del__(self) -> None:
-        if self.number >= 0:
+        if self.number >= 0 and self._is_same():
             os.close(self.number)
