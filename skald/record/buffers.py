@@ -273,6 +273,9 @@ class TeedBuffer:
             ident = get_ident()
             if ident in busy or behind:
                 return gatherer.put_aside(data)
+            if gatherer.is_behind or ident not in on_time:
+                gatherer.flush()
+                on_time.add(ident)
             file = message_file(sys._getframe(1)) if messages else None
             is_left = (taker.is_alone or self.holds) and file is None and not speaking and type(data) is bytes
             is_written, text = False, None
@@ -281,9 +284,6 @@ class TeedBuffer:
                 threads.add(ident)
                 try:
                     try:
-                        if gatherer.is_behind or ident not in on_time:
-                            gatherer.alone()
-                            on_time.add(ident)
                         written = self._put(data)
                     except OSError:
                         gatherer.untold = b""

@@ -124,6 +124,8 @@ class Gatherer:
         self._larger: io.BufferedWriter[Any] = io.BufferedWriter(self._below, GATHERED_BYTES)
         self.fast: Callable[[Any], int] = self._larger.write
         """Gathers, in C code: where a signal handler raises, what a text stream gives up is in its place before."""
+        self.flush: Callable[[], None] = self._larger.flush
+        """Writes what has been gathered, and waits for who else is writing."""
 
     def lead(self, write: Callable[[Any], int | None], flush_before: Callable[[], Any], *, is_whole: bool) -> None:
         """Write in another way.
@@ -170,10 +172,6 @@ class Gatherer:
             self.has_large = True
         self._is_rest = written < size
         return written
-
-    def flush(self) -> None:
-        """Write what has been gathered; the caller is busy."""
-        self._larger.flush()
 
     def alone(self, action: Callable[[], Any] = lambda: None) -> None:
         """Write what has been gathered, and do something while other threads wait that have more.
