@@ -358,6 +358,40 @@ def test_nested_runs_share_the_descriptors(tmp_path: Path) -> None:
     assert skald.Run(tmp_path / "runs" / "inner").console.splitlines()[:2] == ["2", "3"]
 
 
+def test_descriptors_are_put_back_by_the_last_of_runs_that_end_together(tmp_path: Path) -> None:
+    """Each in a thread of its own; one that begins meanwhile waits until they are back, and leads them away anew."""
+    result = run_program(
+        tmp_path,
+        """
+        from skald.record import tees
+        between_lines = tees._between_lines
+        def later(transcript):
+            time.sleep(0.02)
+            return between_lines(transcript)
+        tees._between_lines = later
+        def work(number):
+            for count in range(3):
+                with skald.Logger(f"run{number}-{count}", capture="fd"):
+                    sh(f"echo {number}-{count}.")
+                    gate.wait()
+        gate = threading.Barrier(3)
+        found = [os.readlink(f"/proc/self/fd/{number}") for number in (1, 2)]
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [os.readlink(f"/proc/self/fd/{number}") for number in (1, 2)]
+        assert threading.active_count() == 1
+        """,
+    )
+
+    names = sorted(f"{number}-{count}" for number in range(3) for count in range(3))
+    assert sorted(result.stdout.split()) == [f"{name}." for name in names]
+    for name in names:
+        assert f"{name}." in (tmp_path / "runs" / f"run{name}" / "console.log").read_text(encoding="utf-8")
+
+
 def test_relay_that_is_killed_takes_nothing_down(tmp_path: Path) -> None:
     """What is printed goes where it went before, from then on with no copy of what children print."""
     result = run_program(

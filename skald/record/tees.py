@@ -32,6 +32,8 @@ LINE_END_LOOKS: Final = 200
 """How often one looks whether a thread has ended its line."""
 
 _lock = threading.RLock()
+_changing = threading.RLock()
+"""Held while the descriptors are led away or put back; before the other lock, which is free for the relay's thread."""
 _descriptors: Descriptors | None = None
 _transcripts: Final[list[Transcript]] = []
 _deep: Final[list[Transcript]] = []
@@ -54,7 +56,7 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     """
     global _pace, _leave_cells  # noqa: PLW0603 the process has one
     _settle()
-    with _lock:
+    with _changing, _lock:
         if not _tees:
             _pace = Pace(_lock, _collect, _drain, _set_hasty)
             _leave_cells = before_each_cell(_tee_again)
@@ -84,8 +86,12 @@ def _look_for_wrappers() -> None:
 def untee(transcript: Transcript) -> None:
     """Write what is pending; streams that nobody listens to any more are left as they were found."""
     _settle()
-    if _deep == [transcript]:
-        _end_descriptors()
+    with _changing:
+        if _deep == [transcript]:
+            _end_descriptors()
+        with _lock:
+            if transcript in _deep:  # so that the one that ends next knows whether it is the last
+                _deep.remove(transcript)
     with _between_lines(transcript):
         _forget(transcript)
         _leave_unheard()
@@ -350,8 +356,8 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     """Let the parent write what it has printed; the child has its own lock and thread."""
-    global _lock, _pace, _draining  # noqa: PLW0603 as above
-    _lock = threading.RLock()
+    global _lock, _changing, _pace, _draining  # noqa: PLW0603 as above
+    _lock, _changing = threading.RLock(), threading.RLock()
     _pace = Pace(_lock, _collect, _drain, _set_hasty)
     _draining = False
     if _descriptors is not None:
