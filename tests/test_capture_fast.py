@@ -284,6 +284,27 @@ def test_full_disk_is_told_to_the_program_that_prints_fast(tmp_path: Path) -> No
     assert {int(line) for line in log.splitlines()} >= {*range(20000)} - {*told}
 
 
+@both
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_full_disk_is_told_as_a_program_ends_that_has_printed_little(tmp_path: Path, capture: str) -> None:
+    """By Python, with its exit status, as without a log."""
+    program = f"with skald.Logger('run', capture={capture}): print('a line')"
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", START + program],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            env={**os.environ, **BUFFERED},
+        )
+
+    assert ended.returncode == 120
+    assert b"No space left on device" in ended.stderr
+    assert log_of(tmp_path / "runs" / "run").startswith("a line\n")
+
+
 @posix
 def test_flush_has_the_log_written_of_a_program_that_ends_at_once(tmp_path: Path) -> None:
     """As workers of multiprocessing do, which flush and leave without a word."""

@@ -107,7 +107,7 @@ class TeedBuffer:
         if writer is not None:
             put = writer
             if type(self.buffer) is io.BufferedWriter:  # as seldom as that one
-                put, flush = _diverted(writer)
+                put, flush = _diverted(writer, self._gatherer)
         for each in (self._put, put):  # NOTE: one may still begin in the first way
             self._put = each
             self.await_writers()
@@ -357,7 +357,7 @@ def _is_refusal(error: BaseException) -> bool:
     return is_own and isinstance(error, (TypeError, ValueError))
 
 
-def _diverted(write_out: Callable[[bytes], int]) -> tuple[Callable[[Any], int], Callable[[], None]]:
+def _diverted(write_out: Callable[[bytes], int], gatherer: Gatherer) -> tuple[Callable[[Any], int], Callable[[], None]]:
     """Return what writes in another way, and what flushes: as seldom as the buffer that it takes the place of.
 
     NOTE: closures, as a look for an attribute costs a program that flushes each line as much as a call.
@@ -382,6 +382,11 @@ def _diverted(write_out: Callable[[bytes], int]) -> tuple[Callable[[Any], int], 
             del held[: len(pieces)]
             size = 0
             if pieces:  # NOTE: as one: small and large ones have different ways
-                write_out(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+                try:
+                    write_out(data)
+                except OSError:
+                    gatherer.keep_end(data)
+                    raise
 
     return write, flush

@@ -270,7 +270,8 @@ class Gatherer:
             if written and written[0] is not None:
                 self.raised[get_ident()] = error
             elif _is_fault(error) or self._buffer.closed:
-                self.fault, self.untold = error, bytes(pieces[0][-_TOLD_BYTES:])
+                self.fault = error
+                self.keep_end(pieces[0])
                 written[:] = (len(pieces[0]),)  # as far as the log is concerned
             else:
                 raise
@@ -281,6 +282,10 @@ class Gatherer:
             self._take_from(pieces, written[0])
         size: int = written[0]
         return size
+
+    def keep_end(self, data: Any) -> None:
+        """Keep the end of what could not be written, so that Python tells of it as it ends."""
+        self.untold = bytes(data[-_TOLD_BYTES:])
 
     def _take_from(self, pieces: list[Any], size: int) -> None:
         taken, rest = bytes(pieces[0][:size]), pieces[0][size:]
