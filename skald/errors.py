@@ -78,6 +78,7 @@ def logger_closed(name: str, mode: str | None) -> LoggerClosedError:
     return error
 
 
-def folder_gone(folder: object) -> StorageError:
-    """Return what is raised where a run's folder was removed while it was written."""
-    return StorageError(errno.ENOENT, f"the run's folder is gone: {folder}")
+def folder_gone(folder: object, *, replaced: bool = False) -> StorageError:
+    """Return what is raised where a run's folder was removed while it was written, or replaced by another run's."""
+    another = ", and another run stands in its place" if replaced else ""
+    return StorageError(errno.ENOENT, f"the run's folder is gone{another}: {folder}")

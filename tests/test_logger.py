@@ -221,6 +221,36 @@ def test_messages_at_the_end_of_the_interpreter_reach_the_terminal(tmp_path: Pat
     assert "terminal: skald: the run's folder was removed" in done.stderr
 
 
+@pytest.mark.parametrize("capture", [True, "fd"])
+def test_run_in_the_place_of_one_that_was_removed_gets_nothing_of_it(tmp_path: Path, capture: Any) -> None:
+    """Params, output, messages, rewinds and the end of the process that wrote the old one: an error, or a warning."""
+    done = program(
+        "import shutil, subprocess, sys, skald\n"
+        f"logger = skald.Logger('run', '.', capture={capture!r})\n"
+        "with logger:\n"
+        "    logger.log_metric('loss', 0.5, step=9)\n"
+        "    shutil.rmtree('run')\n"
+        '    new = \'run = skald.Logger("run", "."); run.log_params(lr=1); run.log_metric("a", 1, step=9)\'\n'
+        "    subprocess.run([sys.executable, '-c', 'import skald; ' + new], check=True)\n"
+        "    print('of the old run')\n"
+        "    logger.info('of the old run')\n"
+        "    for call in (lambda: logger.log_params(old=True), lambda: logger.rewind(step=1)):\n"
+        "        try:\n"
+        "            call()\n"
+        "        except skald.StorageError as error:\n"
+        "            print(error)\n",
+        folder=tmp_path,
+    )
+    run = skald.Run(tmp_path / "run")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("and another run stands in its place") == 2
+    assert "the run's folder was removed while it was written" in done.stderr
+    assert run.params == {"lr": 1}
+    assert run.metrics.collect().select("metric", "value").rows() == [("a", 1.0)]
+    assert "old" not in (tmp_path / "run" / "console.log").read_text(encoding="utf-8")
+
+
 def test_close_is_idempotent(tmp_path: Path) -> None:
     """The first close counts, also where it came from another thread or a block."""
     with skald.Logger("run", tmp_path) as logger:

@@ -299,10 +299,7 @@ class TeedBuffer:
                     if not is_kept and not _is_refusal(error):
                         taker.take(self._decoded(data), file)
                     raise
-                size = len(data)
-                taker.printed += size
-                if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
-                    taker.stay_near(at_once=size > _HUGE_BYTES)
+                self._stay_near(len(data))
                 if gatherer.fault:
                     gatherer.settle(ident)
             finally:
@@ -312,6 +309,13 @@ class TeedBuffer:
             return written
 
         return write
+
+    def _stay_near(self, size: int) -> None:
+        """Have the log written, of a program that has printed so much more, once that is enough."""
+        taker = self._taker
+        taker.printed += size
+        if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
+            taker.stay_near(at_once=size > _HUGE_BYTES)
 
     def _decoded(self, data: Any) -> str:
         """Return the text of bytes; where they may begin amid a character, after what is before them."""

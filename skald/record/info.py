@@ -18,7 +18,7 @@ import msgspec
 from skald import layout
 from skald.durable import read_atomic, write_atomic
 from skald.engine.claim import owners
-from skald.errors import CorruptRunError, RunExistsError, RunNotFoundError, StorageError
+from skald.errors import CorruptRunError, RunExistsError, RunNotFoundError, SkaldError, StorageError
 
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -109,6 +109,16 @@ def read_info(run: Path) -> RunInfo:
         return msgspec.convert(found, RunInfo)
     except msgspec.ValidationError as error:
         raise CorruptRunError(f"{error}, in {path}") from error
+
+
+def is_there(run: Path, started: dt.datetime | None) -> bool:
+    """Tell whether there is a run at a path, and it is the one that began at `started`, if that is known."""
+    try:
+        return started in (None, read_info(run).started)
+    except RunNotFoundError:
+        return False
+    except (OSError, SkaldError):  # nothing says that it is another
+        return True
 
 
 def write_info(run: Path, info: RunInfo, *, new: bool = False) -> None:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from skald.errors import folder_gone
 from skald.notice import tell
 
 
@@ -30,9 +32,15 @@ class LogFile:
     that are not in the file, or only in part.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Append to a file, which is made by the first text; None takes nothing."""
+    def __init__(self, path: Path | None, is_there: Callable[[], bool] = lambda: True) -> None:
+        """Append to a file.
+
+        Args:
+            path: where it is made by the first text; None takes nothing.
+            is_there: tells whether the run is still there whose file this is.
+        """
         self.name = str(path)
+        self._is_there = is_there
         self.lost = 0
         self.is_writing = False
         """Whether a text has got so far that the system has it."""
@@ -69,6 +77,8 @@ class LogFile:
         descriptor = self._descriptor
         try:
             if descriptor is None or not descriptor.is_open:
+                if not self._is_there():
+                    raise folder_gone(path.parent)
                 descriptor = self._descriptor = _Descriptor(path)
             self.is_writing = True
             while data:  # a second round only where the disk had room for a part, to be told why

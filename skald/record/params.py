@@ -25,7 +25,7 @@ from skald import layout
 from skald.durable import read_atomic, write_atomic
 from skald.engine.claim import lock_of_run
 from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone
-from skald.record.info import RunInfo, read_info, write_info
+from skald.record.info import RunInfo, is_there, read_info, write_info
 from skald.record.plain import plain, type_name
 from skald.record.yamltext import to_yaml
 
@@ -46,14 +46,17 @@ class Said(Protocol):
 class Params:
     """The params of one run, which several threads and processes may set at once."""
 
-    def __init__(self, run: Path | None, warn: Callable[[str], object] = warnings.warn) -> None:
+    def __init__(
+        self, run: Path | None, warn: Callable[[str], object] = warnings.warn, *, started: dt.datetime | None = None
+    ) -> None:
         """Set params of a run, or only check them.
 
         Args:
             run: the run's folder; None writes nothing, and `update` only checks.
             warn: tells what `update` found and set right.
+            started: when the run was begun; they are set in no other that stands in its place.
         """
-        self._run = run
+        self._run, self._started = run, started
         self._warn = warn
 
     def update(self, mapping: Any) -> None:
@@ -79,8 +82,8 @@ class Params:
         except _CopyError:
             raise
         except OSError as error:
-            if not self._run.is_dir():
-                raise folder_gone(self._run) from error
+            if not is_there(self._run, self._started):
+                raise folder_gone(self._run, replaced=self._run.is_dir()) from error
             raise StorageError(f"params were not written: {error}, in {self._run}") from error
 
     def _write(self, run: Path, params: dict[str, Any]) -> None:
@@ -90,6 +93,8 @@ class Params:
             raise TimeoutError(f"another process held {lock.path.name} for {LOCK_SECS:.0f} s")
         try:
             info = read_info(run)
+            if self._started not in (None, info.started):
+                raise folder_gone(run, replaced=True)
             _store(run, info, merge(self._before(run, info), params))
         finally:
             lock.release()

@@ -14,7 +14,7 @@ from skald.engine.writer import Writer
 from skald.errors import SkaldError, StorageError
 from skald.notice import tell
 from skald.record.capture import Capture
-from skald.record.info import RunInfo, live_writers, read_info, settle, write_info, writing
+from skald.record.info import RunInfo, is_there, live_writers, read_info, settle, write_info, writing
 from skald.record.logfile import LogFile
 from skald.upkeep.latebar import late_bar
 from skald.writing.ending import Ending
@@ -51,7 +51,7 @@ def put_end(session: Recording, writer: Writer, ending: Ending) -> RunInfo | Non
     """
     run = session.run
     fault = writer.seal()
-    if run is not None and not run.is_dir():
+    if run is not None and not is_there(run, session.started):
         session.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
         run = None
     elif fault:

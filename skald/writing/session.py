@@ -36,7 +36,7 @@ from skald.layout import (
 from skald.record.capture import Capture
 from skald.record.console import say
 from skald.record.environment import Gathering
-from skald.record.info import RunInfo, read_info
+from skald.record.info import RunInfo, is_there, read_info
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import Id
@@ -91,9 +91,9 @@ class Session:
         self.context: ContextVar[Mapping[str, Id | None] | None] = ContextVar("skald_ids", default=None)
         self.contextual = False
         self.calls: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.params = Params(run, self.warn)
+        self.params = Params(run, self.warn, started=started)
         self._console = run / console_name(claim.name if joined and claim else None) if run else None
-        self.file = LogFile(self._console)
+        self.file = LogFile(self._console, self._is_there)
         self.capture = Capture(self.file, claim.folder / self._console.name if claim and self._console else None)
         self._writer: Writer | None = Writer(claim, self.namespace)
         self.writer_name = claim.name if claim else ""
@@ -206,6 +206,9 @@ class Session:
             yield
         finally:
             self.context.reset(token)
+
+    def _is_there(self) -> bool:
+        return self.run is not None and is_there(self.run, self.started)
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
@@ -361,7 +364,7 @@ class Session:
         except (OSError, SkaldError) as error:  # the run may be gone by now
             self.warn(f"run {self} {word} after it was closed, which could not be noted: {error}")
         else:
-            file = LogFile(self._console)
+            file = LogFile(self._console, self._is_there)
             self._say_in(file, "WARNING", f"run {self} {word} after it was closed: {ending.exception}")
             file.append(trace)
             file.close()
