@@ -9,15 +9,17 @@ import signal
 import subprocess
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from logged import program, start, values
 
 import skald
-from skald.layout import PARQUET, SEGMENTS
+from skald.layout import PARQUET, SEGMENTS, is_run
 
 BLOCK = """
 import os, signal, sys, skald
@@ -342,6 +344,45 @@ with skald.Logger("run", ".") as logger, interrupting(*places):
     assert values(tmp_path / "run") == [0.5]
     assert f"run 'run' {status} in " in run.console
     assert "not compacted" in run.console
+
+
+@pytest.mark.parametrize("offset", range(4))
+def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int
+) -> None:
+    """Wherever it comes, and while its exception is held, as a notebook does; else the process has it open, as ever."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # where it comes as something is let go
+    folder, left = str(Path(skald.__file__).parent), 0
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        nonlocal left
+        if event == "call" and frame.f_code.co_filename.startswith(folder):
+            left -= 1
+            if left < 0:
+                sys.setprofile(None)
+                raise KeyboardInterrupt
+
+    found, place, is_interrupted = Counter[str](), offset, True
+    while is_interrupted:
+        name, left = f"run{place}", place
+        logger: skald.Logger | None = None
+        sys.setprofile(interrupt)
+        try:
+            logger = skald.Logger(name, tmp_path, capture=False)
+        except KeyboardInterrupt:  # NOTE: it is held until the end of this clause
+            run = tmp_path / name
+            found[skald.Run(run).status if is_run(run) else "none"] += 1
+            skald.Logger(name, tmp_path, capture=False, mode="overwrite").close()
+        finally:
+            sys.setprofile(None)
+        is_interrupted = left < 0
+        if logger is not None:
+            logger.close()
+        place += 8
+
+    assert found["stopped"] > 1
+    assert found["none"] > 1
+    assert set(found) <= {"stopped", "none", "running"}
 
 
 def test_status_that_is_amended_at_exit_is_so_in_spite_of_a_ctrl_c(tmp_path: Path) -> None:

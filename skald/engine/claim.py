@@ -29,8 +29,13 @@ class Owner(msgspec.Struct):
 class Claim:
     """A writer's folder, and the lock that says its process is alive."""
 
-    def __init__(self, run: Path, *, forked: bool = False) -> None:
+    def __init__(self, run: Path, *, forked: bool = False, made: list[Claim] | None = None) -> None:
         """Make a new writer's folder; the run's lock is held.
+
+        Args:
+            run: the run's folder.
+            forked: whether it is a forked child's.
+            made: gets the claim before it holds its lock, so that it is released where a Ctrl-C comes amid this.
 
         Raises:
             OSError: the folder cannot be made.
@@ -41,6 +46,8 @@ class Claim:
             self.folder = run / SEGMENTS / self.name
             self.folder.mkdir()
             self._lock = FileLock(self.folder / WRITER_LOCK)
+            if made is not None:
+                made.append(self)
             try:
                 if self._lock.acquire(PATIENCE_SECS):
                     break

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
 from pathlib import Path
 from typing import Final, Protocol
 
 from skald.durable import is_full, unlink
-from skald.engine.claim import run_lock
+from skald.engine.claim import Claim, run_lock
 from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
 from skald.errors import SkaldError, StorageError
+from skald.layout import is_run
 from skald.notice import tell
 from skald.record.capture import Capture
 from skald.record.info import RunInfo, is_there, live_writers, read_info, settle, write_info, writing
@@ -99,16 +101,34 @@ def amend_end(session: Recording, run: Path, ending: Ending) -> None:
     """Say in run.json that it has ended otherwise after all."""
     from skald.engine.snapshot import segment_files  # loaded by now
 
-    with run_lock(run):
-        info = read_info(run)
-        check_identity(run, info, session.started)
-        for each in info.sessions:
-            if each.writer == session.writer_name:
-                each.status, each.exception = ending
-        settle(info, writing=writing(info, live_writers(run)))
-        write_info(run, info)
+    _amend(run, session.writer_name, ending, session.started)
     if not segment_files(run):
         compact_run(session, run)  # the folder of the lock goes again
+
+
+def abandon(claim: Claim, ending: Ending) -> None:
+    """Say in run.json how a process ended that was interrupted as it opened the run, and let go of that."""
+    from skald.upkeep.compacting import compact
+
+    try:
+        if is_run(claim.run):
+            _amend(claim.run, claim.name, ending)
+    finally:
+        claim.release()
+    with contextlib.suppress(OSError, SkaldError):  # what remains is for the next who opens it
+        compact(claim.run, last_out=True)
+
+
+def _amend(run: Path, writer: str, ending: Ending, started: dt.datetime | None = None) -> None:
+    with run_lock(run):
+        info = read_info(run)
+        check_identity(run, info, started)
+        for each in info.sessions:
+            if each.writer == writer:
+                each.status, each.exception = ending
+                each.ended = each.ended or dt.datetime.now(dt.UTC)
+        settle(info, writing=writing(info, live_writers(run)))
+        write_info(run, info)
 
 
 def _put_status(session: Recording, run: Path, writer: Writer, ending: Ending) -> RunInfo:

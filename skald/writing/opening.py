@@ -58,6 +58,8 @@ class Description(NamedTuple):
     """Of a session: whether it is one that the parent of its process ends."""
     copy_of: str | None = None
     """Of a session: the writer of the logger of which it has a copy."""
+    made: list[Claim] | None = None
+    """Of a session: gets its claim as it is made, for who ends what a Ctrl-C has interrupted."""
     expected: dt.datetime | None = None
     """Of a session that goes on with a run: when that was begun, by which it is told from others of its name."""
 
@@ -172,7 +174,7 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
 def check_sole(run: Path, own: Collection[str]) -> None:
     """Raise RunExistsError if others than some writers are writing a run."""
     if own and (alive := _alive(run, patient=True, beside=own)):
-        raise _written(run, alive)
+        raise _written(run, alive, overwrites=True)
 
 
 def check_identity(run: Path, info: RunInfo, expected: dt.datetime | None) -> None:
@@ -202,7 +204,7 @@ def _open_locked(run: Path, mode: Mode, description: Description, before: str | 
     settle(info, writing=others)
     was_finished = there and not others and info.status == "finished"
     ended = _writers(run).difference(alive) if there else frozenset[str]()
-    claim = Claim(run)
+    claim = Claim(run, made=description.made)
     # NOTE: a copy belongs to the session that it was made in, also where that has ended by now, and so does its word
     belongs = not {before, description.copy_of}.isdisjoint(session.writer for session in info.sessions)
     joined = bool(others) or belongs
@@ -297,7 +299,7 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
         with sole_lock(place):
             alive = _alive(place, patient=True)
             if alive:
-                raise _written(run, alive)
+                raise _written(run, alive, overwrites=True)
             beside.mkdir()
             with run_lock(beside):
                 info = _new_info(run, description)
@@ -305,7 +307,7 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
                 (beside / ARTIFACTS).mkdir()
                 exchange(beside, place)
                 sync_folder(place.parent)  # DURABILITY: before the old run is removed
-                claim = Claim(run)
+                claim = Claim(run, made=description.made)
                 _begin(info, claim, description, joined=False)
                 write_info(run, info)
     finally:
@@ -336,10 +338,12 @@ def _exists(run: Path) -> RunExistsError:
     return error
 
 
-def _written(run: Path, alive: dict[str, Owner | None]) -> RunExistsError:
+def _written(run: Path, alive: dict[str, Owner | None], *, overwrites: bool = False) -> RunExistsError:
     who = ", ".join(map(_described, alive.values()))
     error = RunExistsError(f"run {run.name!r} is being written by {who}, in {run.parent}")
-    if all(map(_is_here, alive.values())):
+    if all(map(_is_here, alive.values())) and overwrites:  # those that are known have been closed
+        error.add_note("hint: mode='join' writes beside it; it is free when this process ends")
+    elif all(map(_is_here, alive.values())):
         error.add_note(
             "hint: close() its logger before; if that is lost, mode='join' writes beside it; "
             "mode='overwrite' closes it and deletes what it has logged"

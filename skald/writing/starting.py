@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
+from skald.engine.claim import Claim
 from skald.engine.storage import check_variable
 from skald.errors import InvalidInputError
 from skald.layout import check_run_name, default_run_name, runs_dir
 from skald.record.environment import Gathering
 from skald.writing import process
+from skald.writing.closing import abandon
+from skald.writing.ending import ending, undisturbed
 from skald.writing.opening import Description, Mode, Opened, check_sole, open_run, open_unnamed
 from skald.writing.session import Session
 
@@ -29,15 +33,18 @@ def start_session(
     if mode == "disabled":
         name = default_run_name() if run_name is None else check_run_name(run_name)
         return Session(name, None, None, joined=False, errors=errors)
-    gathering = Gathering()
+    gathering, made = Gathering(), list[Claim]()
     try:
-        opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts))
+        opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts, made=made))
         run, claim, ended = opened.run, opened.claim, opened.ended
         session = Session(
             run.name, run, claim, joined=opened.joined, errors=errors, ended=ended, started=opened.started
         )
-    except BaseException:
+    except BaseException as error:  # a Ctrl-C, mostly
         gathering.stop()
+        for claim in made:
+            if not any(session.writer_name == claim.name for session in process.open_on(claim.run)):
+                undisturbed(partial(abandon, claim, ending(error)))
         raise
     if opened.joined:
         gathering.stop()
