@@ -20,8 +20,8 @@ PATIENCE_SECS: Final = 2.0
 LONGEST_TEXT: Final = 10_000
 _SIGNALLED: Final = frozenset({128 + signal.SIGINT, 128 + signal.SIGTERM})
 """The codes with which a program says that a signal ended it."""
-_ZERO: Final = range(-(2**63), 2**63, 256) if os.name == "posix" else (0,)
-"""The codes with which a process ends as one without a fault: POSIX keeps their last 8 bits."""
+_KEPT_BITS: Final = 0xFF if os.name == "posix" else -1
+"""What becomes of the code with which a process ends."""
 
 
 class Ending(NamedTuple):
@@ -69,7 +69,8 @@ def _is_stop(error: BaseException) -> bool:
 
 def _is_failure(error: SystemExit) -> bool:
     """Tell whether the process exits with another code than 0, or because of a signal."""
-    is_zero = error.code is None or (isinstance(error.code, int) and error.code in _ZERO)
+    code = error.code
+    is_zero = code is None or (isinstance(code, int) and abs(code) < 2**63 and not code & _KEPT_BITS)
     return not is_zero or _is_signalled(error)
 
 
