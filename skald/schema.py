@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from skald.errors import IdTypeError, InvalidInputError
+from skald.values import is_masked
 
 Kind = Literal["int", "float", "str", "bool"]
 Id = int | float | str | bool
@@ -103,7 +104,7 @@ def _plain(value: Any) -> Id | None:
         return None
     if callable(getattr(value, "item", None)):  # a NumPy scalar or a 0-d array
         found, is_time = value.item(), getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M")
-        return found if type(found) in KIND_OF and not is_time else None
+        return found if type(found) in KIND_OF and not is_time and not is_masked(value) else None
     return operator.index(value) if hasattr(value, "__index__") else None
 
 

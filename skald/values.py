@@ -48,12 +48,12 @@ def _unpacked(value: Any) -> Any:
         raise TypeError("only one number is a value")
     if not callable(getattr(value, "item", None)):
         return value
-    if _is_masked(value):
+    if is_masked(value):
         raise TypeError("a missing value is no number")
     return value.item()
 
 
-def _is_masked(value: Any) -> bool:
+def is_masked(value: Any) -> bool:
     """Tell whether a value is one that NumPy has masked, as the mean of values that all are."""
     masking = sys.modules.get("numpy.ma")
     return masking is not None and isinstance(value, masking.MaskedArray) and bool(value.mask)
@@ -76,7 +76,7 @@ def _error(name: str, value: Any, cause: Exception) -> ValueTypeError:
     error = ValueTypeError(f"metric {str(name)!r} needs one number, got {type(value).__name__}{what}{why}")
     error.add_note(
         "hint: it is missing, so log NaN, or nothing"
-        if not shape and _is_masked(value)
+        if not shape and is_masked(value)
         else "hint: reduce it first, as in value.mean(); log text with info() or log_text()"
     )
     return error

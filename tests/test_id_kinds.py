@@ -67,7 +67,20 @@ def test_id_takes_every_kind_of_value(logger: skald.Logger, given: Any, expected
 
 @pytest.mark.parametrize(
     "given",
-    [[1], (1,), {}, b"a", 1j, object(), Plain.ONE, Decimal(1), np.zeros(2), np.array([1]), np.datetime64(5, "ns")],
+    [
+        [1],
+        (1,),
+        {},
+        b"a",
+        1j,
+        object(),
+        Plain.ONE,
+        Decimal(1),
+        np.zeros(2),
+        np.array([1]),
+        np.datetime64(5, "ns"),
+        np.ma.masked,
+    ],
 )
 def test_id_of_no_kind_is_refused(logger: skald.Logger, given: Any) -> None:
     """Other values raise IdTypeError at the call that names the id and what was found, and leave nothing behind."""
