@@ -99,13 +99,13 @@ def test_texts_of_all_sizes_keep_their_order_as_the_way_to_take_them_changes(tmp
     buffers.TeedBuffer._put_aside = put_aside_slowly
     buffers._REST_SECS = pace.FAST_SECS = 0.005
     with skald.Logger("run", capture={capture}):
-        for number in range(4000):
+        for number in range(3000):
             sys.stdout.write(f"{{number}} {{'x' * {sizes}[number % 9]}}\\n")
     """
 
     shown, log = run_buffered(tmp_path, program)
 
-    expected = [f"{number} {'x' * sizes[number % 9]}" for number in range(4000)]
+    expected = [f"{number} {'x' * sizes[number % 9]}" for number in range(3000)]
     assert [line[:9] for line in shown.splitlines()] == [line[:9] for line in expected]
     assert shown.splitlines() == expected
     assert log == shown
@@ -126,13 +126,13 @@ def test_texts_keep_their_order_while_a_thread_collects_what_is_held_back(tmp_pa
     with skald.Logger("run", capture={capture}):
         for each in tees._tees:
             each._below._gather_from = float("inf")  # they are only held back
-        for number in range(200_000):
+        for number in range(100_000):
             sys.stdout.write(f"{{number}} {{'x' * 30000 * (number % 61 == 0)}}\\n")
     """
 
     shown, log = run_buffered(tmp_path, program)
 
-    assert [int(line.partition(" ")[0]) for line in shown.splitlines()] == list(range(200_000))
+    assert [int(line.partition(" ")[0]) for line in shown.splitlines()] == list(range(100_000))
     assert log == shown
 
 
@@ -587,7 +587,7 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
         with skald.Logger("run"):
             for number in range(3000): print("before", number)
             os.set_blocking(1, False)
-            for number in range(200_000): print("line", number)
+            for number in range(100_000): print("line", number)
             sys.stdout.flush()
             os.set_blocking(1, True)
         """
@@ -599,7 +599,7 @@ def test_pipe_that_does_not_wait_takes_all_that_is_printed_fast(tmp_path: Path) 
         shown = process.stdout.read().decode()
 
     assert process.returncode == 0
-    assert shown.splitlines()[3000:] == [f"line {number}" for number in range(200_000)]
+    assert shown.splitlines()[3000:] == [f"line {number}" for number in range(100_000)]
     assert log_of(tmp_path / "runs" / "run") == shown
 
 
