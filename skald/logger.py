@@ -306,6 +306,8 @@ class Logger(Copyable, Messages, ArtifactCalls):
     def close(self, status: Word = "finished") -> None:
         """Compact the metrics and end the run; closing again does nothing.
 
+        A call that another thread is at may raise LoggerClosedError, and have its row in the run all the same.
+
         Args:
             status: "finished", "stopped" or "failed".
         """
