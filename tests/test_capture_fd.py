@@ -273,8 +273,11 @@ def test_forked_child_is_in_the_log(tmp_path: Path) -> None:
     assert result.stdout.count("child") == 2
 
 
+@pytest.mark.parametrize("opened", [0, 40])
 @pytest.mark.parametrize("capture", ["True", "'fd'"])
-def test_forked_child_that_closes_all_descriptors_writes_into_no_file_of_its_own(tmp_path: Path, capture: str) -> None:
+def test_forked_child_that_closes_all_descriptors_writes_into_no_file_of_its_own(
+    tmp_path: Path, capture: str, opened: int
+) -> None:
     """As one that becomes a daemon does; what it prints and logs is in the log, and it waits for nothing."""
     result = run_program(
         tmp_path,
@@ -284,7 +287,7 @@ def test_forked_child_that_closes_all_descriptors_writes_into_no_file_of_its_own
             print("parent", flush=True)
             if os.fork() == 0:
                 os.closerange(3, 100)
-                files = [open(str(number), "w+b", buffering=0) for number in range(40)]
+                files = [open(str(number), "w+b", buffering=0) for number in range({opened})]
                 print("child", flush=True)
                 logger.info("message")
                 os._exit(any(os.fstat(file.fileno()).st_size for file in files))
@@ -293,6 +296,7 @@ def test_forked_child_that_closes_all_descriptors_writes_into_no_file_of_its_own
     )
 
     assert result.stdout == "parent\nchild\n"
+    assert result.stderr == ""
     assert lines_of(tmp_path) == ["parent", "child", "INFO | message"]
 
 

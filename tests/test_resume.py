@@ -16,6 +16,7 @@ import pytest
 from logged import crash, program, rewound, start, steps, values
 
 import skald
+from skald.layout import PARQUET
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -172,6 +173,7 @@ def readme_block() -> str:
 JOB = """
 import json, os, pathlib, signal, sys
 import skald
+from skald.layout import PARQUET
 mine = pathlib.Path(f"checkpoint{sys.argv[1]}.json")
 dies_at = int(sys.argv[2])
 job = "job"
@@ -393,3 +395,19 @@ def test_rows_of_a_writer_that_ended_long_before_are_taken_back_from_a_shared_fi
 
             assert values(logger) == []
             assert values(logger, "kept") == [*range(20_000)]
+
+
+@pytest.mark.parametrize("mode", ["resume", "auto", "join"])
+def test_resume_tells_that_the_metrics_file_is_missing(tmp_path: Path, mode: Any) -> None:
+    """Somebody deleted it: the rows are gone, which the console says from now on."""
+    with skald.Logger("run", tmp_path) as logger:
+        for step in range(3):
+            logger.log_metric("loss", 0.5, step=step)
+    (tmp_path / "run" / PARQUET).unlink()
+
+    with skald.Logger("run", tmp_path, mode=mode) as logger:
+        logger.log_metric("loss", 0.5, step=3)
+
+    console = skald.Run(tmp_path / "run").console
+    assert "WARNING" in console
+    assert "is missing, and with it at least 3 rows that were logged" in console

@@ -346,9 +346,10 @@ with skald.Logger("run", ".") as logger, interrupting(*places):
     assert "not compacted" in run.console
 
 
-@pytest.mark.parametrize("offset", range(4))
+@pytest.mark.parametrize("mode", ["new", "overwrite"])
+@pytest.mark.parametrize("offset", range(2))
 def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int, mode: Any
 ) -> None:
     """Wherever it comes, and while its exception is held, as a notebook does; else the process has it open, as ever."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # where it comes as something is let go
@@ -364,11 +365,13 @@ def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
 
     found, place, is_interrupted = Counter[str](), offset, True
     while is_interrupted:
-        name, left = f"run{place}", place
-        logger: skald.Logger | None = None
+        name = f"run{place}"
+        if mode == "overwrite":
+            skald.Logger(name, tmp_path, capture=False).close()
+        left, logger = place, None
         sys.setprofile(interrupt)
         try:
-            logger = skald.Logger(name, tmp_path, capture=False)
+            logger = skald.Logger(name, tmp_path, capture=False, mode=mode)
         except KeyboardInterrupt:  # NOTE: it is held until the end of this clause
             run = tmp_path / name
             found[skald.Run(run).status if is_run(run) else "none"] += 1
@@ -378,11 +381,12 @@ def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
         is_interrupted = left < 0
         if logger is not None:
             logger.close()
-        place += 8
+        place += 8 if mode == "new" else 16
 
     assert found["stopped"] > 1
-    assert found["none"] > 1
-    assert set(found) <= {"stopped", "none", "running"}
+    assert found["none" if mode == "new" else "finished"] > 1
+    assert set(found) <= {"stopped", "none" if mode == "new" else "finished", "running"}
+    assert len(list(tmp_path.glob(".tmp-*"))) <= 1  # where it came as that was to be removed; the next overwrite does it
 
 
 def test_status_that_is_amended_at_exit_is_so_in_spite_of_a_ctrl_c(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class LogFile:
         # NOTE: no lock, which a fork or a signal handler could find held: the local name keeps the file open
         descriptor = self._descriptor
         try:
-            if descriptor is None or not descriptor.is_open:
+            if descriptor is None or not descriptor.holds():
                 if not self._is_there():
                     raise folder_gone(path.parent)
                 descriptor = self._descriptor = _Descriptor(path)
@@ -108,10 +108,12 @@ class _Descriptor:
         self.number = os.open(path, flags, 0o666)
         self._status = os.fstat(self.number)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the number is that file's: a forked child may have closed all it has inherited, and opened others."""
-        return os.getpid() == self._pid or self._is_same()
+    def holds(self) -> bool:
+        """Tell whether the file is open: a forked child may have closed all it has inherited, and opened others."""
+        if os.getpid() == self._pid or self._is_same():
+            return True
+        self.number = -1  # NOTE: it may be that of the next one here
+        return False
 
     def _is_same(self) -> bool:
         try:

@@ -49,6 +49,14 @@ def undisturbed(action: Callable[[], T]) -> tuple[T, BaseException | None]:
             came = error
 
 
+def completed(action: Callable[[], T]) -> T:
+    """Do something to its end, and then raise what came amid it; as `undisturbed`."""
+    result, came = undisturbed(action)
+    if came is not None:
+        raise came
+    return result
+
+
 def ending(error: BaseException | None) -> Ending:
     """Return how a run ends with this exception (None: without one); who leaves a generator early has it end well."""
     if error is None or isinstance(error, GeneratorExit) or (isinstance(error, SystemExit) and not _is_failure(error)):

@@ -7,6 +7,7 @@ import os
 import platform
 import time
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -36,6 +37,7 @@ from skald.record.info import RunInfo, read_info, settle, write_info, writing
 from skald.record.info import Session as SessionInfo
 from skald.schema import encoded
 from skald.upkeep.leftovers import remove, remove_leftovers
+from skald.writing.ending import completed
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -94,6 +96,8 @@ class Opened(NamedTuple):
     """The writers that had closed or died, as far as their segments are there."""
     started: dt.datetime
     """When the run was begun: no other run of its name was begun then."""
+    missing_rows: int = 0
+    """How many rows at least have gone with a metrics file that is not there."""
 
 
 def check_mode(given: str | None) -> Mode:
@@ -157,9 +161,10 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
             return _overwrite(Path(os.path.realpath(run)), run, description)
         if mode == "new" or not is_run(run):
             _check_free(run, mode)
+        missing = _missing_rows(run)  # NOTE: before the lock, which makes the folder of segments
         run.mkdir(parents=True, exist_ok=True)
         with run_lock(run):
-            return _open_locked(run, mode, description, before)
+            return _open_locked(run, mode, description, before)._replace(missing_rows=missing)
     except SkaldError:
         raise
     except FileExistsError as error:
@@ -169,6 +174,14 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
         raise told from error
     except OSError as error:
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
+
+
+def _missing_rows(run: Path) -> int:
+    if not is_run(run):
+        return 0
+    from skald.engine.snapshot import missing_rows  # it is not needed for a new run
+
+    return missing_rows(run)
 
 
 def check_sole(run: Path, own: Collection[str]) -> None:
@@ -294,24 +307,34 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
     The new run is made beside it, and exchanged with it; its lock is held from before, so that nobody else opens it.
     """
     remove_leftovers(place.parent, {place.name})
-    beside = temporary(place)
+    beside, made = temporary(place), description.made if description.made is not None else []
+    info = _new_info(run, description)
+
+    def take_place() -> Claim:
+        if not os.path.samestat(place.stat(), new):
+            exchange(beside, place)
+        sync_folder(place.parent)  # DURABILITY: before the old run is removed
+        for claim in made:  # of before a Ctrl-C
+            claim.release()
+        claim = Claim(run, made=made)
+        info.sessions.clear()
+        _begin(info, claim, description, joined=False)
+        write_info(run, info)
+        return claim
+
     try:
         with sole_lock(place):
             alive = _alive(place, patient=True)
             if alive:
                 raise _written(run, alive, overwrites=True)
             beside.mkdir()
+            new = beside.stat()
             with run_lock(beside):
-                info = _new_info(run, description)
                 write_info(beside, info)
                 (beside / ARTIFACTS).mkdir()
-                exchange(beside, place)
-                sync_folder(place.parent)  # DURABILITY: before the old run is removed
-                claim = Claim(run, made=description.made)
-                _begin(info, claim, description, joined=False)
-                write_info(run, info)
+                claim = completed(take_place)
     finally:
-        remove(beside)
+        completed(partial(remove, beside))
     return Opened(
         run, claim, info.metrics_format, joined=False, was_finished=False, ended=frozenset(), started=info.started
     )

@@ -6,6 +6,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from skald.amounts import plural
 from skald.engine.claim import Claim
 from skald.engine.storage import check_variable
 from skald.errors import InvalidInputError
@@ -54,6 +55,9 @@ def start_session(
     if description.metrics_format not in (None, opened.metrics_format):
         given, kept = description.metrics_format, opened.metrics_format
         session.warn(f"run {session} goes on with metrics_format={kept!r}, as it began, and not {given!r}")
+    if opened.missing_rows:
+        gone = plural(opened.missing_rows, "row")
+        session.warn(f"the metrics file of run {session} is missing, and with it at least {gone} that were logged")
     if mode == "join" and opened.was_finished:
         session.warn_finished()
     return session
