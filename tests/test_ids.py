@@ -364,6 +364,24 @@ def test_track_can_be_left_and_gone_on_with(logger: skald.Logger) -> None:
     assert ids(logger) == [{"k": 100}, {"k": 1}, {}]
 
 
+def test_track_that_has_a_name_leaves_the_id_as_it_was(logger: skald.Logger) -> None:
+    """Where a loop over it is left, though it is still there; another loop goes on with it."""
+    items = [object() for _ in range(5)]
+    bar = logger.track(items, "k")
+
+    assert next(bar) is items[0]
+    for _ in bar:
+        logger.log_metric("loss", 0.5)
+        break
+    logger.log_metric("loss", 0.5)
+    for _ in bar:
+        logger.log_metric("loss", 0.5)
+    logger.log_metric("loss", 0.5)
+
+    assert ids(logger) == [{"k": 1}, {}, {"k": 2}, {"k": 3}, {"k": 4}, {}]
+    assert list(bar) == []
+
+
 def test_track_on_an_origin_gives_a_bound_logger_its_own_id_back(logger: skald.Logger) -> None:
     """What was set on the bound logger counts again when the loop of its origin is over."""
     bound = logger.bind()

@@ -386,7 +386,9 @@ def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
     assert found["stopped"] > 1
     assert found["none" if mode == "new" else "finished"] > 1
     assert set(found) <= {"stopped", "none" if mode == "new" else "finished", "running"}
-    assert len(list(tmp_path.glob(".tmp-*"))) <= 1  # where it came as that was to be removed; the next overwrite does it
+    assert (
+        len(list(tmp_path.glob(".tmp-*"))) <= 1
+    )  # where it came as that was to be removed; the next overwrite does it
 
 
 def test_status_that_is_amended_at_exit_is_so_in_spite_of_a_ctrl_c(tmp_path: Path) -> None:

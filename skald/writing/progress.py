@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Final, TypeVar
 
 from skald.errors import InvalidInputError, SkaldError
@@ -144,18 +144,36 @@ def track(
     length = _length(iterable)
     start = total - length if total is not None and length is not None and length < total else 0
     loop = Loop(name if description is None else str(description), length if total is None else total, start)
-    return _tracked(calls, items, name, loop)
+    numbered = enumerate(items)
+    return _Track(lambda: _tracked(calls, numbered, name, loop))
 
 
-def _tracked(calls: Calls, items: Iterator[T], name: str, loop: Loop) -> Iterator[T]:
+class _Track(Iterator[T]):
+    """What a loop goes through; a `for` has an iterator of its own, which goes when it ends, also where this stays."""
+
+    def __init__(self, begin: Callable[[], Iterator[T]]) -> None:
+        self._begin = begin
+        self._begun: Iterator[T] | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        begun, self._begun = self._begun, None
+        return self._begin() if begun is None else begun
+
+    def __next__(self) -> T:
+        if self._begun is None:
+            self._begun = self._begin()
+        return next(self._begun)
+
+
+def _tracked(calls: Calls, numbered: Iterator[tuple[int, T]], name: str, loop: Loop) -> Iterator[T]:
     before = calls.scope.said(name)
     stage, clock, put, start = _stage if _draws(calls) else _nowhere, time.monotonic, calls.put_ids, loop.start
     loop.began = clock()
     if stage is _stage:
         stage.enter(loop, calls)
-    position = -1
+    position = loop.done - start - 1
     try:
-        for position, item in enumerate(items):
+        for position, item in numbered:
             if not put({name: item if type(item) is int else _as_id(item, position)}):
                 put({name: None})  # refused: no row shall have the id of the item before
             loop.done = start + position
