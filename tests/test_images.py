@@ -203,6 +203,7 @@ def test_image_with_its_channels_elsewhere_is_refused_with_the_remedy(logger: sk
     with pytest.raises(InvalidInputError) as caught:
         logger.log_image("a", np.zeros((3, 8, 9)))
     assert "np.moveaxis(image, -3, -1)" in caught.value.__notes__[0]
+    assert "of grey images in a batch: images[..., None]" in caught.value.__notes__[0]
 
     torch = pytest.importorskip("torch")
     with pytest.raises(InvalidInputError) as caught:

@@ -113,7 +113,9 @@ def _check_shape(array: npt.NDArray[Any], *, is_tensor: bool) -> None:
         error = InvalidInputError(message)
         if array.ndim in (_IMAGE, _BATCH) and array.shape[other] in _CHANNELS:
             how = f"image.movedim({other}, {axis})" if is_tensor else f"np.moveaxis(image, {other}, {axis})"
-            error.add_note(f"hint: put the channels {'first' if is_tensor else 'last'}, as in {how}")
+            grey = f"; of grey images in a batch: images[{':, None' if is_tensor else '..., None'}]"
+            where = "first" if is_tensor else "last"
+            error.add_note(f"hint: put the channels {where}, as in {how}{grey if array.ndim == _IMAGE else ''}")
         raise error
     if not array.size:
         raise InvalidInputError(f"an image must have pixels, got shape {array.shape}")
