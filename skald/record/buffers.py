@@ -81,7 +81,7 @@ class TeedBuffer:
         """What writes bytes; and what writes out those that are held back."""
         self._gatherer = Gatherer(buffer, taker, is_direct=self.is_direct)
         self._on_time: set[int] = set()
-        """The threads of which nothing comes late: that waited to be gathered as this ended, and is to be written."""
+        """The threads of which nothing is still on its way: gathered late, or just being collected."""
         self._lead()
         self._write, self._keep = self._writer(), self._keeper()
         self._restorers = [replace(buffer, "write", self._write)]
@@ -146,8 +146,6 @@ class TeedBuffer:
             self._while_aside(partial(self._change, holds=holds, gathers=gathers))
 
     def _change(self, *, holds: bool, gathers: bool) -> None:
-        if not gathers:
-            self._on_time.clear()
         self._gathers = gathers
         self._gatherer.on_written = self._keep if gathers else None
         if holds != self.holds:
@@ -176,6 +174,7 @@ class TeedBuffer:
 
     def _put_aside(self, action: Callable[[], Any]) -> None:
         is_heard = self.is_heard
+        self._on_time.clear()
         self._gatherer.is_behind = True
         if is_heard:
             vars(self.buffer)["write"] = self._gatherer.aside.write
@@ -273,9 +272,9 @@ class TeedBuffer:
             ident = get_ident()
             if ident in busy or behind:
                 return gatherer.put_aside(data)
-            if gatherer.is_behind or ident not in on_time:
-                gatherer.flush()
+            if ident not in on_time:
                 on_time.add(ident)
+                gatherer.flush()
             file = message_file(sys._getframe(1)) if messages else None
             is_left = (taker.is_alone or self.holds) and file is None and not speaking and type(data) is bytes
             is_written, text = False, None
@@ -283,11 +282,7 @@ class TeedBuffer:
             try:
                 threads.add(ident)
                 try:
-                    try:
-                        written = self._put(data)
-                    except OSError:
-                        gatherer.untold = b""
-                        raise
+                    written = self._put(data)
                     busy[ident], is_written = None, True
                     if is_left:
                         keep(data)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
@@ -295,11 +290,15 @@ class TeedBuffer:
                         taker.taken, text = None, self._decoded(data)
                         taker.take(text, file)
                 except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
+                    gatherer.untold = gatherer.untold if is_written or not isinstance(error, OSError) else b""
                     is_kept = is_written if is_left else text is not None and taker.taken is text
                     if not is_kept and not _is_refusal(error):
                         taker.take(self._decoded(data), file)
                     raise
-                self._stay_near(len(data))
+                size = len(data)
+                taker.printed += size
+                if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
+                    taker.stay_near(at_once=size > _HUGE_BYTES)
                 if gatherer.fault:
                     gatherer.settle(ident)
             finally:
@@ -309,13 +308,6 @@ class TeedBuffer:
             return written
 
         return write
-
-    def _stay_near(self, size: int) -> None:
-        """Have the log written, of a program that has printed so much more, once that is enough."""
-        taker = self._taker
-        taker.printed += size
-        if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
-            taker.stay_near(at_once=size > _HUGE_BYTES)
 
     def _decoded(self, data: Any) -> str:
         """Return the text of bytes; where they may begin amid a character, after what is before them."""

@@ -110,7 +110,7 @@ class Gatherer:
         self._moved: list[Any] = []
         """What has been taken from there, and is to be written."""
         self.is_behind = False
-        """Whether there may be some, or another thread is about to put it there: what comes next is to wait."""
+        """Whether there may be some, or another thread is about to put it there."""
         self.raised: dict[int, BaseException] = {}
         """What signal handlers have raised amid a write, which was then ended."""
         self.fault: BaseException | None = None

@@ -155,7 +155,7 @@ class _Track(Iterator[T]):
         self._begin = begin
         self._begun: Iterator[T] | None = None
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[T]:  # noqa: PYI034  the loop is to be the only one that has it
         begun, self._begun = self._begun, None
         return self._begin() if begun is None else begun
 
