@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import re
 import signal
@@ -411,3 +412,22 @@ def test_resume_tells_that_the_metrics_file_is_missing(tmp_path: Path, mode: Any
     console = skald.Run(tmp_path / "run").console
     assert "WARNING" in console
     assert "is missing, and with it at least 3 rows that were logged" in console
+
+
+def test_resume_on_a_full_disk_is_refused_and_leaves_the_run_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that of the disk, and once there is room the run goes on."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    skald.Logger("run", tmp_path).close()
+    with monkeypatch.context() as patch:
+        for place in ("opening", "closing"):
+            patch.setattr(f"skald.writing.{place}.write_info", full)
+        with pytest.raises(skald.StorageError, match="No space left"):
+            skald.Logger("run", tmp_path, mode="resume")
+
+    assert skald.Run(tmp_path / "run").status == "finished"
+    skald.Logger("run", tmp_path, mode="overwrite").close()

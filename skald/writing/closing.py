@@ -110,12 +110,12 @@ def abandon(claim: Claim, ending: Ending) -> None:
     """Say in run.json how a process ended that was interrupted as it opened the run, and let go of that."""
     from skald.upkeep.compacting import compact
 
-    try:
-        if is_run(claim.run):
-            _amend(claim.run, claim.name, ending)
-    finally:
-        claim.release()
     with contextlib.suppress(OSError, SkaldError):  # what remains is for the next who opens it
+        try:
+            if is_run(claim.run):
+                _amend(claim.run, claim.name, ending)
+        finally:
+            claim.release()
         compact(claim.run, last_out=True)
 
 
