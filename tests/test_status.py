@@ -353,11 +353,12 @@ def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
 ) -> None:
     """Wherever it comes, and while its exception is held, as a notebook does; else the process has it open, as ever."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # where it comes as something is let go
-    folder, left = str(Path(skald.__file__).parent), 0
+    folders, left = {"writing", "record", "skald"}, 0  # NOTE: not locks, which it may leave held where they are released
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
         nonlocal left
-        if event == "call" and frame.f_code.co_filename.startswith(folder):
+        path = Path(frame.f_code.co_filename)
+        if event == "call" and path.parent.name in folders and "skald" in path.parts:
             left -= 1
             if left < 0:
                 sys.setprofile(None)
@@ -381,10 +382,10 @@ def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
         is_interrupted = left < 0
         if logger is not None:
             logger.close()
-        place += 8 if mode == "new" else 16
+        place += 4 if mode == "new" else 16
 
-    assert found["stopped"] > 1
-    assert found["none" if mode == "new" else "finished"] > 1
+    assert found["stopped"] > 0
+    assert found["none" if mode == "new" else "finished"] > 0
     assert set(found) <= {"stopped", "none" if mode == "new" else "finished", "running"}
     assert (
         len(list(tmp_path.glob(".tmp-*"))) <= 1

@@ -100,13 +100,13 @@ def sole_lock(run: Path) -> Iterator[None]:
 @contextmanager
 def _standing_lock(lock: FileLock) -> Iterator[None]:
     """Hold a lock in `segments/`, which comes and goes."""
-    while not lock.held:
-        make_folder(lock.path.parent)
-        try:
-            lock.acquire()
-        except FileNotFoundError:
-            continue  # the last writer out has removed the folder meanwhile
     try:
+        while not lock.held:
+            make_folder(lock.path.parent)
+            try:
+                lock.acquire()
+            except FileNotFoundError:
+                continue  # the last writer out has removed the folder meanwhile
         yield
     finally:
         lock.release()

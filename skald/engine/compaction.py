@@ -130,15 +130,16 @@ def compact(
 def _compaction_lock(run: Path, *, wanted: MetricsFormat | None) -> Iterator[FileLock | None]:
     """Wait for the right to compact; yields None where there is nothing to compact."""
     lock = lock_of_compaction(run)
-    while not lock.held:
-        try:
-            lock.acquire()
-        except FileNotFoundError:
-            if wanted is None or all(not (run / name).exists() for format_, name in FILES.items() if format_ != wanted):
-                yield None
-                return
-            make_folder(run / SEGMENTS)
     try:
+        while not lock.held:
+            try:
+                lock.acquire()
+            except FileNotFoundError:
+                others = (run / name for format_, name in FILES.items() if format_ != wanted)
+                if wanted is None or not any(other.exists() for other in others):
+                    yield None
+                    return
+                make_folder(run / SEGMENTS)
         yield lock
     finally:
         lock.release()

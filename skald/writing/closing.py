@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from skald.durable import is_full, unlink
-from skald.engine.claim import Claim, run_lock
+from skald.engine.claim import Claim, lock_of_run, run_lock
+from skald.engine.lock import PATIENCE_SECS
 from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
 from skald.errors import SkaldError, StorageError
@@ -108,15 +109,15 @@ def amend_end(session: Recording, run: Path, ending: Ending) -> None:
 
 def abandon(claim: Claim, ending: Ending) -> None:
     """Say in run.json how a process ended that was interrupted as it opened the run, and let go of that."""
-    from skald.upkeep.compacting import compact
-
+    lock = lock_of_run(claim.run)
     with contextlib.suppress(OSError, SkaldError):  # what remains is for the next who opens it
         try:
-            if is_run(claim.run):
+            # NOTE: not for ever, as a Ctrl-C may have come where a lock was to be released
+            if is_run(claim.run) and lock.acquire(PATIENCE_SECS):
                 _amend(claim.run, claim.name, ending)
         finally:
+            lock.release()
             claim.release()
-        compact(claim.run, last_out=True)
 
 
 def _amend(run: Path, writer: str, ending: Ending, started: dt.datetime | None = None) -> None:
