@@ -79,8 +79,6 @@ class TeedBuffer:
         self._original_flush: Callable[[], Any] = getattr(buffer, "flush", lambda: None)
         self._put, self._flush = self._original, self._original_flush
         """What writes bytes; and what writes out those that are held back."""
-        self._puts = self._put, self._put
-        """What writes bytes where each text comes at once, and where the streams hold them back until it is time."""
         self._gatherer = Gatherer(buffer, taker, is_direct=self.is_direct)
         self._on_time: set[int] = set()
         """The threads of which nothing is still on its way: gathered late, or just being collected."""
@@ -105,17 +103,17 @@ class TeedBuffer:
     def divert(self, writer: Callable[[Any], int] | None) -> None:
         """Have bytes written in another way, or no more; on return nobody writes them as before."""
         self.hold_no_more()
-        flush = self._original_flush
-        put = put_now = writer or self._original
-        if writer is not None and type(self.buffer) is io.BufferedWriter:  # as seldom as that one
-            put, put_now, flush = _diverted(writer, self._gatherer)
+        put, flush = self._original, self._original_flush
+        if writer is not None:
+            put = writer
+            if type(self.buffer) is io.BufferedWriter:  # as seldom as that one
+                put, flush = _diverted(writer, self._gatherer)
         for each in (self._put, put):  # NOTE: one may still begin in the first way
             self._put = each
             self.await_writers()
             with contextlib.suppress(OSError, ValueError):  # closed, or its reader is gone
                 self._flush()
         self._flush = flush
-        self._puts = put, put_now
         self._lead(writer)
         self._gatherer.alone()
 
@@ -152,7 +150,6 @@ class TeedBuffer:
         self._gatherer.on_written = self._keep if gathers else None
         if holds != self.holds:
             self.holds = holds
-            self._put = self._puts[holds]
             for stream in self._streams:
                 stream.be_through(through=not holds)
 
@@ -356,10 +353,8 @@ def _is_refusal(error: BaseException) -> bool:
     return is_own and isinstance(error, (TypeError, ValueError))
 
 
-def _diverted(
-    write_out: Callable[[bytes], int], gatherer: Gatherer
-) -> tuple[Callable[[Any], int], Callable[[Any], int], Callable[[], None]]:
-    """Return what writes in another way, as seldom as the buffer that it takes the place of; or now; and what flushes.
+def _diverted(write_out: Callable[[bytes], int], gatherer: Gatherer) -> tuple[Callable[[Any], int], Callable[[], None]]:
+    """Return what writes in another way, and what flushes: as seldom as the buffer that it takes the place of.
 
     NOTE: closures, as a look for an attribute costs a program that flushes each line as much as a call.
     """
@@ -376,18 +371,13 @@ def _diverted(
             flush()
         return written
 
-    def write_now(data: Any) -> int:
-        if held:
-            flush()
-        return write_out(data)
-
     def flush() -> None:
         nonlocal size
         with lock:
-            if held:  # NOTE: as one: small and large ones have different ways
-                pieces = held[:]
-                del held[: len(pieces)]
-                size = 0
+            pieces = held[:]
+            del held[: len(pieces)]
+            size = 0
+            if pieces:  # NOTE: as one: small and large ones have different ways
                 data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
                 try:
                     write_out(data)
@@ -395,4 +385,4 @@ def _diverted(
                     gatherer.keep_end(data)
                     raise
 
-    return write, write_now, flush
+    return write, flush
