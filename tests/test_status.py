@@ -353,7 +353,7 @@ def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
 ) -> None:
     """Wherever it comes, and while its exception is held, as a notebook does; else the process has it open, as ever."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # where it comes as something is let go
-    folders, left = {"writing", "record", "skald"}, 0  # NOTE: not locks, which it may leave held where they are released
+    folders, left = {"writing", "record", "skald"}, 0  # NOTE: not locks, which stay held where their release begins
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
         nonlocal left
