@@ -17,7 +17,8 @@ import pytest
 import skald
 from skald import layout
 from skald.durable import read_atomic, write_atomic
-from skald.engine.claim import lock_of_compaction, lock_of_run, owners
+from skald.engine.claim import lock_of_compaction, lock_of_run, owners, sole_lock
+from skald.engine.compaction import compact
 from skald.engine.lock import FileLock
 
 LOCKLESS = """
@@ -325,3 +326,35 @@ def test_close_removes_the_folder_of_segments_where_open_files_keep_a_name(
         logger.log_metric("loss", 1)
 
     assert not (logger.run.path / layout.SEGMENTS).exists()
+
+
+@pytest.mark.parametrize("way", ["overwrite", "compact"])
+def test_ctrl_c_as_a_lock_has_been_taken_gives_it_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Also while its exception is held, as a notebook does, which has all that was under way in its frames."""
+    run, acquire = tmp_path / "run", FileLock.acquire
+    skald.Logger("run", tmp_path, capture=False).close()
+    (run / layout.SEGMENTS).mkdir()
+
+    def acquire_and_stop(lock: FileLock, *args: Any, **options: Any) -> bool:
+        acquire(lock, *args, **options)
+        raise KeyboardInterrupt
+
+    def hold() -> None:
+        if way == "compact":
+            compact(run, metrics_format="parquet")
+        else:
+            with sole_lock(run):
+                pass
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileLock, "acquire", acquire_and_stop)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            hold()
+
+    for lock in (lock_of_run(run), lock_of_compaction(run)):
+        (run / layout.SEGMENTS).mkdir(exist_ok=True)
+        assert lock.acquire(0)
+        lock.release()
+    assert caught.tb is not None

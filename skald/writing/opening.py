@@ -308,7 +308,6 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
     """
     remove_leftovers(place.parent, {place.name})
     beside, made = temporary(place), description.made if description.made is not None else []
-    info = _new_info(run, description)
 
     def take_place() -> Claim:
         if not os.path.samestat(place.stat(), new):
@@ -330,6 +329,7 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
             beside.mkdir()
             new = beside.stat()
             with run_lock(beside):
+                info = _new_info(run, description)
                 write_info(beside, info)
                 (beside / ARTIFACTS).mkdir()
                 claim = completed(take_place)
