@@ -431,25 +431,29 @@ def _hastily(action: Callable[[], None]) -> Callable[[], None]:
 
 
 @posix
-def test_exceptions_of_alarms_amid_fast_printing_lose_and_double_nothing(tmp_path: Path) -> None:
-    """The program hears all of them, wherever they come."""
+@both
+@pytest.mark.parametrize(("error", "flush"), [("Late", False), ("TimeoutError", True), ("RuntimeError", True)])
+def test_exceptions_of_alarms_amid_fast_printing_lose_and_double_nothing(
+    tmp_path: Path, capture: str, error: str, *, flush: bool
+) -> None:
+    """The program hears all of them, wherever they come, and whatever they are: a `TimeoutError` is an `OSError`."""
     shown, log = run_buffered(
         tmp_path,
-        """
+        f"""
         import signal
         class Late(Exception): pass
         told = number = 0
-        def handle(*_): raise Late
+        def handle(*_): raise {error}
         signal.signal(signal.SIGALRM, handle)
-        with skald.Logger("run"):
+        with skald.Logger("run", capture={capture}):
             for each in range(3000): print("begin", each)
             for each in range(20):
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 0.01 + each / 1000)
                     while True:
                         number += 1
-                        print("line", number, "x" * 200)
-                except Late:
+                        print("line", number, "x" * 200, flush={flush})
+                except {error}:
                     told += 1
             print()
             assert told == 20

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from skald.durable import is_full, sync_file, sync_folder
+from skald.durable import is_fault, is_full, sync_file, sync_folder
 from skald.engine.blueprint import Shape, blueprint
 from skald.engine.claim import Claim
 from skald.engine.dictionary import Dictionary
@@ -93,8 +93,14 @@ class OpenSegments:
             try:
                 return Mapped(path, size, parts, self._check)
             except OSError as error:
+                if not is_fault(error):
+                    raise
                 if not is_full(error):
                     raise storage_error(error) from error
+        return self._stage(path, shape, parts)
+
+    def _stage(self, path: Path, shape: Shape, parts: Parts) -> Staged:
+        """Make the memory of a segment whose file follows it."""
         if self.flusher.waiting_bytes > MOST_WAITING_BYTES:
             text = f"the disk takes no rows, and {MOST_WAITING_BYTES >> 20} MiB wait in memory: {path.parent}"
             raise StorageError(errno.ENOSPC, text)
@@ -104,8 +110,9 @@ class OpenSegments:
                 staged.open(self._check)
             except FileNotFoundError as error:
                 raise storage_error(error) from error
-            except OSError:
-                pass  # tried again, and told, by the flush
+            except OSError as error:  # tried again, and told, by the flush
+                if not is_fault(error):
+                    raise
         self.flusher.add(staged)
         return staged
 
@@ -148,9 +155,9 @@ class OpenSegments:
                 still_open = list(self._open)
             if self._claim:
                 self._sync_sealed(self._claim.folder, still_open)
-        except StorageError:
-            raise
         except OSError as error:
+            if isinstance(error, StorageError) or not is_fault(error):
+                raise
             raise storage_error(error) from error
 
     def _sync_sealed(self, folder: Path, still_open: Collection[int]) -> None:

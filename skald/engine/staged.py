@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from skald.durable import is_full, sync_folder
+from skald.durable import is_fault, is_full, sync_folder
 from skald.engine.blueprint import SEALED_AT, Shape, blueprint
 from skald.engine.lock import is_held_here
 from skald.engine.storage import Parts, create, fill, write_at
@@ -235,6 +235,8 @@ class Flusher:
                 try:
                     staged.flush()
                 except OSError as error:
+                    if not is_fault(error):
+                        raise
                     fault = error
                 else:
                     if staged.is_done:

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from skald.durable import is_fault
 from skald.engine.claim import run_lock
 from skald.engine.coverage import ENDED
 from skald.engine.extraction import read_segment
@@ -88,6 +89,8 @@ def take_back(run: Path, ids: Bound, scope: Scope) -> Taken:
             try:
                 add_rewind(run, rewind, applied=applied)
             except OSError as error:
+                if not is_fault(error):
+                    raise
                 raise StorageError(error.errno, f"nothing was taken back: {error.strerror}, in {run}") from error
         return taken
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from skald.durable import is_fault
 from skald.engine.batch import Batch
 from skald.engine.blueprint import Capacity, Columns, Shape
 from skald.engine.claim import Claim
@@ -296,6 +297,8 @@ class Writer:
             if not self.registry.knows(ids):
                 self.registry.learn(ids)
         except OSError as error:
+            if not is_fault(error):
+                raise
             raise storage_error(error) from error
 
     def _roll(self, stream: Stream, *, rows: int = 1, room_for: int = 0, is_full: bool = False) -> Segment:

@@ -20,10 +20,11 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Final, Protocol
 
+from skald.durable import is_fault
 from skald.record.decoding import Decoder
 from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking, behind, write_behind
 from skald.record.shown import message_file, messages, speaking
-from skald.record.streams import TextStream, is_direct, replace
+from skald.record.streams import TextStream, is_direct, is_of_call, replace
 
 
 class Taker(Taking, Protocol):
@@ -292,7 +293,8 @@ class TeedBuffer:
                 except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
                     gatherer.untold = gatherer.untold if is_written or not isinstance(error, OSError) else b""
                     is_kept = is_written if is_left else text is not None and taker.taken is text
-                    if not is_kept and not _is_refusal(error):
+                    is_refusal = is_of_call(error) and isinstance(error, (TypeError, ValueError))  # closed, or no bytes
+                    if not (is_kept or is_refusal):
                         taker.take(self._decoded(data), file)
                     raise
                 size = len(data)
@@ -347,12 +349,6 @@ class TeedBuffer:
         return flush
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Tell whether it was the buffer that raised an error, as it is closed, or these are no bytes."""
-    is_own = error.__traceback__ is None or error.__traceback__.tb_next is None
-    return is_own and isinstance(error, (TypeError, ValueError))
-
-
 def _diverted(write_out: Callable[[bytes], int], gatherer: Gatherer) -> tuple[Callable[[Any], int], Callable[[], None]]:
     """Return what writes in another way, and what flushes: as seldom as the buffer that it takes the place of.
 
@@ -374,15 +370,20 @@ def _diverted(write_out: Callable[[bytes], int], gatherer: Gatherer) -> tuple[Ca
     def flush() -> None:
         nonlocal size
         with lock:
-            pieces = held[:]
-            del held[: len(pieces)]
             size = 0
-            if pieces:  # NOTE: as one: small and large ones have different ways
-                data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-                try:
-                    write_out(data)
-                except OSError:
+            if not held:
+                return
+            if len(held) == 1:
+                data = held.pop(0)
+            else:  # NOTE: as one: small and large ones have different ways
+                pieces = held[:]
+                del held[: len(pieces)]
+                data = b"".join(pieces)
+            try:
+                write_out(data)
+            except OSError as error:
+                if is_fault(error):
                     gatherer.keep_end(data)
-                    raise
+                raise
 
     return write, flush

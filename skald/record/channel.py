@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from skald.record import relay
 from skald.record.relay import END, HASTY, OTHER, OWN, SHOWING
-from skald.record.streams import await_room
+from skald.record.streams import await_room, is_of_call
 
 CLOSE_SECS: Final = 10.0
 """How long to wait at the end for a terminal that takes nothing."""
@@ -60,8 +60,6 @@ class Channel:
         """Whether this process, and no forked child, writes past the relay."""
         self._is_led = False
         """Whether the descriptors have been led to the relay."""
-        self._has_begun = False
-        """Whether a text has got so far that the system has some of it."""
 
     def redirect(self) -> None:
         """Lead the descriptors to the relay, when nobody is writing."""
@@ -93,37 +91,35 @@ class Channel:
             state: what the relay has.
             otherwise: writes where it leads elsewhere, or the relay has something to show.
         """
-        saved, way, write_some = self.saved, self._way, os.write
+        saved, marked, way, write_some = self.saved, self.write, self._way, os.write
         is_roomy = self._is_roomy
-
-        def pass_on(data: Any) -> None:
-            # NOTE: in this order, so that nothing goes from the one to the other between the two looks
-            try:
-                leads = self.is_open and _file_of(descriptor, _MARK) == way
-                if leads and is_roomy and state[HASTY] and len(data) <= _SMALL_BYTES:
-                    own = b"".join((OWN, data, OTHER))
-                    self._has_begun = True
-                    write_some(self.write, own)
-                    return
-                goes_past = leads and self._is_free(state, patiently=len(data) > _LARGE_BYTES)
-            except (OSError, RuntimeError):  # it is closed, or is full and does not wait; or another thread looks now
-                goes_past = False
-            self._has_begun = True
-            if not goes_past:
-                otherwise(data)
-            elif (written := write_some(saved, data)) < len(data):
-                write_all(saved, memoryview(data)[written:])
 
         def write(data: Any) -> int:
             if type(data) is not bytes:
                 data = memoryview(data).cast("B")
-            size = len(data)  # NOTE: no call after it is written
-            self._has_begun = False
+            size, has_begun = len(data), False  # NOTE: no call after it is written
             try:
-                pass_on(data)
+                # NOTE: in this order, so that nothing goes from the one to the other between the two looks
+                try:
+                    leads = self.is_open and _file_of(descriptor, _MARK) == way
+                    if leads and is_roomy and state[HASTY] and size <= _SMALL_BYTES:
+                        own = b"".join((OWN, data, OTHER))
+                        has_begun = True
+                        write_some(marked, own)
+                        return size
+                    goes_past = leads and self._is_free(state, patiently=size > _LARGE_BYTES)
+                except OSError as error:  # it is closed, or is full and does not wait
+                    if not is_of_call(error):
+                        raise
+                    goes_past = False
+                has_begun = True
+                if not goes_past:
+                    otherwise(data)
+                elif (written := write_some(saved, data)) < size:
+                    write_all(saved, memoryview(data)[written:])
             except BaseException as error:  # a signal handler's
-                if not self._has_begun:  # the log has it, and so should the terminal
-                    pass_on(data)
+                if not has_begun:  # the log has it, and so should the terminal
+                    write(data)
                 error.is_put_off = True  # type: ignore[attr-defined]
                 raise
             return size
@@ -133,10 +129,10 @@ class Channel:
     def _is_free(self, state: mmap.mmap, *, patiently: bool) -> bool:
         """Tell whether the relay has nothing to show; it may be asked a few times."""
         for _ in range(_MOST_LOOKS if patiently else 0):
-            if not self._watch.poll(0) and not state[SHOWING]:
+            if not (is_readable(self._watch, self.source) or state[SHOWING]):
                 return True
             time.sleep(_LOOK_SECS)
-        return not self._watch.poll(0) and not state[SHOWING]
+        return not (is_readable(self._watch, self.source) or state[SHOWING])
 
     def write_marked(self, descriptor: int, piece: bytes) -> None:
         """Write something for the relay to pass on without a copy; as it is, where the descriptor leads elsewhere."""
@@ -264,7 +260,9 @@ def is_readable(watch: select.poll, *descriptors: int) -> bool:
     """Tell whether there is something to read from descriptors, and what watches them."""
     try:
         events = watch.poll(0)
-    except RuntimeError:  # another thread looks just now
+    except RuntimeError as error:  # another thread looks just now
+        if not is_of_call(error):
+            raise
         events = watch_of(*descriptors).poll(0)
     return bool(events) and any(event & select.POLLIN for _, event in events)
 

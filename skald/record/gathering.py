@@ -15,7 +15,8 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Final, Protocol
 
-from skald.record.streams import await_room
+from skald.durable import is_fault
+from skald.record.streams import await_room, is_of_call
 from skald.record.transcript import Transcript
 
 GATHERED_BYTES: Final = 120 << 10
@@ -66,17 +67,6 @@ class _Below(io.RawIOBase):
     def truncate(self, action: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Do something: a buffer calls this when it has written all it has, and lets others write after it."""
         return action()
-
-
-def _is_reentrant(error: RuntimeError) -> bool:
-    """Tell whether a buffer refused what a signal handler wanted that has interrupted its own work."""
-    trace = error.__traceback__
-    return trace is not None and trace.tb_next is None and "reentrant" in str(error)
-
-
-def _is_fault(error: BaseException) -> bool:
-    """Tell whether an error is the system's, and not a signal handler's, as the `TimeoutError` of an alarm."""
-    return isinstance(error, OSError) and error.errno is not None
 
 
 def write_behind() -> None:
@@ -141,7 +131,7 @@ class Gatherer:
             try:
                 return write(data)
             except BaseException as error:
-                if _is_fault(error) or not getattr(error, "is_put_off", False):
+                if is_fault(error) or not getattr(error, "is_put_off", False):
                     raise
                 self.raised[get_ident()] = error
             return size
@@ -184,8 +174,8 @@ class Gatherer:
             self.busy[ident] = []
         try:
             self._larger.truncate(action)  # type: ignore[arg-type]
-        except RuntimeError as error:
-            if not _is_reentrant(error):
+        except RuntimeError as error:  # refused by the buffer, as a signal handler has interrupted its own work
+            if not (is_of_call(error) and "reentrant" in str(error)):
                 raise
         finally:
             if is_first:
@@ -269,7 +259,7 @@ class Gatherer:
         except BaseException as error:
             if written and written[0] is not None:
                 self.raised[get_ident()] = error
-            elif _is_fault(error) or self._buffer.closed:
+            elif is_fault(error) or self._buffer.closed:
                 self.fault = error
                 self.keep_end(pieces[0])
                 written[:] = (len(pieces[0]),)  # as far as the log is concerned

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from skald import layout
-from skald.durable import read_atomic, write_atomic
+from skald.durable import is_fault, read_atomic, write_atomic
 from skald.engine.claim import owners
 from skald.errors import CorruptRunError, RunExistsError, RunNotFoundError, SkaldError, StorageError
 
@@ -142,6 +142,8 @@ def write_info(run: Path, info: RunInfo, *, new: bool = False) -> None:
     except FileExistsError as error:
         raise RunExistsError(f"there is a run already at {run}") from error
     except OSError as error:
+        if not is_fault(error):
+            raise
         text = f"the run's status was not written: {error.strerror}, in {path}"
         raise StorageError(error.errno, text) from error
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from skald.durable import is_fault
 from skald.errors import folder_gone
 from skald.notice import tell
 
@@ -85,7 +86,7 @@ class LogFile:
                 data = data[os.write(descriptor.number, data) :]
                 self._torn = bool(data)
         except OSError as error:
-            if error.errno is None:  # a signal handler's, as of an alarm
+            if not is_fault(error):
                 raise
             if not self.lost:
                 tell(f"{path} takes no more, so messages are lost from it: {error}")

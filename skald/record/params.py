@@ -10,6 +10,7 @@ process of the run gave.
 from __future__ import annotations
 
 import datetime as dt
+import errno
 import math
 import re
 import shutil
@@ -22,7 +23,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from skald import layout
-from skald.durable import read_atomic, write_atomic
+from skald.durable import is_fault, read_atomic, write_atomic
 from skald.engine.claim import lock_of_run
 from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone
 from skald.record.info import RunInfo, is_there, read_info, write_info
@@ -79,18 +80,18 @@ class Params:
             return
         try:
             self._write(self._run, params)
-        except _CopyError:
-            raise
         except OSError as error:
+            if isinstance(error, _CopyError) or not is_fault(error):
+                raise
             if not is_there(self._run, self._started):
                 raise folder_gone(self._run, replaced=self._run.is_dir()) from error
-            raise StorageError(f"params were not written: {error}, in {self._run}") from error
+            raise StorageError(f"params were not written: {error.strerror or error}, in {self._run}") from error
 
     def _write(self, run: Path, params: dict[str, Any]) -> None:
         lock = lock_of_run(run)
         # NOTE: a signal handler may call this in the middle of itself, so waiting for ever is no choice
         if not lock.acquire(LOCK_SECS):
-            raise TimeoutError(f"another process held {lock.path.name} for {LOCK_SECS:.0f} s")
+            raise TimeoutError(errno.ETIMEDOUT, f"another process held {lock.path.name} for {LOCK_SECS:.0f} s")
         try:
             info = read_info(run)
             if self._started not in (None, info.started):
@@ -142,6 +143,8 @@ def _store(run: Path, info: RunInfo, params: dict[str, Any]) -> None:
     try:
         write_info(run, info)
     except OSError as error:
+        if not is_fault(error):
+            raise
         raise _CopyError(f"{layout.PARAMS} has the params now, their copy in run.json is old: {error}") from error
 
 
@@ -184,7 +187,7 @@ def _read(run: Path, info: Said) -> dict[str, Any]:
             return {}
         raise CorruptRunError(f"{layout.PARAMS} is missing, in {run}") from error
     except OSError as error:
-        raise StorageError(error.errno, f"cannot be read: {error.strerror}, in {path}") from error
+        raise StorageError(error.errno, f"cannot be read: {error.strerror or error}, in {path}") from error
     # NOTE: not by the time of the file: a copy has another, and an edit within one tick of the clock has the same
     return info.params if zlib.crc32(data) == info.params_crc32 else decode_params(data, path)
 

@@ -38,6 +38,11 @@ def _has_place(stream: Any) -> bool:
         restore()
 
 
+def is_of_call(error: BaseException) -> bool:
+    """Tell whether it was a call made where an error is caught that raised it, and no signal handler amid that."""
+    return error.__traceback__ is None or error.__traceback__.tb_next is None
+
+
 def is_direct(buffer: Any) -> bool:
     """Tell whether the bytes that a buffer gets are written to its descriptor as they are."""
     files = (buffer, getattr(buffer, "raw", buffer))

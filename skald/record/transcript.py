@@ -9,12 +9,11 @@ Invariant: a line stands in the console file once no later text can change it.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from skald.durable import unlink, write_atomic
+from skald.durable import is_fault, unlink, write_atomic
 from skald.record.logfile import LogFile
 from skald.record.screen import Screen
 
@@ -138,12 +137,15 @@ class Transcript:
         if text == self._shown:
             return False
         # NOTE: a full disk or a folder that is gone is told by the console file and by the metrics
-        with contextlib.suppress(OSError):
+        try:
             if text:
                 write_atomic(self._unfinished, Unfinished(self.file.size(), text).encoded())
             else:
                 unlink(self._unfinished)
             self._shown = text
+        except OSError as error:
+            if not is_fault(error):
+                raise
         now = time.monotonic()
         self._show_at = now + min((now - start) / _SHARE, _LONGEST_SECS)
         return False

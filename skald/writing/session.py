@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skald.amounts import plural
+from skald.durable import is_fault
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
@@ -300,6 +301,8 @@ class Session:
                 with contextlib.suppress(FileNotFoundError), self._console.open("rb+") as file:
                     os.fsync(file.fileno())
         except OSError as error:
+            if not is_fault(error):
+                raise
             raise storage_error(error) from error
 
     def close(self, status: Word, exception: str | None = None) -> None:
