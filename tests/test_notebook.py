@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,3 +159,41 @@ with skald.Logger("run", ".", capture={capture}):
     console = skald.Run(tmp_path / "run").console
     for line in ("by python\n", "by descriptor\n", "by a child\n", "its error\n", "after\n"):
         assert (said.count(line), console.count(line)) == (1, 1), line
+
+
+@pytest.mark.parametrize("capture", [True, "fd"])
+def test_what_is_printed_between_the_cells_is_in_the_log(notebook: Notebook, tmp_path: Path, capture: object) -> None:
+    """By a thread that trains while the notebook is free, in a run of its own or in a block that is left open."""
+    notebook.run(f"""
+import skald, threading, time
+def train(logger):
+    with logger:
+        for step in range(20):
+            print(logger.run.name, step)
+            time.sleep(0.02)
+threads = [threading.Thread(target=train, args=[skald.Logger(name, ".", capture={capture!r})]) for name in "ab"]
+for thread in threads: thread.start()
+open_block = skald.Logger("c", ".", capture={capture!r})
+open_block.__enter__()
+""")
+    time.sleep(0.1)
+    said = notebook.run("print('in between')\nfor thread in threads: thread.join()")
+    said += notebook.run("print('at last')\nopen_block.__exit__(None, None, None)")
+    said += notebook.run("""
+import sys
+print("after it")
+threading.Timer(0.2, lambda: found.append(sys.stdout.write.__qualname__)).start()
+found = []
+""")
+    time.sleep(0.4)
+    said += notebook.run("print('found', *found)")
+
+    assert "Error" not in said
+    assert "found OutStream.write\n" in said
+    for name in "ab":
+        lines = skald.Run(tmp_path / name).console.splitlines()
+        assert [line for line in lines if line.startswith(name)] == [f"{name} {step}" for step in range(20)]
+    lines = skald.Run(tmp_path / "c").console.splitlines()
+    for name in "ab":
+        assert [line for line in lines if line.startswith(f"{name} ")][-1] == f"{name} 19"
+    assert [line for line in lines if line in {"in between", "at last", "after it"}] == ["in between", "at last"]

@@ -78,8 +78,11 @@ class TeedBuffer:
         self._streams: list[TextStream] = []
         self._original: Callable[[Any], int] = buffer.write
         self._original_flush: Callable[[], Any] = getattr(buffer, "flush", lambda: None)
-        self._put, self._flush = self._original, self._original_flush
-        """What writes bytes; and what writes out those that are held back."""
+        self._put: Callable[[Any], int | None] = self._original
+        """What writes bytes; or holds them back, and returns None."""
+        self._flush = self._original_flush
+        """What writes out those that are held back."""
+        self._held_bytes = 0
         self._gatherer = Gatherer(buffer, taker, is_direct=self.is_direct)
         self._on_time: set[int] = set()
         """The threads of which nothing is still on its way: gathered late, or just being collected."""
@@ -104,11 +107,13 @@ class TeedBuffer:
     def divert(self, writer: Callable[[Any], int] | None) -> None:
         """Have bytes written in another way, or no more; on return nobody writes them as before."""
         self.hold_no_more()
-        put, flush = self._original, self._original_flush
+        put: Callable[[Any], int | None] = self._original
+        flush = self._original_flush
         if writer is not None:
             put = writer
             if type(self.buffer) is io.BufferedWriter:  # as seldom as that one
-                put, flush = _diverted(writer, self._gatherer)
+                held: list[bytes] = []
+                put, flush = held.append, self._diverted_flusher(held, writer)
         for each in (self._put, put):  # NOTE: one may still begin in the first way
             self._put = each
             self.await_writers()
@@ -267,7 +272,7 @@ class TeedBuffer:
     def _writer(self) -> Callable[[Any], Any]:
         """Return the `write` that takes each text."""
         taker, keep, gatherer, busy = self._taker, self._taker.pending.append, self._gatherer, self._gatherer.busy
-        threads, on_time = taker.threads, self._on_time
+        threads, on_time, is_buffered = taker.threads, self._on_time, type(self.buffer) is io.BufferedWriter
 
         def write(data: Any, /) -> Any:
             ident = get_ident()
@@ -277,13 +282,14 @@ class TeedBuffer:
                 on_time.add(ident)
                 gatherer.flush()
             file = message_file(sys._getframe(1)) if messages else None
-            is_left = (taker.is_alone or self.holds) and file is None and not speaking and type(data) is bytes
+            is_bytes = type(data) is bytes
+            is_left = (taker.is_alone or self.holds) and file is None and not speaking and is_bytes
             is_written, text = False, None
             busy[ident] = []  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
             try:
                 threads.add(ident)
                 try:
-                    written = self._put(data)
+                    written = self._put(data) if is_bytes else self._put_copy(data)
                     busy[ident], is_written = None, True
                     if is_left:
                         keep(data)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
@@ -291,13 +297,12 @@ class TeedBuffer:
                         taker.taken, text = None, self._decoded(data)
                         taker.take(text, file)
                 except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
-                    gatherer.untold = gatherer.untold if is_written or not isinstance(error, OSError) else b""
                     is_kept = is_written if is_left else text is not None and taker.taken is text
-                    is_refusal = is_of_call(error) and isinstance(error, (TypeError, ValueError))  # closed, or no bytes
-                    if not (is_kept or is_refusal):
-                        taker.take(self._decoded(data), file)
+                    self._keep_amid(error, data, file, is_written=is_written, is_kept=is_kept)
                     raise
                 size = len(data)
+                if written is None and is_buffered:
+                    written = self._count_held(size)
                 taker.printed += size
                 if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
                     taker.stay_near(at_once=size > _HUGE_BYTES)
@@ -311,6 +316,26 @@ class TeedBuffer:
 
         return write
 
+    def _put_copy(self, data: Any) -> int | None:
+        """Write what may change once it has been held back."""
+        put = self._put
+        return put(data if put is self._original else bytes(memoryview(data)))
+
+    def _count_held(self, size: int) -> int:
+        """Count what has been held back, and write it out when it is enough; return its size."""
+        self._held_bytes += size
+        if self._held_bytes > io.DEFAULT_BUFFER_SIZE:
+            self._flush()
+        return size
+
+    def _keep_amid(self, error: BaseException, data: Any, file: str | None, *, is_written: bool, is_kept: bool) -> None:
+        """Take a text amid which an error was raised, unless it has been taken, or refused."""
+        if isinstance(error, OSError) and not is_written:
+            self._gatherer.untold = b""
+        is_refusal = is_of_call(error) and isinstance(error, (TypeError, ValueError))  # closed, or these are no bytes
+        if not (is_kept or is_refusal):
+            self._taker.take(self._decoded(data), file)
+
     def _decoded(self, data: Any) -> str:
         """Return the text of bytes; where they may begin amid a character, after what is before them."""
         data = bytes(data)
@@ -321,6 +346,34 @@ class TeedBuffer:
     def _rest(self) -> None:
         """Gather nothing for a while."""
         self._gather_from = time.monotonic() + _REST_SECS
+
+    def _diverted_flusher(self, held: list[bytes], write_out: Callable[[bytes], int]) -> Callable[[], None]:
+        """Return what writes out in another way what has been held back.
+
+        NOTE: a closure, as a look for an attribute costs a program that flushes each line as much as a call.
+        """
+        lock = threading.RLock()
+
+        def flush() -> None:
+            with lock:
+                self._held_bytes = 0
+                if not held:
+                    return
+                data, count = held[0], len(held)
+                if count > 1:  # NOTE: as one: small and large ones have different ways
+                    data = b"".join(held[:count])
+                # NOTE: no call until it is written, so that what a signal handler raises comes before, or from there
+                del held[:count]
+                try:
+                    write_out(data)
+                except BaseException as error:
+                    if is_fault(error):
+                        self._gatherer.keep_end(data)
+                    elif not getattr(error, "is_put_off", False):
+                        held.insert(0, data)
+                    raise
+
+        return flush
 
     def _flusher(self) -> Callable[[], Any]:
         taker, gatherer, busy = self._taker, self._gatherer, self._gatherer.busy
@@ -347,43 +400,3 @@ class TeedBuffer:
             return flushed
 
         return flush
-
-
-def _diverted(write_out: Callable[[bytes], int], gatherer: Gatherer) -> tuple[Callable[[Any], int], Callable[[], None]]:
-    """Return what writes in another way, and what flushes: as seldom as the buffer that it takes the place of.
-
-    NOTE: closures, as a look for an attribute costs a program that flushes each line as much as a call.
-    """
-    held: list[bytes] = []
-    lock = threading.RLock()
-    size = 0
-
-    def write(data: Any) -> int:
-        nonlocal size
-        held.append(data if type(data) is bytes else bytes(data))
-        written = len(data)
-        size += written
-        if size > io.DEFAULT_BUFFER_SIZE:
-            flush()
-        return written
-
-    def flush() -> None:
-        nonlocal size
-        with lock:
-            size = 0
-            if not held:
-                return
-            if len(held) == 1:
-                data = held.pop(0)
-            else:  # NOTE: as one: small and large ones have different ways
-                pieces = held[:]
-                del held[: len(pieces)]
-                data = b"".join(pieces)
-            try:
-                write_out(data)
-            except OSError as error:
-                if is_fault(error):
-                    gatherer.keep_end(data)
-                raise
-
-    return write, flush

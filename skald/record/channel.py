@@ -18,6 +18,7 @@ import tty
 from collections.abc import Callable
 from typing import Any, Final
 
+from skald.durable import is_fault
 from skald.record import relay
 from skald.record.relay import END, HASTY, OTHER, OWN, SHOWING
 from skald.record.streams import await_room, is_of_call
@@ -113,10 +114,10 @@ class Channel:
                         raise
                     goes_past = False
                 has_begun = True
-                if not goes_past:
+                if goes_past:
+                    write_all(saved, data)
+                else:
                     otherwise(data)
-                elif (written := write_some(saved, data)) < size:
-                    write_all(saved, memoryview(data)[written:])
             except BaseException as error:  # a signal handler's
                 if not has_begun:  # the log has it, and so should the terminal
                     write(data)
@@ -235,13 +236,32 @@ def high(descriptor: int) -> int:
     return moved
 
 
-def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write, as often as it takes."""
-    while data:
-        try:
-            data = data[os.write(descriptor, data) :]
-        except BlockingIOError:
-            await_room(descriptor)
+def write_all(descriptor: int, data: bytes | memoryview, *, again: bool = True) -> None:
+    """Write, as often as it takes.
+
+    Args:
+        descriptor: where to.
+        data: what to write.
+        again: what a signal handler raises is raised at the end, as `is_put_off`, unless there is more of it.
+    """
+    left, written = memoryview(data), [0]
+    try:
+        while left:
+            try:
+                # NOTE: what this returns is in its place before a signal handler is heard
+                written[:] = map(os.write, (descriptor,), (left,))
+                left = left[written[0] :]
+                written[0] = 0
+            except BlockingIOError as error:
+                if not is_of_call(error):
+                    raise
+                await_room(descriptor)
+    except BaseException as error:
+        if is_fault(error) or not again:
+            raise
+        write_all(descriptor, left[written[0] :], again=False)
+        error.is_put_off = True  # type: ignore[attr-defined]
+        raise
 
 
 def watch_of(*descriptors: int) -> select.poll:

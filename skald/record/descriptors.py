@@ -23,6 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from skald.durable import is_fault
 from skald.record import relay
 from skald.record.channel import CLOSE_SECS, Channel, find_channels, high, is_readable, pipe, watch_of, write_all
 from skald.record.pace import is_only_thread
@@ -114,16 +115,27 @@ class Descriptors:
     def _channel(self, descriptor: int) -> Channel | None:
         return next((channel for channel in self._channels if descriptor in channel.descriptors), None)
 
-    def _write_marked(self, channel: Channel, descriptor: int, data: bytes | memoryview) -> None:
-        if self._stopping.is_set() and threading.current_thread() is not self._thread:
-            self._thread.join(CLOSE_SECS)  # so that nothing overtakes what is on its way
-        for start in range(0, len(data), FRAME_BYTES):
-            piece = bytes(data[start : start + FRAME_BYTES])
-            try:
-                channel.write_marked(descriptor, piece)
-            except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
-                self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
-                write_all(descriptor, piece)
+    def _write_marked(self, channel: Channel, descriptor: int, data: bytes | memoryview, *, again: bool = True) -> None:
+        """Write, and put off what a signal handler raises, as `write_all` does."""
+        left = memoryview(data)
+        try:
+            if self._stopping.is_set() and threading.current_thread() is not self._thread:
+                self._thread.join(CLOSE_SECS)  # so that nothing overtakes what is on its way
+            while left:
+                piece = bytes(left[:FRAME_BYTES])
+                try:
+                    channel.write_marked(descriptor, piece)
+                except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
+                    self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
+                    write_all(descriptor, piece)
+                left = left[FRAME_BYTES:]
+        except BaseException as error:
+            if is_fault(error) or not again:
+                raise
+            is_written = getattr(error, "is_put_off", False)
+            self._write_marked(channel, descriptor, left[FRAME_BYTES:] if is_written else left, again=False)
+            error.is_put_off = True  # type: ignore[attr-defined]
+            raise
 
     def after_fork(self) -> None:
         """Let a forked child write, whatever its parent's threads were at; the parent has the relay."""

@@ -7,6 +7,7 @@ import errno
 import io
 import select
 import sys
+import types
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -60,16 +61,6 @@ def buffer_of(stream: Any) -> Any:
         return None
 
 
-def before_each_cell(function: Callable[..., None]) -> Callable[[], None]:
-    """Have a function called before each further cell of a notebook, if this is one; return what ends that."""
-    shells = sys.modules.get("IPython.core.getipython")
-    shell = shells.get_ipython() if shells else None
-    if shell is None:
-        return lambda: None
-    shell.events.register("pre_run_cell", function)
-    return lambda: shell.events.unregister("pre_run_cell", function)
-
-
 def replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[], None]:
     """Replace a method in an object itself; return what puts it back, unless others have replaced it since."""
     own = vars(owner)  # NOTE: no `setattr`, which objects around a stream may pass on to it
@@ -85,6 +76,42 @@ def replace(owner: Any, name: str, function: Callable[..., Any]) -> Callable[[],
             own[name] = before
 
     return restore
+
+
+def replace_write(stream: Any, writer: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
+    """Replace the `write` of a stream; return what puts it back, unless others have replaced it since.
+
+    In a cell of a notebook it is the one below IPython's, which stands again at the cell's end.
+
+    Args:
+        stream: the stream.
+        writer: returns what takes the place of a `write`.
+    """
+    cell = _below_ipython(stream)
+    if cell is None:
+        return replace(stream, "write", writer(stream.write))
+    before = cell.cell_contents
+    write = cell.cell_contents = writer(before)
+
+    def restore() -> None:
+        own, cell = vars(stream), _below_ipython(stream)
+        if cell is not None and cell.cell_contents is write:
+            cell.cell_contents = before
+        elif own.get("write") is write:
+            own["write"] = before
+
+    return restore
+
+
+def _below_ipython(stream: Any) -> types.CellType | None:
+    """Return what refers to the `write` that IPython's calls, of a cell or of several, one in the other, that run."""
+    found, write = None, vars(stream).get("write")
+    while isinstance(write, types.FunctionType) and write.__module__ == "IPython.core.interactiveshell":
+        below = dict(zip(write.__code__.co_freevars, write.__closure__ or (), strict=True)).get("original_write")
+        if below is None:
+            break
+        found, write = below, below.cell_contents
+    return found
 
 
 def reconfigurer(original: Callable[..., None]) -> Callable[..., None]:

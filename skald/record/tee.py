@@ -15,6 +15,7 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from skald.record.decoding import Decoder
 from skald.record.delivery import Delivery
 from skald.record.screen import LONGEST_LINE
 from skald.record.shown import is_quiet, marked, origin, show, speaker, speaking
-from skald.record.streams import buffer_of, replace
+from skald.record.streams import buffer_of, replace, replace_write
 from skald.record.transcript import Transcript
 from skald.record.turns import Turns
 from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, wrapping
@@ -98,7 +99,6 @@ class Tee:
         """Whether what they have become is taken at the descriptor."""
         self._make_seekable: Callable[[], None] = lambda: None
         self._restorers: list[Callable[[], None]] = []
-        self._writes: list[tuple[Any, Callable[[str], Any]]] = []
 
     def add(self, stream: Any) -> None:
         """Replace the methods of a stream's buffer, or its own."""
@@ -120,9 +120,8 @@ class Tee:
                 self._below.add(stream)
 
     def _replace(self, stream: Any, wrapper: Wrapper | None) -> None:
-        write = self._wrapping_writer(stream.write, wrapper) if wrapper else self._writer(stream.write)
-        self._writes.append((stream, write))
-        self._restorers.append(replace(stream, "write", write))
+        writer = partial(self._wrapping_writer, wrapper=wrapper) if wrapper else self._writer
+        self._restorers.append(replace_write(stream, writer))
         if callable(getattr(stream, "flush", None)):
             flush = self._wrapping_flusher(stream.flush, wrapper) if wrapper else self._flusher(stream.flush)
             self._restorers.append(replace(stream, "flush", flush))
@@ -179,12 +178,6 @@ class Tee:
             restore()
         if self._below is not None:
             self._below.restore()
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether nobody has put another `write` over it, or in its place."""
-        own = all(vars(stream).get("write") is write for stream, write in self._writes)
-        return own and (self._below is None or self._below.is_heard)
 
     def hurry(self, *, hasty: bool) -> None:
         """Leave texts in the list, or no more."""

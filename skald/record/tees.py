@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from skald.record.pace import Pace, is_only_thread
 from skald.record.shown import before_messages, forget
-from skald.record.streams import before_each_cell, buffer_of, streams
+from skald.record.streams import buffer_of, streams
 from skald.record.tee import BY_THREAD, LOOK_SECS, MOST_PENDING, NO_HURRY, Tee
 from skald.record.transcript import Transcript
 from skald.record.turns import Turns
@@ -54,12 +54,11 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     Raises:
         OSError: there are no descriptors left, or no process can be started.
     """
-    global _pace, _leave_cells  # noqa: PLW0603 the process has one
+    global _pace  # noqa: PLW0603 the process has one
     _settle()
     with _changing, _lock:
         if not _tees:
             _pace = Pace(_lock, _collect, _drain, _set_hasty)
-            _leave_cells = before_each_cell(_tee_again)
             forget()
         _let_go()
         _drain()
@@ -99,7 +98,6 @@ def untee(transcript: Transcript) -> None:
         ended = not _tees
     if ended:
         _pace.stop()
-        _leave_cells()
 
 
 def finish(transcript: Transcript, *, for_good: bool = False) -> None:
@@ -293,19 +291,6 @@ def _flush() -> None:
                 stream.flush()  # type: ignore[union-attr]
 
 
-def _tee_again(*_: object) -> None:
-    """Hear streams again that IPython has put back at the end of the cell in which a block began."""
-    with _lock:
-        _let_go()
-        _drain()
-        for number, each in enumerate(_tees):
-            if not each.is_heard:
-                each.restore()
-                again = _tees[number] = _new_tee(each.name, *each.streams)
-                again.transcripts, each.transcripts = each.transcripts, []  # NOTE: it may still be behind the new one
-        _look_for_wrappers()
-
-
 def _set_hasty(*, hasty: bool) -> bool:
     if not hasty:
         _turns.renew()
@@ -327,17 +312,12 @@ def _tee_of(stream: Any, name: str) -> Tee:
         if buffer is not None and buffer is each.buffer:
             each.add(stream)
             return each
-    _tees.append(_new_tee(name, stream))
-    return _tees[-1]
-
-
-def _new_tee(name: str, *streams: Any) -> Tee:
     settle = partial(_settle, line=True)
     new = Tee(name, settle=settle, catch_up=_catch_up, on_lead=_look_for_wrappers, turns=_turns)
-    for stream in streams:
-        new.add(stream)
+    new.add(stream)
     if _descriptors is not None:
         new.divert(_descriptors)
+    _tees.append(new)
     return new
 
 
@@ -371,7 +351,6 @@ def _after_fork_in_child() -> None:
 
 
 _pace = Pace(_lock, _collect, _drain, _set_hasty)
-_leave_cells: Callable[[], None] = lambda: None  # noqa: E731 until there is something to leave
 
 before_messages.append(_slow_down)
 if hasattr(os, "register_at_fork"):
