@@ -298,11 +298,13 @@ class TeedBuffer:
                         taker.take(text, file)
                 except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
                     is_kept = is_written if is_left else text is not None and taker.taken is text
-                    self._keep_amid(error, data, file, is_written=is_written, is_kept=is_kept)
+                    gatherer.untold = gatherer.untold if is_written or not isinstance(error, OSError) else b""
+                    is_refusal = is_of_call(error) and isinstance(error, (TypeError, ValueError))  # closed, or no bytes
+                    if not (is_kept or is_refusal):
+                        taker.take(self._decoded(data), file)
                     raise
                 size = len(data)
-                if written is None and is_buffered:
-                    written = self._count_held(size)
+                written = self._count_held(size) if written is None and is_buffered else written
                 taker.printed += size
                 if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
                     taker.stay_near(at_once=size > _HUGE_BYTES)
@@ -327,14 +329,6 @@ class TeedBuffer:
         if self._held_bytes > io.DEFAULT_BUFFER_SIZE:
             self._flush()
         return size
-
-    def _keep_amid(self, error: BaseException, data: Any, file: str | None, *, is_written: bool, is_kept: bool) -> None:
-        """Take a text amid which an error was raised, unless it has been taken, or refused."""
-        if isinstance(error, OSError) and not is_written:
-            self._gatherer.untold = b""
-        is_refusal = is_of_call(error) and isinstance(error, (TypeError, ValueError))  # closed, or these are no bytes
-        if not (is_kept or is_refusal):
-            self._taker.take(self._decoded(data), file)
 
     def _decoded(self, data: Any) -> str:
         """Return the text of bytes; where they may begin amid a character, after what is before them."""

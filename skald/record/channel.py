@@ -44,18 +44,21 @@ class Channel:
 
     def __init__(self, descriptors: list[int]) -> None:
         self.descriptors = descriptors
-        self.saved = fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        self._opened = [fcntl.fcntl(descriptors[0], fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)]
         try:
-            self.source, self.write = _terminal_like(self.saved) if os.isatty(self.saved) else pipe()
+            self._opened += _terminal_like(self._opened[0]) if os.isatty(self._opened[0]) else pipe()
+            self._opened.append(_without_waiting(self._opened[2]))
         except OSError:
-            os.close(self.saved)
+            self._close()
             raise
+        self.saved, self.source, self.write, self._marked = self._opened
         if _CAN_MARK:
             fcntl.fcntl(self.write, fcntl.F_SETSIG, signal.SIGRTMIN + descriptors[0])
         self._way = _file_of(self.write, _MARK)
         self._is_roomy = _is_roomy(self.write)
         self._watch = watch_of(self.source)
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        """Held while the descriptors are led elsewhere, or a mark is written, so that none goes elsewhere."""
         self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.is_open = False
         """Whether this process, and no forked child, writes past the relay."""
@@ -64,7 +67,7 @@ class Channel:
 
     def redirect(self) -> None:
         """Lead the descriptors to the relay, when nobody is writing."""
-        with self._lock:
+        with self.lock:
             for descriptor in self.descriptors:
                 os.dup2(self.write, descriptor)
             self.is_open = self._is_led = True
@@ -92,7 +95,7 @@ class Channel:
             state: what the relay has.
             otherwise: writes where it leads elsewhere, or the relay has something to show.
         """
-        saved, marked, way, write_some = self.saved, self.write, self._way, os.write
+        saved, marked, way, write_some = self.saved, self._marked, self._way, os.write
         is_roomy = self._is_roomy
 
         def write(data: Any) -> int:
@@ -120,7 +123,7 @@ class Channel:
                     otherwise(data)
             except BaseException as error:  # a signal handler's
                 if not has_begun:  # the log has it, and so should the terminal
-                    write(data)
+                    self.writer(descriptor, state, otherwise)(data)
                 error.is_put_off = True  # type: ignore[attr-defined]
                 raise
             return size
@@ -135,14 +138,13 @@ class Channel:
             time.sleep(_LOOK_SECS)
         return not (is_readable(self._watch, self.source) or state[SHOWING])
 
-    def write_marked(self, descriptor: int, piece: bytes) -> None:
-        """Write something for the relay to pass on without a copy; as it is, where the descriptor leads elsewhere."""
-        with self._lock:  # so that no mark goes elsewhere
-            write_all(descriptor, b"".join((OWN, piece, OTHER)) if self.leads(descriptor) else piece)
+    def marked(self, descriptor: int, piece: bytes) -> bytes:
+        """Return what the relay passes on without a copy; what is given, where the descriptor leads elsewhere."""
+        return b"".join((OWN, piece, OTHER)) if self.leads(descriptor) else piece
 
     def after_fork(self) -> None:
         """Forget, in a forked child, who held the lock, and the ways that it may close and give other files."""
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self.is_open = False
 
     def restore(self) -> None:
@@ -154,7 +156,7 @@ class Channel:
 
     def stop(self) -> None:
         """Restore them, when nobody is writing, and want no more copies."""
-        with self._lock:
+        with self.lock:
             self.restore()
             room = select.poll()
             room.register(self.write, select.POLLOUT)
@@ -181,7 +183,10 @@ class Channel:
     def close(self) -> None:
         """Let go of everything."""
         self.restore()
-        for number in (self.saved, self.source, self.write):
+        self._close()
+
+    def _close(self) -> None:
+        for number in self._opened:
             os.close(number)
 
 
@@ -225,6 +230,14 @@ def _is_roomy(pipe: int) -> bool:
         return fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _ROOM_BYTES) >= _ROOM_BYTES
     except (AttributeError, OSError):  # it is a terminal, or the user's pipes hold too much already
         return False
+
+
+def _without_waiting(write: int) -> int:
+    """Return another way to where a descriptor leads, by which nobody waits for room, where the system has that."""
+    try:
+        return high(os.open(f"/proc/self/fd/{write}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY))
+    except OSError:
+        return fcntl.fcntl(write, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
 
 
 def high(descriptor: int) -> int:

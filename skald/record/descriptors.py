@@ -124,11 +124,13 @@ class Descriptors:
             while left:
                 piece = bytes(left[:FRAME_BYTES])
                 try:
-                    channel.write_marked(descriptor, piece)
+                    with channel.lock:
+                        write_all(descriptor, channel.marked(descriptor, piece))
+                        left = left[FRAME_BYTES:]
                 except BrokenPipeError:  # the relay was killed, or its target has gone: then it is told again
                     self._wait(lambda: channel.leads(descriptor), CLOSE_SECS)
                     write_all(descriptor, piece)
-                left = left[FRAME_BYTES:]
+                    left = left[FRAME_BYTES:]
         except BaseException as error:
             if is_fault(error) or not again:
                 raise
