@@ -712,6 +712,26 @@ def test_damaged_run_can_be_overwritten(tmp_path: Path) -> None:
     assert values(tmp_path / "run") == [2.0]
 
 
+@pytest.mark.parametrize("content", ['{"scripts": {"start": "x"}}', "[]", "no JSON"])
+def test_folder_with_the_run_json_of_another_program_is_left_as_it_was(tmp_path: Path, content: str) -> None:
+    """No mode writes or deletes something there."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(content)
+    (tmp_path / "run" / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(skald.RunExistsError, match=r"is no run, as its run.json is not Skald's"):
+        make(tmp_path, "overwrite")
+    with pytest.raises(skald.RunExistsError):
+        make(tmp_path)
+    modes: tuple[Any, ...] = ("resume", "auto", "join")
+    for mode in modes:
+        with pytest.raises(skald.CorruptRunError):
+            make(tmp_path, mode)
+
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["run.json", "thesis.tex"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 def test_disabled_call_runs_the_code_of_a_real_one(tmp_path: Path) -> None:
     """So it costs no more, whatever ids the calls have; benchmarks/bench_disabled.py measures that."""
     with skald.Logger("run", tmp_path) as real, skald.Logger("run", tmp_path, mode="disabled") as disabled:

@@ -18,6 +18,7 @@ from skald.engine.mark import host_name
 from skald.engine.registry import read_kinds, write_kinds
 from skald.errors import (
     CorruptRunError,
+    FormatVersionError,
     InvalidInputError,
     RunExistsError,
     RunNotFoundError,
@@ -26,8 +27,11 @@ from skald.errors import (
 )
 from skald.layout import (
     ARTIFACTS,
+    CSV,
+    PARQUET,
     SEGMENTS,
     TEMPORARY_PREFIX,
+    WRITER_LOCK,
     default_run_name,
     is_run,
     temporary,
@@ -158,9 +162,12 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
             error.add_note(_CHOOSE_A_RUN if os.path.lexists(run) else _MAKE_IT)
             raise error
         if mode == "overwrite" and is_run(run):
+            _check_own(run)
             return _overwrite(Path(os.path.realpath(run)), run, description)
         if mode == "new" or not is_run(run):
             _check_free(run, mode)
+        else:
+            read_info(run)  # NOTE: before something is made in a folder that is not ours
         missing = _missing_rows(run)  # NOTE: before the lock, which makes the folder of segments
         run.mkdir(parents=True, exist_ok=True)
         with run_lock(run):
@@ -299,6 +306,20 @@ def _check_free(run: Path, mode: Mode) -> None:
         error = RunExistsError(f"{run} is a folder with other things in it, and no run")
         error.add_note(_CHOOSE_ANOTHER)
         raise error
+
+
+def _check_own(run: Path) -> None:
+    """Raise RunExistsError for a folder that another program's run.json makes look like a run."""
+    try:
+        read_info(run)
+    except FormatVersionError:
+        return
+    except CorruptRunError as error:
+        if (run / PARQUET).exists() or (run / CSV).exists() or any((run / SEGMENTS).glob(f"*/{WRITER_LOCK}")):
+            return  # it is one, and damaged
+        told = RunExistsError(f"{run} is no run, as its run.json is not Skald's")
+        told.add_note(_CHOOSE_ANOTHER)
+        raise told from error
 
 
 def _overwrite(place: Path, run: Path, description: Description) -> Opened:
