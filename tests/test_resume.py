@@ -109,6 +109,8 @@ def test_rows_of_another_rank_that_has_finished_stay(tmp_path: Path, *, is_compa
     result = program(REWIND, is_compacted, folder=tmp_path)
 
     assert result.stdout == "{'done': 10, 'killed': 4, 'mine': 1}\n", result.stderr
+    assert "rows no longer count" in result.stderr
+    assert "; 6 of another rank stay, as their process has finished or began with this one" in result.stderr
     assert str(dict(sorted(_counts(tmp_path / "run").items()))) + "\n" == result.stdout
     assert sorted(rewound(tmp_path / "run")) == [4, 5, 5, 6, 6, 7, 7, 8, 9]
 

@@ -48,6 +48,7 @@ class Taken:
         metrics: how many rows of which metrics.
         concerned: how many rows there were to look at.
         complete: how many of them have all the ids.
+        left: how many rows are beyond the ids and stay, as they are of another rank.
         restarts: whether a writer logged rows that are not beyond the ids after rows that are.
         ended_restarts: the same of the writers that had ended when the metrics file was written, which it does not tell
             apart: of several at a time one is always ahead.
@@ -56,6 +57,7 @@ class Taken:
     metrics: Counter[str] = field(default_factory=Counter)
     concerned: int = 0
     complete: int = 0
+    left: int = 0
     restarts: bool = False
     ended_restarts: bool = False
 
@@ -108,6 +110,7 @@ def _judge(rewind: Rewind, snapshot: Snapshot[tuple[Rewind, ...]]) -> tuple[Rewi
         beyond, complete = compare(rewind.ids, part.rows.ids, len(part.rows))
         taken.concerned += len(part.rows)
         taken.complete += int(np.count_nonzero(complete))
+        taken.left += part.left
         spans.setdefault(part.writer, _Span()).add(part.rows.time, beyond & complete, ~beyond & complete)
     if rewind.ids:
         since = min((span.first_beyond for span in spans.values()), default=NEVER)
@@ -132,6 +135,8 @@ class _Part(NamedTuple):
     unit_ns: int
     writer: str
     """ENDED for those that had ended when the metrics file was written."""
+    left: int
+    """How many rows are beyond the ids, and of another rank, which it does not concern."""
 
 
 class _Parts:
@@ -151,7 +156,7 @@ class _Parts:
         for part in stored.coverage.rows_of() if stored else ():
             if stored and (rewind := self._rewind.on_part(part.writer)):
                 for rows in read_counting(stored, part, self._snapshot.rewinds, self._names):
-                    yield _Part(_concerned(rows, rewind), TIME_UNIT_NS, part.writer)
+                    yield _part(rows, rewind, TIME_UNIT_NS, part.writer)
         for file, rewinds, rewind in self._segments:
             yield from self._segment_parts(file, rewinds, rewind)
 
@@ -159,11 +164,16 @@ class _Parts:
         wanted = {*self._names, *id_names(rewinds)}
         for first in range(0, read_header(file.path).capacity, SLICE_ROWS):
             rows = read_segment(file.path, columns=wanted, first=first, stop=first + SLICE_ROWS)
-            yield _Part(_concerned(choose(rows, rewinds), rewind), 1, file.writer)
+            yield _part(choose(rows, rewinds), rewind, 1, file.writer)
 
 
-def _concerned(rows: Rows, rewind: Rewind) -> Rows:
-    return take(rows, is_own(rewind, rows.ids, len(rows)), damaged=rows.damaged) if rewind.own else rows
+def _part(rows: Rows, rewind: Rewind, unit_ns: int, writer: str) -> _Part:
+    if not rewind.own:
+        return _Part(rows, unit_ns, writer, 0)
+    own = is_own(rewind, rows.ids, len(rows))
+    beyond, complete = compare(rewind.ids, rows.ids, len(rows))
+    left = ~own & (beyond & complete if rewind.ids else True)
+    return _Part(take(rows, own, damaged=rows.damaged), unit_ns, writer, int(np.count_nonzero(left)))
 
 
 @dataclass(slots=True)

@@ -54,7 +54,7 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
     if ranks:
         scope = scope._replace(ranks=tuple(sorted(session.ended & ranks)), own=own)
     taken = take_back(session.run, bound, scope)
-    session.say("INFO", told(bound, taken))
+    session.say("INFO", told(bound, taken, scope.own))
     had_ranks = any(each.joined for each in sessions)
     warning = warning_of(bound, taken, kinds, had_ranks=had_ranks)
     if warning:
@@ -129,17 +129,25 @@ def _fit(name: str, value: Id, kinds: Kinds) -> Id:
     return int(value) if isinstance(value, float) and kinds[name] == "int" and value.is_integer() else value
 
 
-def told(bound: Bound, taken: Taken) -> str:
-    """Return the message: how many rows of which metrics."""
+def told(bound: Bound, taken: Taken, own: Bound) -> str:
+    """Return the message: how many rows of which metrics, and how many stay that have constant ids otherwise."""
     place = f"rewound to {as_call(bound)}" if bound else "rewound to the start"
+    if not taken.left:
+        return f"{place}: {_taken_back(bound, taken)}"
+    names = " or ".join(name for name, _ in own)
+    stay = f"{taken.left:,} of another {names} stay, as their process has finished or began with this one"
+    return f"{place}: {_taken_back(bound, taken) if taken.metrics else 'no row is taken back'}; {stay}"
+
+
+def _taken_back(bound: Bound, taken: Taken) -> str:
     if not taken.metrics:
-        return f"{place}: {'no row is beyond it' if bound else 'there was no row'}"
+        return "no row is beyond it" if bound else "there was no row"
     total, named = sum(taken.metrics.values()), taken.metrics.most_common(MOST_NAMED)
     parts = [f"{count:,} of {name}" for name, count in named]
     others = len(taken.metrics) - len(named)
     if others:
         parts.append(f"{total - sum(count for _, count in named):,} of {others:,} other metrics")
-    return f"{place}: {total:,} {'row no longer counts' if total == 1 else 'rows no longer count'} ({', '.join(parts)})"
+    return f"{total:,} {'row no longer counts' if total == 1 else 'rows no longer count'} ({', '.join(parts)})"
 
 
 def warning_of(bound: Bound, taken: Taken, kinds: Kinds, *, had_ranks: bool) -> str | None:
