@@ -76,7 +76,16 @@ def new_writer_name() -> str:
 
 def temporary(path: Path) -> Path:
     """Return a name beside `path` under which its successor is written."""
-    return path.with_name(f"{TEMPORARY_PREFIX}{os.urandom(4).hex()}-{path.name}")
+    return path.with_name(f"{TEMPORARY_PREFIX}{os.urandom(4).hex()}-{_shortened(path.name)}")
+
+
+def _shortened(name: str) -> str:
+    """Return a name that has room for the rest of a temporary one."""
+    encoded = os.fsencode(name)
+    room = MAX_NAME_BYTES - len(f"{TEMPORARY_PREFIX}12345678-")
+    if len(encoded) <= room:
+        return name
+    return f"{encoded[: room - 9].decode(errors='ignore')}-{zlib.crc32(encoded):08x}"
 
 
 def mark_of(lock: Path) -> Path:
@@ -97,7 +106,8 @@ def temporaries(path: Path) -> list[Path]:
 def temporaries_in(folder: Path, names: Collection[str]) -> list[Path]:
     """Return what `temporaries` does of all that have these names in a folder."""
     found = folder.glob(f"{TEMPORARY_PREFIX}{'[0-9a-f]' * 8}-*")
-    return [path for path in found if temporary_for(path.name) in names]
+    wanted = set(map(_shortened, names))
+    return [path for path in found if temporary_for(path.name) in wanted]
 
 
 def aside(run: Path, path: Path) -> Path:

@@ -92,6 +92,23 @@ first       0.25
 second       0.5"""
 
 
+@pytest.mark.parametrize(
+    "command",
+    [("show", "hostile"), ("show", "."), ("compare", "hostile", "other"), ("query", ".", "SELECT * FROM runs")],
+)
+def test_characters_that_would_steer_a_terminal_are_shown_as_text(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """In names of params too, which may come from a file that somebody has edited."""
+    for name in ("hostile", "other"):
+        with skald.Logger(name, tmp_path, capture=False, notes="a\x1b[2Jnote\nsecond line") as logger:
+            logger.log_params({"\x1b[31mred\nblue": name, "plain": "\x1b[2J"})
+            logger.log_metric("loss", 1.0, split="\x1b[31mtrain")
+
+    shown = in_pipe(tmp_path, *command)
+
+    assert "\x1b" not in shown
+    assert r"\x1b[31mred\nblue" in shown
+
+
 def test_show_in_a_terminal_and_in_a_pipe(folder: Path) -> None:
     """A terminal has colors, and below the table what all runs share; a pipe has neither."""
     terminal, pipe = in_terminal(folder, "show", "runs"), in_pipe(folder, "show", "runs")

@@ -18,6 +18,7 @@ from logged import program, rows, start, values
 
 import skald
 from skald import InvalidInputError, RunExistsError, RunNotFoundError
+from skald.layout import temporary
 from skald.many.finding import find_runs
 from skald.writing.scratch import remove_abandoned
 
@@ -730,6 +731,21 @@ def test_folder_with_the_run_json_of_another_program_is_left_as_it_was(tmp_path:
 
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["run.json", "thesis.tex"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127])
+def test_run_with_the_longest_name_can_be_overwritten(tmp_path: Path, name: str) -> None:
+    """What is left of one that was killed at it is removed."""
+    skald.Logger(name, tmp_path, capture=False).close()
+    skald.Logger("left", tmp_path, capture=False).close()
+    left = (tmp_path / "left").rename(temporary(tmp_path / name))
+    os.utime(left, (0, 0))
+
+    with skald.Logger(name, tmp_path, mode="overwrite", capture=False) as logger:
+        logger.log_metric("loss", 2.0)
+
+    assert values(tmp_path / name) == [2.0]
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_disabled_call_runs_the_code_of_a_real_one(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from skald import layout
 from skald.amounts import plural
 from skald.cli import terminal
 from skald.cli.choice import chosen_rows
-from skald.cli.format import MISSING, given, ids_text, json_value, number_text, param_text, path_text
+from skald.cli.format import MISSING, given, ids_text, json_value, number_text, param_text, path_text, printable
 from skald.cli.paths import as_source, resolve_all
 from skald.cli.report import UsageError, readable_params
 from skald.cli.runchoice import names_where
@@ -198,7 +198,7 @@ def _print(names: Sequence[str], params: Params, series: Sequence[Series], *, ha
 def _params_by_run(names: Sequence[str], params: Params) -> list[terminal.Column]:
     """Return a row a param, a column a run."""
     return [
-        terminal.Column("param", [Text(leaf) for leaf in params]),
+        terminal.Column("param", [Text(printable(leaf)) for leaf in params]),
         *(terminal.Column(run, [_param(found, run) for found in params.values()]) for run in names),
     ]
 

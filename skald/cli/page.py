@@ -67,10 +67,10 @@ def _header(run: Run, selection: Selection, width: int) -> RenderableType:
         Text(plural(selection.total_rows, "row")),
         Text(size_text(size_on_disk(run.path))),
         *[Text(storage) for storage in sorted({owner.storage for owner in owners(run.path).values() if owner})],
-        *([Text(" ".join(f"#{tag}" for tag in run.tags), style="magenta")] if run.tags else []),
+        *([Text(" ".join(f"#{printable(tag)}" for tag in run.tags), style="magenta")] if run.tags else []),
         *([Text(_reason(run), style=STYLES[status])] if _reason(run) else []),
         Text(path_text(run.path), style="dim"),
-        *([Text(run.notes, style="italic")] if run.notes else []),
+        *([Text("\n".join(map(printable, run.notes.splitlines())), style="italic")] if run.notes else []),
     ]
     title = Text(run.name, style="bold")
     body = _flow(facts, max(width - 4, 1))
@@ -94,7 +94,7 @@ def _params(params: Mapping[str, Any], width: int) -> RenderableType:
         text = number_text(value) if isinstance(value, float) else param_text(value)
         if cell_len(text) > _MAX_PARAM_WIDTH:
             text = set_cell_size(text, _MAX_PARAM_WIDTH - 1) + "…"
-        items.append(Text.assemble((name, "dim"), ("=", "dim"), text))
+        items.append(Text.assemble((printable(name), "dim"), ("=", "dim"), text))
     return Group(Text("params", style="bold"), _flow(items, width))
 
 

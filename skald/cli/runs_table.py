@@ -13,7 +13,7 @@ from rich.text import Text
 
 from skald.amounts import duration_text, plural
 from skald.cli import terminal
-from skald.cli.format import ids_text, local_time, number_text, param_text
+from skald.cli.format import ids_text, local_time, number_text, param_text, printable
 from skald.cli.page import STYLES
 from skald.cli.runchoice import STATISTICS
 from skald.schema import PARAMS_PREFIX, RUN
@@ -181,7 +181,7 @@ def _print_rest(
     """Say on one line which params are the same in all runs, and on another how many columns had no room."""
     same = [name for name in _shown(table) if is_param(name) and name not in order and table[name][0] is not None]
     if same:
-        pairs = [f"{label(name)}={_param(table[name][0])}" for name in same]
+        pairs = [f"{printable(label(name))}={_param(table[name][0])}" for name in same]
         console.print(Text(_line("in all: ", pairs, console.width), style="dim"), soft_wrap=True)
     missing = [name for name in order if name in wanted and name not in shown]
     if missing:

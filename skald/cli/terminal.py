@@ -12,6 +12,8 @@ from rich.segment import Segment, Segments
 from rich.table import Table
 from rich.text import Text
 
+from skald.cli.format import printable
+
 WIDE: Final = 10_000
 """Columns of a pipe: nothing is cut there."""
 
@@ -25,7 +27,7 @@ class Column:
     """A column of a table: its header and a cell a row, each of which may have several lines."""
 
     def __init__(self, header: str, cells: Sequence[Text], *, right: bool = False) -> None:
-        self.header = header
+        self.header = printable(header)
         self.cells = cells
         self.right = right
 
