@@ -398,6 +398,26 @@ def test_printed_lines_are_in_the_file_after_a_kill_with_nothing_flushed(tmp_pat
     assert found.lines == [f"line {number}" for number in range(300)]
 
 
+def test_lines_that_were_written_over_are_there_after_a_kill(tmp_path: Path) -> None:
+    """All but the last in the file, and that one in `Run.console`, however often a bar was drawn before."""
+    found = run_program(
+        tmp_path,
+        """
+        with skald.Logger("run"):
+            for number in range(100):
+                print(f"\\rstep {number}", end="", flush=True)
+                print(f"\\repoch {number} done")
+                time.sleep(0.002)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        code=-signal.SIGKILL,
+    )
+
+    lines = [f"epoch {number} done" for number in range(100)]
+    assert found.lines == lines[:-1]
+    assert found.run.console.splitlines() == lines
+
+
 def test_unfinished_line_of_a_killed_process_is_appended_by_who_comes_next(tmp_path: Path) -> None:
     """By compaction or by the process that resumes, once; its own lines are below it."""
     program = """

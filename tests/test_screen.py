@@ -204,3 +204,15 @@ def test_screen_knows_whether_the_line_of_the_cursor_is_free(text: str, *, is_bl
     screen.feed(text)
 
     assert screen.is_blank_below is is_blank
+
+
+def test_lines_that_were_written_over_wait_for_one_more_unless_the_cursor_goes_up() -> None:
+    """A second bar would be drawn below: only that, and what goes on after it, tells whether they stay."""
+    screen = Screen()
+    final = [screen.feed(f"\rstep {number} of 3\repoch {number} done\n") for number in range(3)]
+    assert final == ["", "epoch 0 done\n", "epoch 1 done\n"]
+    assert screen.text == "epoch 2 done\n"
+
+    pieces = [piece for number in range(3) for piece in (f"\router {number}", "\n", f"\rinner {number}", "\x1b[A")]
+    assert "".join(map(screen.feed, pieces)) == "epoch 2 done\n"
+    assert screen.text == "outer 2\ninner 2\n"

@@ -60,6 +60,9 @@ class Screen:
         self._code = ""  # the beginning of a code, or of the end of a line, whose rest has not come
         self._redrawn = 0  # how many of the next lines are drawn again
         self._hidden = self._alternate = False
+        self._is_flat = True  # whether the cursor has never gone to another line but by the end of one
+        self.has_ended = False
+        """Whether a line has been ended that is held back, and was not before."""
         self._began = False  # whether the cursor has gone to a place on the screen before
         self._left = ""  # what was final before that, or before the screen was erased
         self._above = 0  # how many lines are above the one in which the cursor was hidden
@@ -188,6 +191,7 @@ class Screen:
         if self._redrawn:
             self._redrawn -= 1
             self._rows[self._row].drawn = True
+        self.has_ended |= self._is_flat and self._rows[self._row].drawn
         self._row, self._column = self._row + 1, 0
         if self._row == len(self._rows):
             self._rows.append(_Row())
@@ -229,6 +233,7 @@ class Screen:
             self._rows[self._row].returned = True
 
     def _go_up(self, lines: int) -> None:
+        self._is_flat = False
         self._row = max(0, self._row - lines)
         self._redrawn = max(self._redrawn, lines)
         self._rows[self._row].returned = True
@@ -250,11 +255,15 @@ class Screen:
             self._drop(self._row)
 
     def _final(self) -> str:
-        """Return the lines that are final: those above a plain one, those that left the screen."""
+        """Return the lines that are final: those above a plain one, those of no display, those that left the screen."""
         final = 0
         for place, row in enumerate(self._rows[: self._row]):
             if not row.drawn and (row.text or final == place):
                 final = place + 1
+        if (
+            self._is_flat and self._row and self._rows[self._row - 1].text
+        ):  # NOTE: a second bar begins with the next line
+            final = max(final, self._row - 1)
         if self._hidden:  # whoever hides the cursor comes back to all that follows
             final = self._above
         return self._cut(min(self._row, max(final, len(self._rows) - HEIGHT)))

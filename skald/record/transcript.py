@@ -131,8 +131,10 @@ class Transcript:
         if (is_blank and not self._shown) or self._unfinished is None:
             return False
         start = time.monotonic()
-        if not is_blank and start < self._show_at:
+        if not is_blank and start < self._show_at and not any(screen.has_ended for screen in self._screens.values()):
             return True
+        for screen in self._screens.values():
+            screen.has_ended = False
         text = self._text()
         if text == self._shown:
             return False
