@@ -210,10 +210,19 @@ class Screen:
             self._alternate = code == "h"
         elif code in "AFBEHf":
             self._go_to_line(code, number)
+        elif code in "P@X":
+            self._edit(code, min(max(1, number), LONGEST_LINE))
         elif code in "CDG":
             steps = {"C": max(1, number), "D": -max(1, number), "G": max(1, number) - 1 - self._column}[code]
             self._column = min(max(0, self._column + steps), LONGEST_LINE)
             self._rows[self._row].returned |= steps < 0
+
+    def _edit(self, code: str, count: int) -> None:
+        """Delete characters from the cursor on (P), insert blanks (@), or put some in their place (X)."""
+        row, column = self._rows[self._row], self._column
+        row.returned = True
+        blanks = " " * count if column < len(row.text) and code in "@X" else ""
+        row.text = row.text[:column] + blanks + row.text[column if code == "@" else column + count :]
 
     def _go_to_line(self, code: str, number: int) -> None:
         """Go up (A, F), down (B, E), or to a line of the screen (H, f)."""
@@ -247,7 +256,7 @@ class Screen:
         if what == 0:
             row.text = row.text[: self._column]
         else:
-            row.text = row.text[self._column :].rjust(len(row.text)) if what == 1 else ""
+            row.text = row.text[self._column + 1 :].rjust(len(row.text)) if what == 1 else ""
         if screen and what != 1:
             del self._rows[self._row + 1 :]
         if screen and what != 0:
