@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 import types
 from collections.abc import Callable
 from functools import partial
@@ -642,3 +645,40 @@ def test_streams_stand_in_turns_again_when_the_program_has_calmed_down(tmp_path:
     )
 
     assert [line for line in log.splitlines() if line[0] == "l"] == [f"line {number}" for number in range(600)]
+
+
+@posix
+@both
+def test_ctrl_c_ends_a_program_whose_output_nobody_reads(tmp_path: Path, capture: str) -> None:
+    """No thread waits for the reader with a lock that the program needs; without a log one to three are needed too."""
+    program = f"""
+        with skald.Logger("run", capture={capture}):
+            for number in range(10**7): print("line", number, "x" * 100)
+        """
+    reader, writer = os.pipe()
+    command = [sys.executable, "-c", START + textwrap.dedent(program)]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=writer, stderr=subprocess.DEVNULL, env={**os.environ, **BUFFERED}
+    )
+    os.close(writer)
+    while log_of_size(tmp_path) < 1000:
+        time.sleep(0.05)
+    time.sleep(1)
+
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(1.5)
+            break
+    process.kill()
+    process.wait()
+    os.close(reader)
+
+    assert process.returncode == -signal.SIGINT
+    assert skald.Run(tmp_path / "runs" / "run").status == "stopped"
+
+
+def log_of_size(folder: Path) -> int:
+    """Return how much is in the log, if it is there."""
+    path = folder / "runs" / "run" / "console.log"
+    return path.stat().st_size if path.exists() else 0

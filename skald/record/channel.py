@@ -21,7 +21,7 @@ from typing import Any, Final
 from skald.durable import is_fault
 from skald.record import relay
 from skald.record.relay import END, HASTY, OTHER, OWN, SHOWING
-from skald.record.streams import await_room, is_of_call
+from skald.record.streams import PATIENCE_SECS, await_room, is_of_call
 
 CLOSE_SECS: Final = 10.0
 """How long to wait at the end for a terminal that takes nothing."""
@@ -115,14 +115,15 @@ class Channel:
                 except OSError as error:  # it is closed, or is full and does not wait
                     if not is_of_call(error):
                         raise
-                    goes_past = False
-                has_begun = True
+                    goes_past = has_begun = False
                 if goes_past:
                     write_all(saved, data)
                 else:
                     otherwise(data)
-            except BaseException as error:  # a signal handler's
-                if not has_begun:  # the log has it, and so should the terminal
+            except BaseException as error:
+                if is_fault(error):
+                    raise
+                if not (has_begun or getattr(error, "is_put_off", False)):  # the log has it, and so should the terminal
                     self.writer(descriptor, state, otherwise)(data)
                 error.is_put_off = True  # type: ignore[attr-defined]
                 raise
@@ -255,7 +256,8 @@ def write_all(descriptor: int, data: bytes | memoryview, *, again: bool = True) 
     Args:
         descriptor: where to.
         data: what to write.
-        again: what a signal handler raises is raised at the end, as `is_put_off`, unless there is more of it.
+        again: what a signal handler raises is raised at the end, or where there is more of it, or no room in time; it
+            `is_put_off` then.
     """
     left, written = memoryview(data), [0]
     try:
@@ -270,9 +272,11 @@ def write_all(descriptor: int, data: bytes | memoryview, *, again: bool = True) 
                     raise
                 await_room(descriptor)
     except BaseException as error:
-        if is_fault(error) or not again:
+        if is_fault(error):
             raise
-        write_all(descriptor, left[written[0] :], again=False)
+        error.is_stuck = not await_room(descriptor, PATIENCE_SECS)  # type: ignore[attr-defined]
+        if again and not error.is_stuck:  # type: ignore[attr-defined]
+            write_all(descriptor, left[written[0] :], again=False)
         error.is_put_off = True  # type: ignore[attr-defined]
         raise
 

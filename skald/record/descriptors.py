@@ -41,6 +41,7 @@ from skald.record.relay import (
     STATE_BYTES,
     TAKEN,
 )
+from skald.record.streams import PATIENCE_SECS, await_room
 
 START_SECS: Final = 10.0
 """How long the relay may take to begin, where there is something for it."""
@@ -132,10 +133,12 @@ class Descriptors:
                     write_all(descriptor, piece)
                     left = left[FRAME_BYTES:]
         except BaseException as error:
-            if is_fault(error) or not again:
+            if is_fault(error):
                 raise
-            is_written = getattr(error, "is_put_off", False)
-            self._write_marked(channel, descriptor, left[FRAME_BYTES:] if is_written else left, again=False)
+            error.is_stuck = not await_room(descriptor, PATIENCE_SECS)  # type: ignore[attr-defined]
+            if again and not error.is_stuck:  # type: ignore[attr-defined]
+                is_written = getattr(error, "is_put_off", False)
+                self._write_marked(channel, descriptor, left[FRAME_BYTES:] if is_written else left, again=False)
             error.is_put_off = True  # type: ignore[attr-defined]
             raise
 

@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import Any, Final, Protocol
 
 from skald.durable import is_fault
-from skald.record.streams import await_room, is_of_call
+from skald.record.streams import PATIENCE_SECS, await_room, is_of_call
 from skald.record.transcript import Transcript
 
 GATHERED_BYTES: Final = 120 << 10
@@ -58,7 +58,7 @@ class _Below(io.RawIOBase):
 
     closed = False  # NOTE: it is asked for at each flush
 
-    def __init__(self, write: Callable[[Any], int]) -> None:
+    def __init__(self, write: Callable[[Any], int | None]) -> None:
         self.write = write  # type: ignore[method-assign]
 
     def writable(self) -> bool:
@@ -107,6 +107,8 @@ class Gatherer:
         """Why something could not be written, until the program has been told when it printed."""
         self.untold = b""
         """The end of that."""
+        self._only_for = 0
+        """The thread that was interrupted as nobody took what it printed: others would wait, and it for them."""
         self._begin()
 
     def _begin(self) -> None:
@@ -123,7 +125,8 @@ class Gatherer:
         Args:
             write: writes bytes, or some of them.
             flush_before: writes out what was written in other ways before that.
-            is_whole: whether that ends its work where a signal handler raises, and tells so by `is_put_off`.
+            is_whole: whether that ends its work where a signal handler raises, and tells so by `is_put_off`, or by
+                `is_stuck` that nobody takes it.
         """
 
         def write_whole(data: Any) -> int | None:
@@ -134,11 +137,12 @@ class Gatherer:
                 if is_fault(error) or not getattr(error, "is_put_off", False):
                     raise
                 self.raised[get_ident()] = error
+                self._only_for = get_ident() if getattr(error, "is_stuck", False) else 0
             return size
 
         self._write, self._flush_before = write_whole if is_whole else write, flush_before
 
-    def _empty(self, data: Any) -> int:
+    def _empty(self, data: Any) -> int | None:
         """Write what has been gathered, as it is enough, or somebody flushes."""
         try:
             return self._write_out(data)
@@ -146,8 +150,10 @@ class Gatherer:
             self.raised[get_ident()] = error
             return self._write_out(data)
 
-    def _write_out(self, data: Any) -> int:
+    def _write_out(self, data: Any) -> int | None:
         own, ident, size = self._own, get_ident(), len(data)
+        if self._only_for not in (0, ident):
+            return None  # so that the buffer gives up
         if self.on_written and "write" in own and own["write"] == self.fast:  # NOTE: no call amid this
             own["write"] = self.on_written
         if ident in self.busy:  # it is flushed
@@ -176,6 +182,9 @@ class Gatherer:
             self._larger.truncate(action)  # type: ignore[arg-type]
         except RuntimeError as error:  # refused by the buffer, as a signal handler has interrupted its own work
             if not (is_of_call(error) and "reentrant" in str(error)):
+                raise
+        except BlockingIOError:
+            if self._only_for in (0, ident):
                 raise
         finally:
             if is_first:
@@ -209,6 +218,9 @@ class Gatherer:
             while self.aside.tell() or self._moved:
                 self._moved.extend(map(_call, (self.aside.getvalue, partial(self.aside.seek, 0), self.aside.truncate)))
                 while self._moved:
+                    if self._only_for not in (0, get_ident()):
+                        behind.append(self)
+                        return
                     if self._moved[0]:
                         self._pass_on(self._moved)
                     else:  # nothing, or it is what the other calls return
@@ -256,6 +268,8 @@ class Gatherer:
             while written[0] is None:  # it does not wait, as a child may have set
                 await_room(self._buffer.fileno())
                 written[:] = map(self._write, (pieces[0],))
+            if not self.raised:
+                self._only_for = 0
         except BaseException as error:
             if written and written[0] is not None:
                 self.raised[get_ident()] = error
@@ -263,6 +277,9 @@ class Gatherer:
                 self.fault = error
                 self.keep_end(pieces[0])
                 written[:] = (len(pieces[0]),)  # as far as the log is concerned
+            elif self._is_stuck():
+                self.raised[get_ident()] = error
+                written[:] = (len(pieces[0]),)  # as above
             else:
                 raise
         try:
@@ -272,6 +289,15 @@ class Gatherer:
             self._take_from(pieces, written[0])
         size: int = written[0]
         return size
+
+    def _is_stuck(self) -> bool:
+        """Tell whether nobody takes what is printed; then it is left to who was interrupted to write more."""
+        try:
+            is_stuck = not await_room(self._buffer.fileno(), PATIENCE_SECS)
+        except (OSError, ValueError):  # closed, or without a descriptor
+            return False
+        self._only_for = get_ident() if is_stuck else 0
+        return is_stuck
 
     def keep_end(self, data: Any) -> None:
         """Keep the end of what could not be written, so that Python tells of it as it ends."""

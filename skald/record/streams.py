@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 _ABSENT: Final = object()
+PATIENCE_SECS: Final = 0.5
+"""How long what a signal handler raises is put off where nobody takes what is printed."""
 _LAST_OPTIONS: Final = frozenset(("line_buffering", "write_through"))
 """Of those of a text stream's `reconfigure`, the ones that it takes last."""
 
@@ -130,11 +132,14 @@ def reconfigurer(original: Callable[..., None]) -> Callable[..., None]:
     return reconfigure
 
 
-def await_room(descriptor: int) -> None:
-    """Wait until a descriptor takes something; NOTE: a child may have made one that it shares not wait by itself."""
+def await_room(descriptor: int, secs: float | None = None) -> bool:
+    """Wait until a descriptor takes something, or so long; return whether it does.
+
+    NOTE: a child may have made one that it shares not wait by itself.
+    """
     room = select.poll()
     room.register(descriptor, select.POLLOUT)
-    room.poll()
+    return bool(room.poll(None if secs is None else secs * 1000))
 
 
 class TextStream:
