@@ -682,3 +682,39 @@ def log_of_size(folder: Path) -> int:
     """Return how much is in the log, if it is there."""
     path = folder / "runs" / "run" / "console.log"
     return path.stat().st_size if path.exists() else 0
+
+
+@posix
+def test_forked_children_print_while_threads_of_the_parent_do(tmp_path: Path) -> None:
+    """None of them finds the lock of the stream's buffer held by a thread that it has not."""
+    shown, log = run_buffered(
+        tmp_path,
+        """
+        import signal
+        def talk(name):
+            for number in range(10**6):
+                if ended: break
+                print(f"{name} {number}")
+                time.sleep(0.0003)
+        ended = []
+        with skald.Logger("run"):
+            threads = [threading.Thread(target=talk, args=[name]) for name in "abc"]
+            for thread in threads: thread.start()
+            for number in range(150):
+                sys.stdout.flush()
+                child = os.fork()
+                if not child:
+                    signal.alarm(5)
+                    print("child", number)
+                    sys.stdout.flush()
+                    os._exit(0)
+                if os.waitpid(child, 0)[1]: ended.append(number); break
+            is_whole = not ended
+            ended.append(True)
+            for thread in threads: thread.join()
+        assert is_whole, ended
+        """,
+    )
+
+    for text in (shown, log):
+        assert sorted(re.findall(r"child \d+", text)) == sorted(f"child {number}" for number in range(150))

@@ -69,6 +69,12 @@ class _Below(io.RawIOBase):
         return action()
 
 
+def is_written() -> bool:
+    """Tell whether another thread is amid a write, with the lock of a stream's buffer."""
+    ident = get_ident()
+    return any(mark is not None for each, mark in busy.copy().items() if each != ident)
+
+
 def write_behind() -> None:
     """Write what signal handlers have printed amid what this thread was at, and have it taken."""
     ident = get_ident()

@@ -18,6 +18,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.record.gathering import is_written
 from skald.record.pace import Pace, is_only_thread
 from skald.record.shown import before_messages, forget
 from skald.record.streams import buffer_of, streams
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 LINE_END_LOOKS: Final = 200
 """How often one looks whether a thread has ended its line."""
 
+FORK_SECS: Final = 0.02
+"""How long no other thread is let run, from the look whether one writes to the fork."""
+_switch_secs = 0.0
+"""How long each thread is let run otherwise."""
 _lock = threading.RLock()
 _changing = threading.RLock()
 """Held while the descriptors are led away or put back; before the other lock, which is free for the relay's thread."""
@@ -322,21 +327,34 @@ def _tee_of(stream: Any, name: str) -> Tee:
 
 
 def _before_fork() -> None:
-    """Write what has been printed, as the child writes into the same file at once."""
+    """Write what has been printed, as the child writes into the same file at once.
+
+    NOTE: and wait until no thread is amid a write, or the child could find the lock of a stream's buffer held for ever.
+    """
+    global _switch_secs  # noqa: PLW0603 the process has one
     _lock.acquire()
     _slow_down()
     _drain()
+    _switch_secs = sys.getswitchinterval()
+    for _ in range(LINE_END_LOOKS):
+        sys.setswitchinterval(FORK_SECS)
+        if not is_written():
+            return
+        sys.setswitchinterval(_switch_secs)
+        time.sleep(LOOK_SECS)
 
 
 def _after_fork_in_parent() -> None:
     for transcript in _transcripts:
         transcript.is_alone = False
+    sys.setswitchinterval(_switch_secs)
     _lock.release()
 
 
 def _after_fork_in_child() -> None:
     """Let the parent write what it has printed; the child has its own lock and thread."""
     global _lock, _changing, _pace, _draining  # noqa: PLW0603 as above
+    sys.setswitchinterval(_switch_secs)
     _lock, _changing = threading.RLock(), threading.RLock()
     _pace = Pace(_lock, _collect, _drain, _set_hasty)
     _draining = False
