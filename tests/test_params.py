@@ -446,6 +446,18 @@ def test_params_edited_by_hand_win(run: Path, edited: str) -> None:
     assert read_params(run) == in_json(run) == {"lr": 0.2, "seed": 2}
 
 
+def test_params_edited_by_hand_may_have_numbers_as_people_write_them(run: Path) -> None:
+    """PyYAML takes some powers of ten for text, which a text that was logged stays."""
+    params_of(run).update({"lr": 0.1, "decay": "1e-4"})
+    text = (run / layout.PARAMS).read_text(encoding="utf-8")
+
+    (run / layout.PARAMS).write_text(text.replace("0.1", "1e-3") + "steps: -2E5\nname: 1e5x\n", encoding="utf-8")
+
+    assert read_params(run) == {"lr": 0.001, "decay": "1e-4", "steps": -200_000.0, "name": "1e5x"}
+    params_of(run).update({"seed": 1})
+    assert loaded(run) == in_json(run) == read_params(run)
+
+
 def test_params_write_a_date_that_occurs_twice_in_full(run: Path) -> None:
     """The file holds no YAML anchors, which people do not read."""
     day, limits = dt.date(2026, 11, 23), [1, 2]

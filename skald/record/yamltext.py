@@ -17,6 +17,33 @@ _NUMBER: Final = re.compile(r"[-+]?(0[ox][0-9a-fA-F]+|(\.\d+|\d+(\.\d*)?)([eE][-
 """Text that YAML 1.2 takes for a number, also where PyYAML does not."""
 
 
+_POWER: Final = re.compile(r"[-+]?(\.\d+|\d+(\.\d*)?)[eE][-+]?\d+")
+"""Numbers as people write them, `1e-3`, of which PyYAML takes some for text."""
+
+
+def from_yaml(data: bytes) -> Any:
+    """Return what the text of a YAML file says, which people may have edited.
+
+    Raises:
+        ValueError: it is no YAML, or of more than plain data.
+    """
+    import yaml
+
+    try:
+        return yaml.load(data, _loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)))  # noqa: S506 it is a safe one
+    except (yaml.YAMLError, LookupError, AttributeError) as error:  # the last two: a tag does not fit
+        raise ValueError(str(error)) from error
+
+
+@functools.cache
+def _loader(base: Any) -> Any:
+    class Loader(base):  # type: ignore[misc]
+        pass
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"{_POWER.pattern}$"), list("-+.0123456789"))
+    return Loader
+
+
 def to_yaml(data: Any) -> bytes:
     """Return None, bool, int, float, str, dates, lists and dicts of them as YAML in UTF-8.
 
