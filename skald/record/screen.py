@@ -26,6 +26,7 @@ _COLOR_TEXT: Final = re.compile(r"\x1b\[[\d;:]*m")
 _TOKEN: Final = re.compile(
     r"\x1b\[(?P<args>[0-?]*)[ -/]*(?P<code>[@-~])"
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title, a link
+    r"|\x1b(?P<place>[78])"  # saved, come back to
     r"|\x1b[ -/]*[0-~]"
     r"|(?P<control>[\x00-\x08\x0a-\x1f\x7f])"
     r"|(?P<text>[^\x00-\x08\x0a-\x1f\x7f]+)"
@@ -60,6 +61,7 @@ class Screen:
         self._code = ""  # the beginning of a code, or of the end of a line, whose rest has not come
         self._redrawn = 0  # how many of the next lines are drawn again
         self._hidden = self._alternate = False
+        self._saved = (0, 0)  # the line and column of the cursor that a program comes back to
         self._is_flat = True  # whether the cursor has never gone to another line but by the end of one
         self.has_ended = False
         """Whether a line has been ended that is held back, and was not before."""
@@ -159,6 +161,8 @@ class Screen:
             self._obey(token["code"], token["args"])
         elif token["text"]:
             self._put(token["text"])
+        elif token["place"]:
+            self._obey({"7": "s", "8": "u"}[token["place"]], "")
         elif token["control"] == "\n":
             self._end_line()
         elif token["control"] in ("\r", "\b"):
@@ -210,12 +214,25 @@ class Screen:
             self._alternate = code == "h"
         elif code in "AFBEHf":
             self._go_to_line(code, number)
+        elif code in "su" and not args:
+            self._save_or_restore(code)
         elif code in "P@X":
             self._edit(code, min(max(1, number), LONGEST_LINE))
         elif code in "CDG":
             steps = {"C": max(1, number), "D": -max(1, number), "G": max(1, number) - 1 - self._column}[code]
             self._column = min(max(0, self._column + steps), LONGEST_LINE)
             self._rows[self._row].returned |= steps < 0
+
+    def _save_or_restore(self, code: str) -> None:
+        """Note the place of the cursor (s), or go back there (u)."""
+        if code == "s":
+            self._saved = self._row, self._column
+            return
+        row, column = self._saved
+        if row < self._row:
+            self._go_up(self._row - row)
+        self._row, self._column = min(row, len(self._rows) - 1), column
+        self._rows[self._row].returned = True
 
     def _edit(self, code: str, count: int) -> None:
         """Delete characters from the cursor on (P), insert blanks (@), or put some in their place (X)."""
@@ -288,6 +305,7 @@ class Screen:
         """Forget the first lines."""
         del self._rows[:count]
         self._row -= count
+        self._saved = max(0, self._saved[0] - count), self._saved[1]
         self._above = max(0, self._above - count)
 
 
