@@ -30,11 +30,6 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
 
-def is_fault(error: BaseException) -> bool:
-    """Tell whether an error is the system's, and not a signal handler's, as the `TimeoutError` of an alarm."""
-    return isinstance(error, OSError) and error.errno is not None
-
-
 def identity(status: os.stat_result) -> tuple[int, ...]:
     """Return by what a file that others replace is told from the one that comes after it."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

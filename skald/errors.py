@@ -70,6 +70,29 @@ class StorageError(SkaldError, OSError):
     """The disk took no more, and the memory set aside for that is used up; or a cloud store gives nothing."""
 
 
+def is_fault(error: BaseException) -> bool:
+    """Tell whether an error is the system's, and not a signal handler's, as the `TimeoutError` of an alarm."""
+    return isinstance(error, OSError) and error.errno is not None
+
+
+def is_of_handler(error: BaseException) -> bool:
+    """Tell whether a signal handler has raised an error: it is the program's, and says nothing of what it interrupts.
+
+    Python calls a handler with a number and the frame that it interrupts, which hardly another function has of the one
+    that calls it; and a `TimeoutError` that the system does not number is that of an alarm.
+    """
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return True
+    trace = error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        given = [value for each in frame.f_locals.values() for value in (each if type(each) is tuple else (each,))]
+        is_interrupted = frame.f_back is not None and any(value is frame.f_back for value in given)
+        if is_interrupted and any(isinstance(value, int) for value in given):
+            return True
+    return False
+
+
 def logger_closed(name: str, mode: str | None) -> LoggerClosedError:
     """Return what a call to a closed logger raises; `mode` is what continues its run, None where it was not kept."""
     error = LoggerClosedError(f"the logger of {name!r} is closed")

@@ -7,10 +7,11 @@ every id of a run has one kind for the whole run, except that int may widen to f
 from __future__ import annotations
 
 import operator
+import reprlib
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from skald.errors import IdTypeError, InvalidInputError
+from skald.errors import IdTypeError, InvalidInputError, is_of_handler
 from skald.values import is_masked
 
 Kind = Literal["int", "float", "str", "bool"]
@@ -79,13 +80,18 @@ def plain_id(name: str, value: Any) -> Id:
         IdTypeError: the value is of no kind that an id can have.
         InvalidInputError: an int beyond 64 bits, a string that is too long or not UTF-8.
     """
-    found = _plain(value)
+    try:
+        found = _plain(value)
+    except Exception as error:
+        if is_of_handler(error):
+            raise
+        raise IdTypeError(f"id {name!r} of type {type(value).__name__} cannot be read: it raised {error!r}") from error
     if found is None:
-        error = IdTypeError(
-            f"id {name!r} must be an int, float, str or bool, got {type(value).__name__}: {value!r:.80}"
+        refused = IdTypeError(
+            f"id {name!r} must be an int, float, str or bool, got {type(value).__name__}: {reprlib.repr(value)}"
         )
-        error.add_note(f"hint: convert it at the call, as in {name}=str(...) or {name}=int(...)")
-        raise error
+        refused.add_note(f"hint: convert it at the call, as in {name}=str(...) or {name}=int(...)")
+        raise refused
     if type(found) is int and not -(2**63) <= found < 2**63:
         raise InvalidInputError(f"id {name!r} must fit into 64 bits, got {found}")
     if type(found) is str and len(encoded(found, f"id {name!r}")) > MAX_ID_BYTES:
@@ -105,7 +111,7 @@ def _plain(value: Any) -> Id | None:
     if callable(getattr(value, "item", None)):  # a NumPy scalar or a 0-d array
         found, is_time = value.item(), getattr(getattr(value, "dtype", None), "kind", "") in ("m", "M")
         return found if type(found) in KIND_OF and not is_time and not is_masked(value) else None
-    return operator.index(value) if hasattr(value, "__index__") else None
+    return operator.index(value) if hasattr(value, "__index__") and not isinstance(value, type) else None
 
 
 def widen(old: Kind, new: Kind) -> Kind | None:

@@ -6,7 +6,7 @@ import reprlib
 import sys
 from typing import Any, Final, NamedTuple
 
-from skald.errors import ValueTypeError
+from skald.errors import ValueTypeError, is_of_handler
 
 EXACT_INT: Final = 2**53
 """Up to here every int is a float64."""
@@ -31,6 +31,8 @@ def as_value(name: str, value: Any) -> Value:
     try:
         return _from_number(_unpacked(value))
     except Exception as error:
+        if is_of_handler(error):
+            raise
         raise _error(name, value, error) from error
 
 

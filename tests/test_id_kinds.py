@@ -23,6 +23,14 @@ def logger(tmp_path: Path) -> Iterator[skald.Logger]:
         yield logger
 
 
+class OnDevice:
+    """A value whose device has failed, which it does not even show."""
+
+    def item(self) -> int:
+        """Fail, as a copy from the device does."""
+        raise RuntimeError("CUDA error")
+
+
 class Split(enum.StrEnum):
     """An enum over str."""
 
@@ -80,6 +88,8 @@ def test_id_takes_every_kind_of_value(logger: skald.Logger, given: Any, expected
         np.array([1]),
         np.datetime64(5, "ns"),
         np.ma.masked,
+        int,
+        OnDevice(),
     ],
 )
 def test_id_of_no_kind_is_refused(logger: skald.Logger, given: Any) -> None:

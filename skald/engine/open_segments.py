@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from skald.durable import is_fault, is_full, sync_file, sync_folder
+from skald.durable import is_full, sync_file, sync_folder
 from skald.engine.blueprint import Shape, blueprint
 from skald.engine.claim import Claim
 from skald.engine.dictionary import Dictionary
@@ -21,7 +21,7 @@ from skald.engine.filled import Filled
 from skald.engine.segment import Segment, content
 from skald.engine.staged import MOST_WAITING_BYTES, Flusher, Staged
 from skald.engine.storage import Mapped, Parts, Storage, Volatile, choose_mode, fill, is_network
-from skald.errors import StorageError, folder_gone
+from skald.errors import StorageError, folder_gone, is_fault
 from skald.layout import WRITER_LOCK, segment_name, segment_number
 
 

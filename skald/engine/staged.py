@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from skald.durable import is_fault, is_full, sync_folder
+from skald.durable import is_full, sync_folder
 from skald.engine.blueprint import SEALED_AT, Shape, blueprint
 from skald.engine.lock import is_held_here
 from skald.engine.storage import Parts, create, fill, write_at
+from skald.errors import is_fault
 from skald.notice import tell
 from skald.schema import MAX_ID_BYTES
 

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
-from skald.durable import is_fault
 from skald.engine.claim import run_lock
 from skald.engine.coverage import ENDED
 from skald.engine.extraction import read_segment
@@ -25,7 +24,7 @@ from skald.engine.rows import Ints, Mask, Rows, take
 from skald.engine.segmentfile import read_header, with_segment
 from skald.engine.snapshot import SegmentFile, Snapshot, take_snapshot
 from skald.engine.standing import add_rewind, read_rewinds
-from skald.errors import StorageError
+from skald.errors import StorageError, is_fault
 
 _LONG_AGO: Final = -NEVER
 

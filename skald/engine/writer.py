@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from skald.durable import is_fault
 from skald.engine.batch import Batch
 from skald.engine.blueprint import Capacity, Columns, Shape
 from skald.engine.claim import Claim
@@ -27,7 +26,7 @@ from skald.engine.registry import Registry, merge_kinds
 from skald.engine.segment import FIRST_ROWS, MOST_ROWS, InterleavedError, Segment
 from skald.engine.source import BLOCK_ROWS
 from skald.engine.streams import Stream, Streams
-from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError
+from skald.errors import InvalidInputError, LoggerClosedError, SkaldError, StorageError, is_fault
 from skald.notice import tell
 from skald.schema import METRIC, Id, Kind, Kinds, fit_id
 

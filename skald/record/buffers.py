@@ -20,7 +20,7 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Final, Protocol
 
-from skald.durable import is_fault
+from skald.errors import is_fault
 from skald.record.decoding import Decoder
 from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking, behind, write_behind
 from skald.record.shown import message_file, messages, speaking

@@ -18,7 +18,7 @@ import tty
 from collections.abc import Callable
 from typing import Any, Final
 
-from skald.durable import is_fault
+from skald.errors import is_fault
 from skald.record import relay
 from skald.record.relay import END, HASTY, OTHER, OWN, SHOWING
 from skald.record.streams import PATIENCE_SECS, await_room, is_of_call

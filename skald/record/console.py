@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
+from skald.errors import is_of_handler
 from skald.notice import loguru_logger, tell
 from skald.record.logfile import LogFile
 from skald.record.shown import MARK, hush, one_message, unhush
@@ -273,7 +274,9 @@ def say(file: LogFile, level: str, text: str, ids: Mapping[str, object]) -> None
     try:
         with one_message():
             logger.opt(depth=_own_frames()).patch(take).log(level, "{}", text)
-    except Exception as error:  # noqa: BLE001 of a handler with `catch=False`, which nobody has called here
+    except Exception as error:  # of a handler with `catch=False`, which nobody has called here
+        if is_of_handler(error):
+            raise
         tell(f"a handler of loguru failed, {error!r}, as it was to show: {text}")
 
 

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from skald.durable import is_fault
+from skald.errors import is_fault
 from skald.record import relay
 from skald.record.channel import CLOSE_SECS, Channel, find_channels, high, is_readable, pipe, watch_of, write_all
 from skald.record.pace import is_only_thread

@@ -15,7 +15,7 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Final, Protocol
 
-from skald.durable import is_fault
+from skald.errors import is_fault
 from skald.record.streams import PATIENCE_SECS, await_room, is_of_call
 from skald.record.transcript import Transcript
 

@@ -16,9 +16,17 @@ from typing import Any, Final, Literal
 import msgspec
 
 from skald import layout
-from skald.durable import is_fault, read_atomic, write_atomic
+from skald.durable import read_atomic, write_atomic
 from skald.engine.claim import owners
-from skald.errors import CorruptRunError, RunExistsError, RunNotFoundError, SkaldError, StorageError
+from skald.errors import (
+    CorruptRunError,
+    RunExistsError,
+    RunNotFoundError,
+    SkaldError,
+    StorageError,
+    is_fault,
+    is_of_handler,
+)
 
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -117,7 +125,9 @@ def is_there(run: Path, started: dt.datetime | None) -> bool:
         return started in (None, read_info(run).started)
     except RunNotFoundError:
         return False
-    except (OSError, SkaldError):  # nothing says that it is another
+    except (OSError, SkaldError) as error:  # nothing says that it is another
+        if is_of_handler(error):
+            raise
         return True
 
 
@@ -225,6 +235,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptRunError(f"{error}, in {path}") from error
     except OSError as error:
+        if is_of_handler(error):
+            raise
         raise StorageError(error.errno, f"cannot be read: {error.strerror}, in {path}") from error
     if not isinstance(found, dict):
         raise CorruptRunError(f"run.json must hold an object, got {type(found).__name__}, in {path}")

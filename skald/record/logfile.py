@@ -11,8 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from skald.durable import is_fault
-from skald.errors import folder_gone
+from skald.errors import folder_gone, is_fault
 from skald.notice import tell
 
 
@@ -102,8 +101,10 @@ class LogFile:
 class _Descriptor:
     """A file open for appending until nobody refers to it."""
 
+    number = -1
+    _status: os.stat_result | None = None
+
     def __init__(self, path: Path) -> None:
-        self.number = -1
         self._pid = os.getpid()
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
         self.number = os.open(path, flags, 0o666)
@@ -118,7 +119,7 @@ class _Descriptor:
 
     def _is_same(self) -> bool:
         try:
-            return os.path.samestat(os.fstat(self.number), self._status)
+            return self._status is None or os.path.samestat(os.fstat(self.number), self._status)
         except OSError:
             return False
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
+
+from skald.errors import is_of_handler
 
 PERIOD_SECS: Final = 0.05
 BURST_TEXTS: Final = 2000
@@ -16,6 +17,8 @@ FAST_SECS: Final = 0.01
 """How often what is gathered is collected."""
 CALM_TEXTS: Final = 100
 """When so few come in a period they are written at once again."""
+START_SECS: Final = 0.01
+"""How long to wait for the thread to begin, where that was interrupted."""
 PATIENCE_SECS: Final = 1.0
 """How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
 
@@ -80,9 +83,14 @@ class Pace:
         self._is_called = True
         if self._thread is None:
             thread = threading.Thread(target=self._follow, name="skald-console", daemon=True)
-            with contextlib.suppress(RuntimeError):  # the interpreter is ending, or there are no more threads
+            self._thread = thread
+            try:
                 thread.start()
-                self._thread = thread
+            except BaseException as error:
+                time.sleep(START_SECS)  # where a signal handler has raised it, the thread may just begin
+                self._thread = thread if thread.is_alive() else None
+                if not isinstance(error, RuntimeError) or is_of_handler(error):
+                    raise  # else the interpreter is ending, or there are no more threads
         return self._thread is not None
 
     def _follow(self) -> None:

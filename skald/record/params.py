@@ -20,15 +20,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import msgspec
-
 from skald import layout
-from skald.durable import is_fault, read_atomic, write_atomic
+from skald.durable import read_atomic, write_atomic
 from skald.engine.claim import lock_of_run
-from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone
+from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone, is_fault, is_of_handler
 from skald.record.info import RunInfo, is_there, read_info, write_info
 from skald.record.plain import plain, type_name
-from skald.record.yamltext import to_yaml
+from skald.record.yamltext import from_yaml, to_yaml
 
 LOCK_SECS: Final = 30.0
 """How long to wait for the other processes of the run, each of which takes a few milliseconds."""
@@ -187,6 +185,8 @@ def _read(run: Path, info: Said) -> dict[str, Any]:
             return {}
         raise CorruptRunError(f"{layout.PARAMS} is missing, in {run}") from error
     except OSError as error:
+        if is_of_handler(error):
+            raise
         raise StorageError(error.errno, f"cannot be read: {error.strerror or error}, in {path}") from error
     # NOTE: not by the time of the file: a copy has another, and an edit within one tick of the clock has the same
     return info.params if zlib.crc32(data) == info.params_crc32 else decode_params(data, path)
@@ -203,8 +203,8 @@ def decode_params(data: bytes, path: object) -> dict[str, Any]:
         CorruptRunError: it is no YAML, or no mapping of names to plain data.
     """
     try:
-        found = plain(msgspec.yaml.decode(data))
-    except (msgspec.DecodeError, ValueError) as error:
+        found = plain(from_yaml(data))
+    except ValueError as error:
         problem, place = _problem(str(error))
         if not isinstance(error, InvalidInputError):  # what a parser says may be no more than a word of the file
             problem = f"not valid YAML of plain data: {problem}"

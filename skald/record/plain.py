@@ -15,7 +15,7 @@ from typing import Any, Final, get_origin
 
 import msgspec
 
-from skald.errors import InvalidInputError
+from skald.errors import InvalidInputError, is_of_handler
 
 _Path = tuple[str, ...]
 MAX_DEPTH: Final = 64
@@ -58,9 +58,9 @@ def _plain(value: Any, path: _Path) -> Any:
         raise _TooDeepError(f"param {_dotted(path):.80} nests deeper than {MAX_DEPTH} levels")
     try:
         return _converted(value, path)
-    except InvalidInputError:
-        raise
     except Exception as error:
+        if isinstance(error, InvalidInputError) or is_of_handler(error):
+            raise
         raise _unreadable(path, error) from error
 
 
@@ -230,6 +230,8 @@ def _field(value: Any, name: str, path: _Path) -> Any:
     try:
         return getattr(value, name)
     except Exception as error:
+        if is_of_handler(error):
+            raise
         raise _unreadable((*path, name), error) from error
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from skald.errors import InvalidInputError
+from skald.errors import InvalidInputError, is_of_handler
 
 FORMATS: Final = (".parquet", ".csv")
 """What the suffix of a name may choose; the first where it chooses none."""
@@ -40,6 +40,8 @@ def table_bytes(table: Any, suffix: str) -> bytes:
 
             pq.write_table(found, file)
     except Exception as error:  # of Arrow, Polars, or the library of what is in the columns
+        if is_of_handler(error):
+            raise
         reason = str(error).strip().partition("\n")[0]
         refused = InvalidInputError(f"a value of type {type(table).__name__} cannot be a {suffix} table: {reason}")
         refused.add_note("hint: each column must be of one kind; nested ones need .parquet")

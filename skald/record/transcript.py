@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from skald.durable import is_fault, unlink, write_atomic
+from skald.durable import unlink, write_atomic
+from skald.errors import is_fault
 from skald.record.logfile import LogFile
 from skald.record.screen import Screen
 

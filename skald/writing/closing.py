@@ -13,7 +13,7 @@ from skald.engine.claim import Claim, lock_of_run, run_lock
 from skald.engine.lock import PATIENCE_SECS
 from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
-from skald.errors import SkaldError, StorageError
+from skald.errors import SkaldError, StorageError, is_of_handler
 from skald.layout import is_run
 from skald.notice import tell
 from skald.record.capture import Capture
@@ -55,7 +55,10 @@ def put_end(session: Recording, writer: Writer, ending: Ending) -> RunInfo | Non
     run = session.run
     fault = writer.seal()
     if run is not None and not is_there(run, session.started):
-        session.warn(f"the run's folder was removed while it was written, so nothing of it is kept: {run}")
+        session.warn(
+            f"the run's folder was removed while it was written, and nothing of it is kept: {run}; "
+            "if it was moved, its rows are there, and skald compact ends it"
+        )
         run = None
     elif fault:
         raise _rows_wait(writer.segments.flusher.waiting_rows, fault)
@@ -81,6 +84,8 @@ def compact_run(session: Recording, run: Path) -> None:
         with late_bar(f"compacting {session.name}") as advance:
             compact(run, last_out=True, progress=advance)
     except (OSError, SkaldError) as error:
+        if is_of_handler(error):
+            raise
         session.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 
 
@@ -94,7 +99,9 @@ def say_last_word(session: Recording, info: RunInfo | None) -> None:
         word = last_word(session.run, info)
         if was_last(session.run, info):
             session.say("SUCCESS", word)
-    except Exception as error:  # noqa: BLE001 told, and the run has ended, whatever can be said of it
+    except Exception as error:  # told, and the run has ended, whatever can be said of it
+        if is_of_handler(error):
+            raise
         session.warn(f"run {session} {info.status}, more cannot be said of it: {error!r}")
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skald.amounts import plural
-from skald.durable import is_fault
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
 from skald.engine.lock import is_held_here
@@ -27,7 +26,7 @@ from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
 from skald.engine.writer import Writer
-from skald.errors import RunNotFoundError, SkaldError, StorageError, folder_gone, logger_closed
+from skald.errors import RunNotFoundError, SkaldError, StorageError, folder_gone, is_fault, logger_closed
 from skald.layout import (
     SEGMENTS,
     console_name,
