@@ -20,6 +20,8 @@ SkaldError
 from __future__ import annotations
 
 import errno
+from inspect import CO_OPTIMIZED
+from types import FrameType
 
 
 class SkaldError(Exception):
@@ -85,12 +87,20 @@ def is_of_handler(error: BaseException) -> bool:
         return True
     trace = error.__traceback__
     while trace is not None:
-        frame, trace = trace.tb_frame, trace.tb_next
-        given = [value for each in frame.f_locals.values() for value in (each if type(each) is tuple else (each,))]
-        is_interrupted = frame.f_back is not None and any(value is frame.f_back for value in given)
-        if is_interrupted and any(isinstance(value, int) for value in given):
+        if _is_handler(trace.tb_frame):
             return True
+        trace = trace.tb_next
     return False
+
+
+def _is_handler(frame: FrameType) -> bool:
+    if frame.f_back is None or not frame.f_code.co_flags & CO_OPTIMIZED:  # else it is no function's
+        return False
+    names = frame.f_locals
+    given = [value for each in names.values() for value in (each if type(each) is tuple else (each,))]
+    if type(names) is dict:
+        names.clear()  # NOTE: before 3.13 the frame keeps this copy, and so the error, and all that it is about
+    return any(value is frame.f_back for value in given) and any(isinstance(value, int) for value in given)
 
 
 def logger_closed(name: str, mode: str | None) -> LoggerClosedError:

@@ -225,7 +225,6 @@ class Gatherer:
                 self._moved.extend(map(_call, (self.aside.getvalue, partial(self.aside.seek, 0), self.aside.truncate)))
                 while self._moved:
                     if self._only_for not in (0, get_ident()):
-                        behind.append(self)
                         return
                     if self._moved[0]:
                         self._pass_on(self._moved)
