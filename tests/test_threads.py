@@ -110,7 +110,7 @@ def test_interrupt_at_any_line_of_the_slow_path_leaves_it_whole(
     So it is for a Ctrl-C as for the error of an alarm, which is no fault of the disk.
     """
     errors = [KeyboardInterrupt, TimeoutError]
-    raised = []
+    raised: list[int] = []
     monkeypatch.setattr("skald.engine.writer.FIRST_ROWS", 16)
     monkeypatch.setattr("skald.engine.writer.MOST_ROWS", 16)
     with skald.Logger("run", tmp_path) as logger:
