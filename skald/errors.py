@@ -21,7 +21,10 @@ from __future__ import annotations
 
 import errno
 from inspect import CO_OPTIMIZED
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 class SkaldError(Exception):
