@@ -394,5 +394,9 @@ def _check_param_name(name: object) -> None:
 
 
 def _check_choice(name: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices:
+    try:
+        is_one = value in choices
+    except ValueError:  # an array has no one answer
+        is_one = False
+    if not is_one:
         raise InvalidInputError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}")

@@ -1092,3 +1092,12 @@ print(sorted({"polars", "rich", "matplotlib", "PIL", "plotly", "altair", "pandas
     ended = program(script, folder=tmp_path)
 
     assert ended.stdout.strip() == "[]", ended.stderr
+
+
+@pytest.mark.parametrize("link", ["no", 1, None])
+def test_artifact_link_is_true_or_false(logger: skald.Logger, tmp_path: Path, link: Any) -> None:
+    """No other word is taken for either."""
+    (tmp_path / "file").write_text("text")
+
+    with pytest.raises(skald.InvalidInputError, match="link must be True or False"):
+        logger.log_artifact(tmp_path / "file", link=link)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from logged import ids, program, rows, values
 
@@ -545,3 +546,11 @@ for room in range(3, 20):
     said = [line.split(" ", 1)[1] for line in ended.stdout.splitlines()]
     assert set(said) == {"failed True", "finished True"}, ended
     assert said == sorted(said)
+
+
+@pytest.mark.parametrize("name", ["capture", "mode", "errors", "metrics_format"])
+def test_option_that_is_an_array_is_refused(tmp_path: Path, name: str) -> None:
+    """By a word of ours, though it has no one answer to whether it is one of several."""
+    options: dict[str, Any] = {name: np.zeros(2)}
+    with pytest.raises(skald.InvalidInputError, match=f"{name} must be "):
+        skald.Logger("run", tmp_path, **options)

@@ -292,3 +292,10 @@ def test_summary_spans_are_the_positions_of_a_series() -> None:
     found = summarize(table(rows), span=True)
 
     assert found.select("split", "first_row", "last_row").rows() == [("a", 0, 3), ("b", 1, 2)]
+
+
+def test_summary_by_what_is_no_name_is_refused() -> None:
+    """By a word of ours."""
+    by: Any = 5
+    with pytest.raises(InvalidInputError, match="by must be a name, or several"):
+        summarize(table([]), by=by)

@@ -6,7 +6,7 @@ that hold an extreme or NaN, of which there are few, and takes the ids of the fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from skald.engine.columns import POLARS_TYPES
 from skald.engine.reader import scan_metrics
 from skald.engine.series import Number, SeriesTable
 from skald.engine.summing import read_series
+from skald.errors import InvalidInputError
 from skald.reading.selection import check_ids, has_ids, id_kinds, in_series
 from skald.schema import METRIC, RUN, VALUE, Id, Kinds, series_ids
 
@@ -55,6 +56,8 @@ def summarize(
         IdTypeError: an id in `where` has another kind than in the table.
     """
     kinds = id_kinds(frame.collect_schema())
+    if not (by is None or isinstance(by, (str, Iterable))):
+        raise InvalidInputError(f"by must be a name, or several, got {type(by).__name__}: {by!r:.80}")
     by = series_ids(kinds) if by is None else list(dict.fromkeys([by] if isinstance(by, str) else by))
     check_ids(by, kinds)
     rows = frame.filter(has_ids(where, kinds)) if where else frame

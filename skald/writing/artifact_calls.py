@@ -55,6 +55,8 @@ class ArtifactCalls:
         with self._calls.policy(), self._keeping(ids) as keeping:
             source = _source(path)
             given = _own_name(source) if name is None else check_name(name)
+            if not isinstance(link, bool):
+                raise InvalidInputError(f"link must be True or False, got {type(link).__name__}: {link!r:.80}")
             content = content_of_path(source, link=link)
             run = self._session.run
             if content.is_folder and run and run.resolve().is_relative_to(source.resolve()):

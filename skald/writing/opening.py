@@ -77,7 +77,8 @@ class Description(NamedTuple):
         Raises:
             InvalidInputError: it is none of what is expected.
         """
-        if metrics_format is not None and metrics_format not in get_args(MetricsFormat):
+        is_one = isinstance(metrics_format, str) and metrics_format in get_args(MetricsFormat)
+        if metrics_format is not None and not is_one:
             raise InvalidInputError(f"metrics_format must be parquet or csv, got {metrics_format!r}")
         words = (tags,) if isinstance(tags, str) else tuple(tags) if isinstance(tags, Iterable) else (tags,)
         for word in (*words, notes):
@@ -112,7 +113,7 @@ def check_mode(given: str | None) -> Mode:
         InvalidInputError: there is no such mode.
     """
     mode = given if given is not None else os.environ.get("SKALD_MODE") or DEFAULT_MODE
-    if mode not in get_args(Mode):
+    if not (isinstance(mode, str) and mode in get_args(Mode)):
         source = " from $SKALD_MODE" if given is None else ""
         raise InvalidInputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}{source}")
     return mode  # type: ignore[return-value]
