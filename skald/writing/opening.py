@@ -112,7 +112,7 @@ def check_mode(given: str | None) -> Mode:
     Raises:
         InvalidInputError: there is no such mode.
     """
-    mode = given if given is not None else os.environ.get("SKALD_MODE") or DEFAULT_MODE
+    mode: Any = given if given is not None else os.environ.get("SKALD_MODE") or DEFAULT_MODE
     if not (isinstance(mode, str) and mode in get_args(Mode)):
         source = " from $SKALD_MODE" if given is None else ""
         raise InvalidInputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}{source}")
