@@ -84,16 +84,19 @@ def is_of_handler(error: BaseException) -> bool:
     """Tell whether a signal handler has raised an error: it is the program's, and says nothing of what it interrupts.
 
     Python calls a handler with a number and the frame that it interrupts, which hardly another function has of the one
-    that calls it; and a `TimeoutError` that the system does not number is that of an alarm.
+    that calls it.
     """
-    if isinstance(error, TimeoutError) and error.errno is None:
-        return True
     trace = error.__traceback__
     while trace is not None:
         if _is_handler(trace.tb_frame):
             return True
         trace = trace.tb_next
     return False
+
+
+def is_alarm(error: BaseException) -> bool:
+    """Tell so of an error amid work on files, where a `TimeoutError` that the system does not number is no fault."""
+    return (isinstance(error, TimeoutError) and error.errno is None) or is_of_handler(error)
 
 
 def _is_handler(frame: FrameType) -> bool:
@@ -103,7 +106,7 @@ def _is_handler(frame: FrameType) -> bool:
     given = [value for each in names.values() for value in (each if type(each) is tuple else (each,))]
     if type(names) is dict:
         names.clear()  # NOTE: before 3.13 the frame keeps this copy, and so the error, and all that it is about
-    return any(value is frame.f_back for value in given) and any(isinstance(value, int) for value in given)
+    return any(value is frame.f_back for value in given) and any(issubclass(type(value), int) for value in given)
 
 
 def logger_closed(name: str, mode: str | None) -> LoggerClosedError:

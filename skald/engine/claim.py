@@ -13,7 +13,7 @@ from skald.durable import make_folder
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked, knows_locks
 from skald.engine.mark import host_name, is_young, pid_exists
 from skald.engine.storage import choose_mode, locks_reach
-from skald.errors import is_of_handler
+from skald.errors import is_alarm
 from skald.layout import COMPACTION_LOCK, RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
 
 
@@ -153,6 +153,6 @@ def _owner(folder: Path) -> Owner | None:
     try:
         return msgspec.json.decode((folder / WRITER_LOCK).read_bytes(), type=Owner)
     except (OSError, msgspec.DecodeError) as error:
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         return None

@@ -24,7 +24,7 @@ from skald.engine.segmentfile import is_sealed
 from skald.engine.snapshot import SegmentFile, on_stored, segment_files, warn_damaged, writer_folders
 from skald.engine.standing import forget_rewinds, read_rewinds
 from skald.engine.stored import FILES, MetricsFormat, Stored, open_stored
-from skald.errors import CorruptRunError, RunNotFoundError, SkaldError, StorageError, is_of_handler
+from skald.errors import CorruptRunError, RunNotFoundError, SkaldError, StorageError, is_alarm
 from skald.layout import (
     COMPACTION_LOCK,
     CSV,
@@ -119,7 +119,7 @@ def compact(
     except SkaldError:
         raise
     except OSError as error:
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         raise StorageError(error.errno, f"cannot compact {run}: {error.strerror or error}") from error
     done.complete = not (run / SEGMENTS).exists()

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skald.engine.blueprint import ARROW_TYPES, METADATA_KEY, PRESENT, SEALED_AT
-from skald.errors import CorruptRunError, is_of_handler
+from skald.errors import CorruptRunError, is_alarm
 from skald.layout import check_format
 from skald.schema import METRIC, TIME, VALUE, Kinds
 
@@ -70,7 +70,7 @@ def with_segment(path: Path, read: Callable[[Layout, Fetch], T]) -> T:
         try:
             memory = None if _is_sparse(file) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # it cannot be mapped here, or it is empty
-            if is_of_handler(error):
+            if is_alarm(error):
                 raise
             memory = None
         if memory is None:
@@ -139,7 +139,7 @@ def _layout(whole: pa.Buffer, path: Path) -> Layout:
             columns.append(_position(codes.buffers()[1], whole, batch.num_rows * codes.type.bit_width // 8))
         return Layout(header._replace(capacity=batch.num_rows), tuple(columns), strings)
     except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         raise CorruptRunError(f"expected a segment (an Arrow file with Skald's columns): {error}, in {path}") from error
 

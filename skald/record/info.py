@@ -24,8 +24,8 @@ from skald.errors import (
     RunNotFoundError,
     SkaldError,
     StorageError,
+    is_alarm,
     is_fault,
-    is_of_handler,
 )
 
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
@@ -126,7 +126,7 @@ def is_there(run: Path, started: dt.datetime | None) -> bool:
     except RunNotFoundError:
         return False
     except (OSError, SkaldError) as error:  # nothing says that it is another
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         return True
 
@@ -235,7 +235,7 @@ def _read(path: Path) -> dict[str, Any] | None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptRunError(f"{error}, in {path}") from error
     except OSError as error:
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         raise StorageError(error.errno, f"cannot be read: {error.strerror}, in {path}") from error
     if not isinstance(found, dict):

@@ -13,7 +13,7 @@ from skald.engine.claim import Claim, lock_of_run, run_lock
 from skald.engine.lock import PATIENCE_SECS
 from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
-from skald.errors import SkaldError, StorageError, is_of_handler
+from skald.errors import SkaldError, StorageError, is_alarm
 from skald.layout import is_run
 from skald.notice import tell
 from skald.record.capture import Capture
@@ -84,7 +84,7 @@ def compact_run(session: Recording, run: Path) -> None:
         with late_bar(f"compacting {session.name}") as advance:
             compact(run, last_out=True, progress=advance)
     except (OSError, SkaldError) as error:
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         session.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 
@@ -100,7 +100,7 @@ def say_last_word(session: Recording, info: RunInfo | None) -> None:
         if was_last(session.run, info):
             session.say("SUCCESS", word)
     except Exception as error:  # told, and the run has ended, whatever can be said of it
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         session.warn(f"run {session} {info.status}, more cannot be said of it: {error!r}")
 

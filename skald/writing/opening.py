@@ -24,7 +24,7 @@ from skald.errors import (
     RunNotFoundError,
     SkaldError,
     StorageError,
-    is_of_handler,
+    is_alarm,
 )
 from skald.layout import (
     ARTIFACTS,
@@ -182,7 +182,7 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
         told.add_note(_CHOOSE_ANOTHER)
         raise told from error
     except OSError as error:
-        if is_of_handler(error):
+        if is_alarm(error):
             raise
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
 
