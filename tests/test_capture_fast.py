@@ -102,13 +102,13 @@ def test_texts_of_all_sizes_keep_their_order_as_the_way_to_take_them_changes(tmp
     buffers.TeedBuffer._put_aside = put_aside_slowly
     buffers._REST_SECS = pace.FAST_SECS = 0.005
     with skald.Logger("run", capture={capture}):
-        for number in range(3000):
+        for number in range(2000):
             sys.stdout.write(f"{{number}} {{'x' * {sizes}[number % 9]}}\\n")
     """
 
     shown, log = run_buffered(tmp_path, program)
 
-    expected = [f"{number} {'x' * sizes[number % 9]}" for number in range(3000)]
+    expected = [f"{number} {'x' * sizes[number % 9]}" for number in range(2000)]
     assert [line[:9] for line in shown.splitlines()] == [line[:9] for line in expected]
     assert shown.splitlines() == expected
     assert log == shown
@@ -129,13 +129,13 @@ def test_texts_keep_their_order_while_a_thread_collects_what_is_held_back(tmp_pa
     with skald.Logger("run", capture={capture}):
         for each in tees._tees:
             each._below._gather_from = float("inf")  # they are only held back
-        for number in range(100_000):
+        for number in range(60_000):
             sys.stdout.write(f"{{number}} {{'x' * 30000 * (number % 61 == 0)}}\\n")
     """
 
     shown, log = run_buffered(tmp_path, program)
 
-    assert [int(line.partition(" ")[0]) for line in shown.splitlines()] == list(range(100_000))
+    assert [int(line.partition(" ")[0]) for line in shown.splitlines()] == list(range(60_000))
     assert log == shown
 
 

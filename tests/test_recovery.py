@@ -127,8 +127,8 @@ def test_run_is_whole_when_two_compactions_die(tmp_path: Path, server: CrashServ
     expected = table(original)
     total = len(server.compact(shutil.copytree(original, tmp_path / "counted" / "run"))[1])
 
-    for first in range(0, total, 3):
-        for second in range(0, total, 2):
+    for first in range(0, total, 4):
+        for second in range(0, total, 3):
             run = tmp_path / f"{first}-{second}" / "run"
             shutil.copytree(original, run)
             server.compact(run, die_at=first)
