@@ -1,4 +1,4 @@
-"""Every error that Skald raises on purpose.
+"""Every error that Skald raises on purpose, and how it tells the errors of others apart.
 
 SkaldError
 ├── the call is wrong: mend the call, the run is as it was
@@ -95,7 +95,7 @@ def is_of_handler(error: BaseException) -> bool:
 
 
 def is_alarm(error: BaseException) -> bool:
-    """Tell so of an error amid work on files, where a `TimeoutError` that the system does not number is no fault."""
+    """Tell whether a signal handler has raised an error amid work on files, whose own `TimeoutError`s have a number."""
     return (isinstance(error, TimeoutError) and error.errno is None) or is_of_handler(error)
 
 

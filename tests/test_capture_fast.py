@@ -718,3 +718,27 @@ def test_forked_children_print_while_threads_of_the_parent_do(tmp_path: Path) ->
 
     for text in (shown, log):
         assert sorted(re.findall(r"child \d+", text)) == sorted(f"child {number}" for number in range(150))
+
+
+@posix
+def test_fork_that_is_interrupted_before_it_gives_the_lock_back(tmp_path: Path) -> None:
+    """Python ignores what a signal handler raises there; the threads take turns as before, too."""
+    run_buffered(
+        tmp_path,
+        """
+        from skald.record import tees
+        def interrupted(): raise KeyboardInterrupt
+        before, slow_down = sys.getswitchinterval(), tees._slow_down
+        with skald.Logger("run"):
+            tees._slow_down = interrupted
+            child = os.fork()
+            if not child: os._exit(0)
+            os.waitpid(child, 0)
+            tees._slow_down = slow_down
+            thread = threading.Thread(target=print, args=["line"])
+            thread.start()
+            thread.join(5)
+            assert not thread.is_alive() and sys.getswitchinterval() == before
+            os._exit(0)
+        """,
+    )

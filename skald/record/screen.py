@@ -286,9 +286,8 @@ class Screen:
         for place, row in enumerate(self._rows[: self._row]):
             if not row.drawn and (row.text or final == place):
                 final = place + 1
-        if (
-            self._is_flat and self._row and self._rows[self._row - 1].text
-        ):  # NOTE: a second bar begins with the next line
+        # NOTE: all but the last one, as a second bar begins with the next line
+        if self._is_flat and self._row and self._rows[self._row - 1].text:
             final = max(final, self._row - 1)
         if self._hidden:  # whoever hides the cursor comes back to all that follows
             final = self._above

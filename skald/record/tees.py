@@ -34,7 +34,7 @@ LINE_END_LOOKS: Final = 200
 
 FORK_SECS: Final = 0.02
 """How long no other thread is let run, from the look whether one writes to the fork."""
-_switch_secs = 0.0
+_switch_secs = sys.getswitchinterval()
 """How long each thread is let run otherwise."""
 _lock = threading.RLock()
 _changing = threading.RLock()

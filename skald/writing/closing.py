@@ -56,8 +56,8 @@ def put_end(session: Recording, writer: Writer, ending: Ending) -> RunInfo | Non
     fault = writer.seal()
     if run is not None and not is_there(run, session.started):
         session.warn(
-            f"the run's folder was removed while it was written, and nothing of it is kept: {run}; "
-            "if it was moved, its rows are there, and skald compact ends it"
+            f"the run's folder was removed while it was written: {run}; "
+            "if it was only moved, its rows are in it, and skald compact ends it"
         )
         run = None
     elif fault:
