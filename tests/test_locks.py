@@ -219,7 +219,7 @@ def test_run_that_another_host_has_just_made_is_not_made_again(tmp_path: Path, m
         seen = iter([False, False])
         is_run = layout.is_run
         with monkeypatch.context() as blind:
-            blind.setattr("skald.writing.opening._check_free", lambda *_: None)
+            blind.setattr("skald.writing.opening.check_free", lambda *_, **__: None)
             blind.setattr("skald.writing.opening.is_run", lambda run: next(seen, None) is None and is_run(run))
             with pytest.raises(skald.RunExistsError):
                 skald.Logger("run", tmp_path)

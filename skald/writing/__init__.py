@@ -4,7 +4,8 @@ In the order in which a call meets them:
 
     calls, scope               the functions that a logger hands out, and the ids that it adds to their calls
     session, starting          what a process keeps open of a run, shared by its loggers; how that begins
-    opening, ending            what each mode does with what is there; what an exception says of the status
+    opening, refusals          what each mode does with what is there, and what no mode may touch
+    ending                     what an exception says of the status, and steps that a Ctrl-C does not leave half done
     scratch                    the run of a disabled logger
     process, copies, inflight  forks and exits; loggers that were pickled; calls that a close waits for
     losses, lastword           what was not kept, and what the run says of all that when it is closed

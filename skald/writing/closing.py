@@ -22,7 +22,7 @@ from skald.record.logfile import LogFile
 from skald.upkeep.latebar import late_bar
 from skald.writing.ending import Ending
 from skald.writing.losses import Losses
-from skald.writing.opening import check_identity
+from skald.writing.refusals import check_identity
 
 _TRY_AGAIN: Final = "hint: make room, then call close() again; it is tried once more when the interpreter ends"
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import os
 import platform
-import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 from skald.durable import exchange, sync_folder, unlink
-from skald.engine.claim import Claim, Owner, owners, run_lock, sole_lock, writer_names
-from skald.engine.lock import PATIENCE_SECS, POLL_SECS
-from skald.engine.mark import host_name
+from skald.engine.claim import Claim, run_lock, sole_lock, writer_names
 from skald.engine.registry import read_kinds, write_kinds
 from skald.errors import (
     CorruptRunError,
-    FormatVersionError,
     InvalidInputError,
     RunExistsError,
     RunNotFoundError,
@@ -28,11 +24,7 @@ from skald.errors import (
 )
 from skald.layout import (
     ARTIFACTS,
-    CSV,
-    PARQUET,
     SEGMENTS,
-    TEMPORARY_PREFIX,
-    WRITER_LOCK,
     default_run_name,
     is_run,
     temporary,
@@ -43,6 +35,15 @@ from skald.record.info import Session as SessionInfo
 from skald.schema import encoded
 from skald.upkeep.leftovers import remove, remove_leftovers
 from skald.writing.ending import completed
+from skald.writing.refusals import (
+    alive_writers,
+    already_there,
+    being_written,
+    check_free,
+    check_identity,
+    check_own,
+    taken,
+)
 
 Mode = Literal["new", "resume", "auto", "join", "overwrite", "disabled"]
 MetricsFormat = Literal["parquet", "csv"]
@@ -50,7 +51,6 @@ DEFAULT_MODE: Final = "new"
 
 _MAKE_IT: Final = "hint: mode='auto' makes it where there is none"
 _CHOOSE_A_RUN: Final = "hint: what stands there is no run; give the name of one, or another dir="
-_CHOOSE_ANOTHER: Final = "hint: choose another name, or another dir=, or move what stands there away"
 
 
 class Description(NamedTuple):
@@ -164,10 +164,10 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
             error.add_note(_CHOOSE_A_RUN if os.path.lexists(run) else _MAKE_IT)
             raise error
         if mode == "overwrite" and is_run(run):
-            _check_own(run)
+            check_own(run)
             return _overwrite(Path(os.path.realpath(run)), run, description)
         if mode == "new" or not is_run(run):
-            _check_free(run, mode)
+            check_free(run, is_new=mode == "new")
         else:
             read_info(run)  # NOTE: before something is made in a folder that is not ours
         missing = _missing_rows(run)  # NOTE: before the lock, which makes the folder of segments
@@ -178,9 +178,7 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
         raise
     except FileExistsError as error:
         found = "a link to what is not there" if run.is_symlink() and not run.exists() else "a file"
-        told = RunExistsError(f"{run} is {found}, so it cannot be a run")
-        told.add_note(_CHOOSE_ANOTHER)
-        raise told from error
+        raise taken(f"{run} is {found}, so it cannot be a run") from error
     except OSError as error:
         if is_alarm(error):
             raise
@@ -195,25 +193,13 @@ def _missing_rows(run: Path) -> int:
     return missing_rows(run)
 
 
-def check_sole(run: Path, own: Collection[str]) -> None:
-    """Raise RunExistsError if others than some writers are writing a run."""
-    if own and (alive := _alive(run, patient=True, beside=own)):
-        raise _written(run, alive, overwrites=True)
-
-
-def check_identity(run: Path, info: RunInfo, expected: dt.datetime | None) -> None:
-    """Raise RunNotFoundError if the run at a path is not the one that was begun at `expected`, if that is known."""
-    if expected not in (None, info.started):
-        raise RunNotFoundError(f"the run of this copy of a logger is gone, and another stands in its place: {run}")
-
-
 def _open_locked(run: Path, mode: Mode, description: Description, before: str | None) -> Opened:
     there = is_run(run)
     if mode in ("new", "overwrite") and there:
-        raise _exists(run)
-    alive = _alive(run, patient=mode != "join") if there else {}
+        raise already_there(run)
+    alive = alive_writers(run, patient=mode != "join") if there else {}
     if alive and mode != "join":
-        raise _written(run, alive)
+        raise being_written(run, alive)
     info = read_info(run) if there or description.expected else _new_info(run, description)
     check_identity(run, info, description.expected)
     entered: list[Path] = []
@@ -299,33 +285,6 @@ def _seed_kinds(run: Path) -> None:
             write_kinds(run / SEGMENTS, kinds)
 
 
-def _check_free(run: Path, mode: Mode) -> None:
-    """Raise RunExistsError for what must not be written into: a run that is to be new, and other people's folders."""
-    names = [entry.name for entry in run.iterdir()] if run.is_dir() else []
-    foreign = [name for name in names if name != SEGMENTS and not name.startswith(TEMPORARY_PREFIX)]
-    if is_run(run):  # NOTE: asked after the listing: another process may be making the run right now
-        if mode == "new":
-            raise _exists(run)
-    elif foreign:
-        error = RunExistsError(f"{run} is a folder with other things in it, and no run")
-        error.add_note(_CHOOSE_ANOTHER)
-        raise error
-
-
-def _check_own(run: Path) -> None:
-    """Raise RunExistsError for a folder that another program's run.json makes look like a run."""
-    try:
-        read_info(run)
-    except FormatVersionError:
-        return
-    except CorruptRunError as error:
-        if (run / PARQUET).exists() or (run / CSV).exists() or any((run / SEGMENTS).glob(f"*/{WRITER_LOCK}")):
-            return  # it is one, and damaged
-        told = RunExistsError(f"{run} is no run, as its run.json is not Skald's")
-        told.add_note(_CHOOSE_ANOTHER)
-        raise told from error
-
-
 def _overwrite(place: Path, run: Path, description: Description) -> Opened:
     """Put a new run in the place of one that nobody is writing: at every instant there is the one or the other.
 
@@ -348,9 +307,9 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
 
     try:
         with sole_lock(place):
-            alive = _alive(place, patient=True)
+            alive = alive_writers(place, patient=True)
             if alive:
-                raise _written(run, alive, overwrites=True)
+                raise being_written(run, alive, overwrites=True)
             beside.mkdir()
             new = beside.stat()
             with run_lock(beside):
@@ -363,51 +322,3 @@ def _overwrite(place: Path, run: Path, description: Description) -> Opened:
     return Opened(
         run, claim, info.metrics_format, joined=False, was_finished=False, ended=frozenset(), started=info.started
     )
-
-
-def _alive(run: Path, *, patient: bool, beside: Collection[str] = ()) -> dict[str, Owner | None]:
-    """Return who is writing beside some; patiently, since a process that is just ending still holds its lock."""
-    deadline = time.monotonic() + (PATIENCE_SECS if patient else 0)
-    while alive := {name: owner for name, owner in owners(run).items() if name not in beside}:
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(POLL_SECS)
-    return alive
-
-
-def _exists(run: Path) -> RunExistsError:
-    if alive := owners(run):
-        return _written(run, alive)
-    error = RunExistsError(f"run {run.name!r} is there already, in {run.parent}")
-    error.add_note(
-        "hint: choose another name, or mode='resume' to continue it (mode='auto' also makes it where there is none), "
-        "or mode='overwrite' to delete it"
-    )
-    return error
-
-
-def _written(run: Path, alive: dict[str, Owner | None], *, overwrites: bool = False) -> RunExistsError:
-    who = ", ".join(map(_described, alive.values()))
-    error = RunExistsError(f"run {run.name!r} is being written by {who}, in {run.parent}")
-    if all(map(_is_here, alive.values())) and overwrites:  # those that are known have been closed
-        error.add_note("hint: mode='join' writes beside it; it is free when this process ends")
-    elif all(map(_is_here, alive.values())):
-        error.add_note(
-            "hint: close() its logger before; if that is lost, mode='join' writes beside it; "
-            "mode='overwrite' closes it and deletes what it has logged"
-        )
-    else:
-        error.add_note("hint: mode='join' writes beside it")
-    return error
-
-
-def _described(owner: Owner | None) -> str:
-    if owner is None:
-        return "a process that is just starting"
-    this = "this process, " if _is_here(owner) else "process "
-    return f"{this}{owner.pid} on {owner.host}"
-
-
-def _is_here(owner: Owner | None) -> bool:
-    """Tell whether it is this process."""
-    return owner is not None and (owner.host, owner.pid) == (host_name(), os.getpid())

@@ -45,7 +45,8 @@ from skald.writing.closing import amend_end, compact_run, put_end, say_last_word
 from skald.writing.ending import Ending, Word, ending, undisturbed
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
-from skald.writing.opening import Description, check_identity, open_run
+from skald.writing.opening import Description, open_run
+from skald.writing.refusals import check_identity
 from skald.writing.scratch import end_scratch, open_scratch
 
 if TYPE_CHECKING:

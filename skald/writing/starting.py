@@ -15,7 +15,8 @@ from skald.record.environment import Gathering
 from skald.writing import process
 from skald.writing.closing import abandon
 from skald.writing.ending import ending, undisturbed
-from skald.writing.opening import Description, Mode, Opened, check_sole, open_run, open_unnamed
+from skald.writing.opening import Description, Mode, Opened, open_run, open_unnamed
+from skald.writing.refusals import check_sole
 from skald.writing.session import Session
 
 
