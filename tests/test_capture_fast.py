@@ -308,6 +308,39 @@ def test_full_disk_is_told_as_a_program_ends_that_has_printed_little(tmp_path: P
     assert log_of(tmp_path / "runs" / "run").startswith("a line\n")
 
 
+@both
+@pytest.mark.parametrize("after", ["", "print('more')"])
+def test_program_is_told_once_that_its_reader_is_gone(tmp_path: Path, capture: str, after: str) -> None:
+    """`python train.py | head`: with the error and the exit status of without; all that it printed is in the log."""
+    program = f"""
+        with skald.Logger("run", capture={capture}):
+            try:
+                for number in range(1_000_000):
+                    sys.stdout.write(f"line {{number}}\\n")
+            except BrokenPipeError:
+                {after or "raise"}
+        """
+    with subprocess.Popen(
+        [sys.executable, "-c", START + textwrap.dedent(program)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **BUFFERED},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert process.returncode == (120 if after else 1)
+    assert (errors.count(b"Traceback"), errors.count(b"Exception ignored")) == ((0, 1) if after else (1, 0))
+    assert errors.count(b"BrokenPipeError: ") == 1
+    numbers = [line for line in log_of(tmp_path / "runs" / "run").splitlines() if line.startswith("line ")]
+    assert numbers
+    assert numbers == [f"line {number}" for number in range(len(numbers))]
+
+
 @posix
 def test_flush_has_the_log_written_of_a_program_that_ends_at_once(tmp_path: Path) -> None:
     """As workers of multiprocessing do, which flush and leave without a word."""

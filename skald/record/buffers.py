@@ -251,7 +251,7 @@ class TeedBuffer:
                 if not self._gathers:  # it has come late
                     gatherer.alone()
                 if gatherer.raised or gatherer.is_behind or gatherer.fault:
-                    gatherer.settle(ident)
+                    self._settle(partial(gatherer.settle, ident))
                 if gatherer.has_large:
                     gatherer.has_large = False
                     if taker.is_one_thread:
@@ -298,10 +298,10 @@ class TeedBuffer:
                         taker.take(text, file)
                 except BaseException as error:  # a signal handler's, mostly; the stream has it, and may show it later
                     is_kept = is_written if is_left else text is not None and taker.taken is text
-                    gatherer.untold = gatherer.untold if is_written or not isinstance(error, OSError) else b""
                     is_refusal = is_of_call(error) and isinstance(error, (TypeError, ValueError))  # closed, or no bytes
                     if not (is_kept or is_refusal):
                         taker.take(self._decoded(data), file)
+                    self._drop(error, is_written=is_written)
                     raise
                 size = len(data)
                 written = self._count_held(size) if written is None and is_buffered else written
@@ -309,7 +309,7 @@ class TeedBuffer:
                 if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
                     taker.stay_near(at_once=size > _HUGE_BYTES)
                 if gatherer.fault:
-                    gatherer.settle(ident)
+                    self._settle(partial(gatherer.settle, ident))
             finally:
                 del busy[ident]
                 if behind:
@@ -317,6 +317,30 @@ class TeedBuffer:
             return written
 
         return write
+
+    def _settle(self, action: Callable[[], None]) -> None:
+        """Do what may tell the program, in a write, that something could not be written."""
+        try:
+            action()
+        except OSError as error:
+            self._drop(error)
+            raise
+
+    def _drop(self, error: BaseException, *, is_written: bool = False) -> None:
+        """Leave nothing of what could not be written, as the program is told of it; Python would tell of it again.
+
+        Without Skald there is nothing either, as a text stream gives up more at a time than its buffer has room for.
+        """
+        if is_written or not is_fault(error):
+            return
+        raw: dict[str, Any] = vars(self.buffer.raw) if self.is_direct and hasattr(self.buffer, "raw") else {}
+        raw["write"] = len
+        try:
+            with contextlib.suppress(OSError, ValueError):
+                self._flush()
+        finally:
+            del raw["write"]
+        self._gatherer.drop()
 
     def _put_copy(self, data: Any) -> int | None:
         """Write what may change once it has been held back."""
@@ -327,7 +351,7 @@ class TeedBuffer:
         """Count what has been held back, and write it out when it is enough; return its size."""
         self._held_bytes += size
         if self._held_bytes > io.DEFAULT_BUFFER_SIZE:
-            self._flush()
+            self._settle(self._flush)
         return size
 
     def _decoded(self, data: Any) -> str:

@@ -249,6 +249,15 @@ class Gatherer:
         if fault is not None:
             raise fault
 
+    def drop(self) -> None:
+        """Write no more of what has been gathered, and have it taken."""
+        write, self._write = self._write, len
+        try:
+            self.alone()
+        finally:
+            self._write = write
+        self.untold = b""
+
     def _end(self, ident: int) -> None:
         if self.is_behind:
             self.alone(self.write_aside)
