@@ -14,7 +14,7 @@ Down, in the order in which a row meets them:
     blueprint                its bytes: a complete Arrow IPC file
     storage, staged          how they reach the disk: mapped, or written every half second
     compaction, rewrite      sealed segments into the metrics file,
-    feeds, merge, sinks      read in windows, brought into log order, written
+    feeds, merge, sinks, ... read in windows, brought into log order, written
     tally, statistics        what is noted of them meanwhile: counts, times, the summary of each series
     coverage, series         what a metrics file says it holds,
     footer, stored           where it says so, and how it is opened

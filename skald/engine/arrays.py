@@ -6,11 +6,13 @@ NOTE: pyarrow's own conversions, `pa.array` and `to_numpy`, import pandas where 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+_FEW_TEXTS: Final = 1000
 
 
 def arrow_array(values: npt.NDArray[Any], type_: pa.DataType, missing: npt.NDArray[np.bool_] | None = None) -> Any:
@@ -35,6 +37,17 @@ def text_array(texts: Sequence[str]) -> Any:
     return pa.Array.from_buffers(
         pa.utf8(), len(encoded), [None, pa.py_buffer(offsets.data), pa.py_buffer(b"".join(encoded))]
     )
+
+
+def take_texts(texts: Any, places: npt.NDArray[np.integer[Any]]) -> Any:
+    """Return an Arrow array of some of an array's strings.
+
+    NOTE: of few without Arrow's `take`, which loads pyarrow.compute: that takes longer than a small close.
+    """
+    if len(texts) > _FEW_TEXTS:
+        return texts.take(arrow_array(places.astype(np.int64, copy=False), pa.int64()))
+    known = texts.to_pylist()
+    return text_array([known[place] for place in places.tolist()])
 
 
 def numpy_array(array: Any, kind: type[np.generic]) -> npt.NDArray[Any]:

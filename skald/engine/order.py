@@ -29,8 +29,8 @@ class Interner:
 
     def number(self, codes: Codes, names: Texts) -> Codes:
         """Return the run's numbers for a dictionary column."""
-        local, used = renumber(codes, len(names))
-        numbers = [self.numbers.setdefault(name, len(self.numbers)) for name in names.take(used).to_pylist()]
+        local, used = renumber(codes, names)
+        numbers = [self.numbers.setdefault(name, len(self.numbers)) for name in used.to_pylist()]
         return np.array(numbers, np.int32)[local]
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -20,13 +20,16 @@ from skald.engine.feeds import Choice, Feed, StoredFeed, StreamFeed, Surveyed, s
 from skald.engine.merge import merge
 from skald.engine.order import Clock, Interner
 from skald.engine.rewind import Rewinds
-from skald.engine.sinks import CsvSink, ParquetSink
+from skald.engine.sinks import ParquetSink
 from skald.engine.snapshot import SegmentFile, join_kinds, on_stored, warn_disagreed
 from skald.engine.stored import FILES, CsvDescription, MetricsFormat, Stored
 from skald.engine.tally import Tally
 from skald.errors import CorruptRunError
 from skald.layout import CSV_DESCRIPTION, rewound_name, temporary
 from skald.schema import Kinds
+
+if TYPE_CHECKING:
+    from skald.engine.csvsink import CsvSink
 
 Progress = Callable[[int, int], None]
 """Told how many rows are written, and of how many."""
@@ -147,7 +150,12 @@ def _write(
     if not choice.taken:
         warn_disagreed(plan.run, disagreed)
     streams = _streams(plan, interner, choice)
-    sink = CsvSink(file, kinds) if plan.format == "csv" else ParquetSink(file, kinds)
+    if plan.format == "csv":
+        from skald.engine.csvsink import CsvSink  # it loads pyarrow.compute, which takes longer than a small close
+
+        sink: ParquetSink | CsvSink = CsvSink(file, kinds)
+    else:
+        sink = ParquetSink(file, kinds)
     try:
         tally = Tally(kinds)
         for writer, feeds in _parts(plan, interner, choice, streams).items():
@@ -253,8 +261,7 @@ def _put_in_place(plan: Plan, sink: ParquetSink | CsvSink, beside: Path, target:
     before = plan.stored
     if before:
         before.close()  # Windows replaces no file that is open
-    if isinstance(sink, CsvSink):
-        assert sink.description is not None
+    if sink.description is not None:
         described = (sink.description, *([before.described] if before and before.described else []))
         # DURABILITY: before the csv, so that whichever csv a crash leaves is described
         write_atomic(plan.run / CSV_DESCRIPTION, encode(CsvDescription(files=described)), sync=True)

@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from skald.engine.arrays import arrow_array, text_array
+from skald.engine.arrays import take_texts, text_array
 from skald.schema import Id, Kind
 
 Ints = npt.NDArray[np.int64]
@@ -110,13 +109,13 @@ def with_used_names(column: IdColumn) -> IdColumn:
     """Return a column whose dictionary has only the strings that occur: segments carry old ones along."""
     if column.names is None:
         return column
-    codes, used = renumber(column.values, len(column.names))
-    return IdColumn(column.kind, codes, column.names.take(used), column.given)
+    codes, names = renumber(column.values, column.names)
+    return IdColumn(column.kind, codes, names, column.given)
 
 
-def renumber(codes: npt.NDArray[np.integer[Any]], count: int) -> tuple[Codes, Any]:
-    """Number the codes that occur, of `count` that there are, without gaps; return them and which those are."""
-    used = np.flatnonzero(np.bincount(codes, minlength=count))
-    numbers = np.zeros(count, np.int32)
+def renumber(codes: npt.NDArray[np.integer[Any]], names: Texts) -> tuple[Codes, Texts]:
+    """Number the names that occur without gaps; return their codes, and those names."""
+    used = np.flatnonzero(np.bincount(codes, minlength=len(names)))
+    numbers = np.zeros(len(names), np.int32)
     numbers[used] = np.arange(len(used), dtype=np.int32)
-    return numbers[codes], arrow_array(used, pa.int64())
+    return numbers[codes], take_texts(names, used)

@@ -11,9 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from skald.engine.arrays import arrow_array, text_array
+from skald.engine.arrays import take_texts, text_array
 from skald.engine.merge import Chunk
 from skald.engine.order import NEVER
 from skald.engine.rows import IdColumn, Ints, take_ids
@@ -330,7 +329,7 @@ def _texts(column: IdColumn | None, codes: Array) -> Array:
     if column is None or column.names is None:
         return np.array([False, True, None], object)[codes]
     used, numbers = np.unique(codes, return_inverse=True)
-    texts = column.names.take(arrow_array(np.maximum(used, 0).astype(np.int64), pa.int64())).to_pylist()
+    texts = take_texts(column.names, np.maximum(used, 0)).to_pylist()
     known = np.array([*texts, None], object)  # the last: lest strings of the same length become rows
     known[:-1][used == _EMPTY] = None
     return known[numbers]
