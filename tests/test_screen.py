@@ -53,13 +53,40 @@ def shown(*texts: str) -> str:
         ("a\n\x1b[?1049hfull screen\n\x1b[?1049lb\n", "a\nb\n"),
         ("\x1b[?25l1\n2\n\x1b[2A3\n4\n\x1b[?25h", "3\n4\n"),
         ("é漢😀\r\x1b[Kx\n", "x\n"),
-        ("\x1b[999999999999C.\x1b[5000000B\x1b[9999999A\rok\x1b[K\n", "ok\n"),
+        ("\x1b[999999999999C.\r\x1b[K\x1b[5000000B\x1b[9999999A\rok\x1b[K\n", "ok\n"),
         ("\x1b[;H\x1b[x1\n", "1\n"),
+        ("日本語\rab\n", "ab本語\n"),
+        ("日本語\rabc\n", "abc 語\n"),
+        ("日本語\x1b[4Dx\n", "日x 語\n"),
+        ("日本語\x1b[5Dx\n", " x本語\n"),
+        ("日本語\b\bx\n", "日本x\n"),
+        ("😀😀\r\x1b[2Cz\n", "😀z\n"),
+        ("loading\r日本語a\n", "日本語a\n"),
     ],
 )
 def test_screen_shows_what_a_terminal_would(text: str, left: str) -> None:
     """Returns, steps back, moves of the cursor and erasing change what was printed; colours are nothing to see."""
     assert shown(text) == left
+
+
+@pytest.mark.parametrize(
+    ("texts", "left"),
+    [
+        (["task 0%\n", "\x1b[1A\r\x1b[2Ktask 100%\x1b[1B\r", "ok\n"], "task 0%\ntask 100%\nok\n"),
+        (["1\n2\n3\n", "\x1b[2A\x1b[2KTWO\x1b[2B\r", "four\n"], "1\n2\n3\nTWO\nfour\n"),
+        (
+            ["a 0\nb 0\nc 0\n", "\x1b[1A\ra 1\x1b[1B\r", "\x1b[3A\ra 9\x1b[3B\r", "\x1b[1A\rc 9\x1b[1B\r", "end\n"],
+            "a 0\nb 0\nc 0\na 9\nc 9\nend\n",
+        ),
+        (["a\nb\n", "\x1b[2A\x1b[J", "c\nd\n", "e\n"], "a\nb\nc\nd\ne\n"),
+        (["a\n", "\x1b[5A", "\x1b[5B", "b\n"], "a\nb\n"),
+        (["語", "\rx", "\n"], "x\n"),
+        (["日本", "語\n", "a\n"], "日本語\na\n"),
+    ],
+)
+def test_screen_shows_a_line_anew_that_is_drawn_again_from_below(texts: list[str], left: str) -> None:
+    """What was final stays, and what is written there later stands below it, in the same order."""
+    assert shown(*texts) == left
 
 
 @pytest.mark.parametrize("seed", range(40))

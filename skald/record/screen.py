@@ -1,7 +1,7 @@
 """A screen of lines: what a terminal shows of a text, as far as a log needs it.
 
 Lines come out once nothing can change them any more; what a progress bar redraws stays until it is finished.
-Colours and other codes are left out. Characters count one column each, and lines do not wrap.
+Colours and other codes are left out. Wide characters take two columns and all others one, and lines do not wrap.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from typing import Final
+from unicodedata import east_asian_width
 
 HEIGHT: Final = 100
 """How many lines can still change: what is further up has left the screen."""
@@ -31,16 +32,21 @@ _TOKEN: Final = re.compile(
     r"|(?P<control>[\x00-\x08\x0a-\x1f\x7f])"
     r"|(?P<text>[^\x00-\x08\x0a-\x1f\x7f]+)"
 )
+_MAY_BE_WIDE: Final = re.compile(r"[^\x00-\u10ff\u2500-\u25fc]")  # NOTE: not the blocks of which bars are drawn
+_SECOND: Final = "\uffff"
+"""Stands in the second column of a wide character; it is no character."""
 _CUT_CODE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)\Z")
 
 
 class _Row:
     """A line that may still change."""
 
-    __slots__ = ("drawn", "returned", "text")
+    __slots__ = ("drawn", "is_gone", "returned", "text")
 
-    def __init__(self, text: str = "") -> None:
-        self.text = text
+    def __init__(self, *, is_gone: bool = False) -> None:
+        self.text = ""
+        self.is_gone = is_gone
+        """Whether it is one that was final before, and nothing has been written there since."""
         self.returned = False
         """Whether the cursor went back in it."""
         self.drawn = False
@@ -48,7 +54,13 @@ class _Row:
 
     def __str__(self) -> str:
         """Return what is to be seen of it: bars are wiped out with spaces."""
-        return self.text.rstrip() if self.drawn else self.text
+        text = self.text if self.text.isascii() else self.text.replace(_SECOND, "")
+        return text.rstrip() if self.drawn else text
+
+    @property
+    def line(self) -> str:
+        """It and its end; nothing where it was final before."""
+        return "" if self.is_gone else f"{self}\n"
 
 
 class Screen:
@@ -72,13 +84,13 @@ class Screen:
     @property
     def is_blank(self) -> bool:
         """Whether nothing was printed that may still change."""
-        return len(self._rows) == 1 and not self._rows[0].text
+        return not self.text
 
     @property
     def text(self) -> str:
         """What has been printed and may still change, the last line with its end."""
-        text = "\n".join(map(str, self._rows))
-        return text if not text or text.endswith("\n") else f"{text}\n"
+        last = str(self._rows[-1])
+        return "".join([row.line for row in self._rows[:-1]]) + (last and f"{last}\n")
 
     @property
     def is_amid_line(self) -> bool:
@@ -104,12 +116,14 @@ class Screen:
             text = text.replace("\r\n", "\n")
             has_returns = "\r" in text
         if has_codes or "\b" in text or "\a" in text or "\0" in text:
+            self._count_columns()
             for token in _TOKEN.finditer(text):
                 self._take(token)
             left, self._left = self._left, ""
             return left + self._final()
         if not has_returns and self._is_plain():
             return self._append(text)
+        self._count_columns()
         self._print(text)
         return self._final()
 
@@ -126,7 +140,7 @@ class Screen:
         rest = data[end:].decode()
         column = len(rest)
         if row.text:
-            final = b"".join((row.text.encode(errors="backslashreplace"), final))
+            final = b"".join((str(row).encode(errors="backslashreplace"), final))
         row.text, self._column = rest, column  # NOTE: last, so that a signal handler raises before it or after all
         return final
 
@@ -142,12 +156,18 @@ class Screen:
 
     def _append(self, text: str) -> str:
         row, end = self._rows[0], text.rfind("\n") + 1
-        final = row.text + text[:end] if end else ""
-        row.text = text[end:] if end else row.text + text
+        final = str(row) + text[:end] if end else ""
+        row.text = text[end:] if end else str(row) + text
         if len(row.text) >= LONGEST_LINE:
             final, row.text = final + row.text, ""
         self._column = len(row.text)
         return final
+
+    def _count_columns(self) -> None:
+        """Have what has only been appended to its line stand in columns."""
+        if self._is_plain() and not self._rows[0].text.isascii():
+            self._rows[0].text = _in_columns(str(self._rows[0]))
+            self._column = len(self._rows[0].text)
 
     def _without_cut_code(self, text: str) -> str:
         cut = _CUT_CODE.search(text, max(0, len(text) - _LONGEST_CODE))
@@ -160,7 +180,7 @@ class Screen:
         if token["code"]:
             self._obey(token["code"], token["args"])
         elif token["text"]:
-            self._put(token["text"])
+            self._put(_in_columns(token["text"]))
         elif token["place"]:
             self._obey({"7": "s", "8": "u"}[token["place"]], "")
         elif token["control"] == "\n":
@@ -174,7 +194,7 @@ class Screen:
         for number, line in enumerate(text.split("\n")):
             if number:
                 self._end_line()
-            first, *again = line.split("\r")
+            first, *again = map(_in_columns, line.split("\r"))
             self._put(first)
             if again:
                 self._column, self._rows[self._row].returned = 0, True
@@ -186,8 +206,9 @@ class Screen:
             return
         row, column = self._rows[self._row], self._column
         row.drawn |= row.returned
+        row.is_gone = False
         self._column = column + len(text)
-        row.text = row.text[:column].ljust(column) + text + row.text[self._column :]
+        row.text = _until(row.text, column).ljust(column) + text + _from(row.text, self._column)
 
     def _end_line(self) -> None:
         if self._alternate:
@@ -246,7 +267,8 @@ class Screen:
         if code in "AF":
             self._go_up(max(1, number))
         elif code in "BE":
-            self._row = min(self._row + max(1, number), len(self._rows) - 1)
+            down = min(max(1, number), len(self._rows) - 1 - self._row)
+            self._row, self._redrawn = self._row + down, max(0, self._redrawn - down)
         else:
             # NOTE: a dashboard, which draws all anew, leaves its first picture, when nobody could know, and its last
             self._left += self._final()
@@ -260,6 +282,10 @@ class Screen:
 
     def _go_up(self, lines: int) -> None:
         self._is_flat = False
+        gone = min(lines - self._row, HEIGHT - len(self._rows))
+        if gone > 0:  # to lines that were final, which may be left out, and others written in their place
+            self._rows[:0] = [_Row(is_gone=True) for _ in range(gone)]
+            self._shift(-gone)
         self._row = max(0, self._row - lines)
         self._redrawn = max(self._redrawn, lines)
         self._rows[self._row].returned = True
@@ -296,16 +322,41 @@ class Screen:
     def _cut(self, count: int) -> str:
         if not count:
             return ""
-        final = "".join(f"{row}\n" for row in self._rows[:count])
+        final = "".join([row.line for row in self._rows[:count]])
         self._drop(count)
         return final
 
     def _drop(self, count: int) -> None:
         """Forget the first lines."""
         del self._rows[:count]
+        self._shift(count)
+
+    def _shift(self, count: int) -> None:
+        """Count the lines anew, as there are so many less above."""
         self._row -= count
         self._saved = max(0, self._saved[0] - count), self._saved[1]
         self._above = max(0, self._above - count)
+
+
+def _in_columns(text: str) -> str:
+    """Return a text with a place for each column that it takes."""
+    return text if text.isascii() else _MAY_BE_WIDE.sub(_widened, text)
+
+
+def _widened(character: re.Match[str]) -> str:
+    return character[0] + _SECOND if east_asian_width(character[0]) in "FW" else character[0]
+
+
+def _until(text: str, column: int) -> str:
+    """Return what is before a column, a half character as a blank."""
+    before = text[:column]
+    return before[:-1] + " " if text[column : column + 1] == _SECOND else before
+
+
+def _from(text: str, column: int) -> str:
+    """Return what is from a column on, a half character as a blank."""
+    after = text[column:]
+    return " " + after[1:] if after[:1] == _SECOND else after
 
 
 def _overlaid(texts: list[str]) -> str:
@@ -313,7 +364,7 @@ def _overlaid(texts: list[str]) -> str:
     seen = ""
     for text in reversed(texts):  # of an earlier one what is longer
         if len(text) > len(seen):
-            seen += text[len(seen) :]
+            seen += _from(text, len(seen))
     return seen
 
 
