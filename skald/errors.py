@@ -20,11 +20,15 @@ SkaldError
 from __future__ import annotations
 
 import errno
+import sys
 from inspect import CO_OPTIMIZED
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import FrameType
+    from typing import TypeVar
+
+    _Error = TypeVar("_Error", bound=BaseException)
 
 
 class SkaldError(Exception):
@@ -76,8 +80,8 @@ class StorageError(SkaldError, OSError):
 
 
 def is_fault(error: BaseException) -> bool:
-    """Tell whether an error is the system's, and not a signal handler's, as the `TimeoutError` of an alarm."""
-    return isinstance(error, OSError) and error.errno is not None
+    """Tell whether an error is the system's, and not a signal handler's."""
+    return isinstance(error, OSError) and error.errno is not None and not is_of_handler(error)
 
 
 def is_of_handler(error: BaseException) -> bool:
@@ -94,9 +98,18 @@ def is_of_handler(error: BaseException) -> bool:
     return False
 
 
-def is_alarm(error: BaseException) -> bool:
-    """Tell whether a signal handler has raised an error amid work on files, whose own `TimeoutError`s have a number."""
-    return (isinstance(error, TimeoutError) and error.errno is None) or is_of_handler(error)
+def is_of_signal(error: BaseException) -> bool:
+    """Tell whether a signal has raised an error: a Ctrl-C, or what a handler of the program raises."""
+    return isinstance(error, KeyboardInterrupt) or is_of_handler(error)
+
+
+def unless_handlers(*kinds: type[_Error]) -> tuple[type[_Error], ...]:
+    """Return what an `except` is to catch: errors of these kinds, but none that a signal handler has raised.
+
+    Python asks for it while the error passes: `except unless_handlers(OSError) as error:`.
+    """
+    passing = sys.exc_info()[1]
+    return () if passing is not None and is_of_handler(passing) else kinds
 
 
 def _is_handler(frame: FrameType) -> bool:

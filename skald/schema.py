@@ -11,7 +11,7 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from skald.errors import IdTypeError, InvalidInputError, is_of_handler
+from skald.errors import IdTypeError, InvalidInputError, unless_handlers
 from skald.values import is_masked
 
 Kind = Literal["int", "float", "str", "bool"]
@@ -82,9 +82,7 @@ def plain_id(name: str, value: Any) -> Id:
     """
     try:
         found = _plain(value)
-    except Exception as error:
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:
         raise IdTypeError(f"id {name!r} of type {type(value).__name__} cannot be read: it raised {error!r}") from error
     if found is None:
         refused = IdTypeError(

@@ -6,7 +6,7 @@ import reprlib
 import sys
 from typing import Any, Final, NamedTuple
 
-from skald.errors import ValueTypeError, is_of_handler
+from skald.errors import ValueTypeError, unless_handlers
 
 EXACT_INT: Final = 2**53
 """Up to here every int is a float64."""
@@ -30,9 +30,7 @@ def as_value(name: str, value: Any) -> Value:
         return Value(value)
     try:
         return _from_number(_unpacked(value))
-    except Exception as error:
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:
         raise _error(name, value, error) from error
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from skald.engine.rows import LOST_TIME
-from skald.errors import IdTypeError, InvalidInputError, ValueTypeError, is_of_handler
+from skald.errors import IdTypeError, InvalidInputError, ValueTypeError, unless_handlers
 from skald.schema import KIND_OF, Id, Kind, check_id_name, check_metric_name, fit_id, plain_id
 from skald.values import EXACT_INT, as_value
 
@@ -113,9 +113,7 @@ def _to_numpy(what: str, values: Any, *, instead: str = "") -> np.ndarray:
         if isinstance(values, pa.Array):
             return np.asarray(values.to_numpy(zero_copy_only=False))
         return np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
-    except Exception as error:
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:
         raise InvalidInputError(f"{what} of a batch is no 1-D array: {error}") from error
 
 

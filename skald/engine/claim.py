@@ -13,7 +13,7 @@ from skald.durable import make_folder
 from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked, knows_locks
 from skald.engine.mark import host_name, is_young, pid_exists
 from skald.engine.storage import choose_mode, locks_reach
-from skald.errors import is_alarm
+from skald.errors import unless_handlers
 from skald.layout import COMPACTION_LOCK, RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
 
 
@@ -152,7 +152,5 @@ def gives_sign(folder: Path) -> bool:
 def _owner(folder: Path) -> Owner | None:
     try:
         return msgspec.json.decode((folder / WRITER_LOCK).read_bytes(), type=Owner)
-    except (OSError, msgspec.DecodeError) as error:
-        if is_alarm(error):
-            raise
+    except unless_handlers(OSError, msgspec.DecodeError):
         return None

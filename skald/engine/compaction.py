@@ -24,7 +24,7 @@ from skald.engine.segmentfile import is_sealed
 from skald.engine.snapshot import SegmentFile, on_stored, segment_files, warn_damaged, writer_folders
 from skald.engine.standing import forget_rewinds, read_rewinds
 from skald.engine.stored import FILES, MetricsFormat, Stored, open_stored
-from skald.errors import CorruptRunError, RunNotFoundError, SkaldError, StorageError, is_alarm
+from skald.errors import CorruptRunError, RunNotFoundError, SkaldError, StorageError, unless_handlers
 from skald.layout import (
     COMPACTION_LOCK,
     CSV,
@@ -118,9 +118,7 @@ def compact(
                 _compact(run, metrics_format, done, last_out=last_out, progress=_kept(lock, progress))
     except SkaldError:
         raise
-    except OSError as error:
-        if is_alarm(error):
-            raise
+    except unless_handlers(OSError) as error:
         raise StorageError(error.errno, f"cannot compact {run}: {error.strerror or error}") from error
     done.complete = not (run / SEGMENTS).exists()
     done.file = next((path for path in (run / name for name in FILES.values()) if path.exists()), None)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skald.engine.blueprint import ARROW_TYPES, METADATA_KEY, PRESENT, SEALED_AT
-from skald.errors import CorruptRunError, is_alarm
+from skald.errors import CorruptRunError, unless_handlers
 from skald.layout import check_format
 from skald.schema import METRIC, TIME, VALUE, Kinds
 
@@ -69,9 +69,7 @@ def with_segment(path: Path, read: Callable[[Layout, Fetch], T]) -> T:
     with path.open("rb", buffering=0) as file:
         try:
             memory = None if _is_sparse(file) else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError) as error:  # it cannot be mapped here, or it is empty
-            if is_alarm(error):
-                raise
+        except unless_handlers(OSError, ValueError):  # it cannot be mapped here, or it is empty
             memory = None
         if memory is None:
             return read(_layout(pa.py_buffer(file.read()), path), functools.partial(_fetch_read, file))
@@ -138,9 +136,7 @@ def _layout(whole: pa.Buffer, path: Path) -> Layout:
                 strings[number] = _strings(column.dictionary, whole)
             columns.append(_position(codes.buffers()[1], whole, batch.num_rows * codes.type.bit_width // 8))
         return Layout(header._replace(capacity=batch.num_rows), tuple(columns), strings)
-    except (pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
-        if is_alarm(error):
-            raise
+    except unless_handlers(pa.ArrowException, OSError, ValueError, TypeError, LookupError) as error:
         raise CorruptRunError(f"expected a segment (an Arrow file with Skald's columns): {error}, in {path}") from error
 
 

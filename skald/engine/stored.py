@@ -25,7 +25,7 @@ from skald.durable import read_atomic
 from skald.engine.coverage import Coverage, decode, decode_part
 from skald.engine.footer import Footer
 from skald.engine.series import SeriesTable
-from skald.errors import CorruptRunError, is_alarm
+from skald.errors import CorruptRunError, unless_handlers
 from skald.layout import CSV, CSV_DESCRIPTION, FORMAT_VERSION, PARQUET
 from skald.schema import METRIC, TIME, VALUE, Kind, Kinds
 
@@ -246,9 +246,7 @@ def read_tables(
     stored.file.seek(0)
     try:
         yield from read(stored, columns, *(rows or (0, stored.coverage.rows)))
-    except (pa.ArrowException, OSError, LookupError, ValueError) as error:  # the last two: of a column's name
-        if is_alarm(error):
-            raise
+    except unless_handlers(pa.ArrowException, OSError, LookupError, ValueError) as error:  # the last two: of a name
         raise CorruptRunError(f"expected a whole {stored.format} file: {error}, in {stored.path}") from error
 
 

@@ -17,7 +17,7 @@ import msgspec
 from skald import layout
 from skald.durable import exchange, is_real_folder, remove, replace, sync_file, sync_folder, write_atomic
 from skald.engine.claim import Claim, run_lock
-from skald.errors import InvalidInputError, StorageError, folder_gone, is_alarm
+from skald.errors import InvalidInputError, StorageError, folder_gone, is_of_handler
 from skald.record.copying import Content
 from skald.schema import KIND_OF, Id, Kinds, widen
 
@@ -93,7 +93,7 @@ class Artifacts:
                 )
                 _put_in_place(beside, target)
         except OSError as error:
-            if isinstance(error, StorageError) or is_alarm(error):
+            if isinstance(error, StorageError) or is_of_handler(error):
                 raise
             if not self._run.is_dir():
                 raise folder_gone(self._run) from error

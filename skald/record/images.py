@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skald.amounts import plural
-from skald.errors import InvalidInputError, MissingLibraryError, is_of_handler
+from skald.errors import InvalidInputError, MissingLibraryError, unless_handlers
 from skald.values import from_torch
 
 FORMATS: Final = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -74,9 +74,7 @@ def pixels(image: Any) -> Pixels:
         )
     try:
         array = np.asarray(from_torch(image) if is_tensor else image)
-    except Exception as error:  # an array of a library that Skald does not know may raise anything
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:  # an array of a library that Skald does not know may raise anything
         raise InvalidInputError(f"an image must be of PIL or an array, got {_name(image)}: {error}") from error
     if array.dtype.kind not in "biuf" or array.ndim < _MATRIX:
         raise _wrong(image, array)

@@ -24,8 +24,8 @@ from skald.errors import (
     RunNotFoundError,
     SkaldError,
     StorageError,
-    is_alarm,
     is_fault,
+    unless_handlers,
 )
 
 Status = Literal["running", "finished", "stopped", "failed", "crashed"]
@@ -125,9 +125,7 @@ def is_there(run: Path, started: dt.datetime | None) -> bool:
         return started in (None, read_info(run).started)
     except RunNotFoundError:
         return False
-    except (OSError, SkaldError) as error:  # nothing says that it is another
-        if is_alarm(error):
-            raise
+    except unless_handlers(OSError, SkaldError):  # nothing says that it is another
         return True
 
 
@@ -234,9 +232,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         return None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CorruptRunError(f"{error}, in {path}") from error
-    except OSError as error:
-        if is_alarm(error):
-            raise
+    except unless_handlers(OSError) as error:
         raise StorageError(error.errno, f"cannot be read: {error.strerror}, in {path}") from error
     if not isinstance(found, dict):
         raise CorruptRunError(f"run.json must hold an object, got {type(found).__name__}, in {path}")

@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 from skald import layout
 from skald.durable import read_atomic, write_atomic
 from skald.engine.claim import lock_of_run
-from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone, is_alarm, is_fault
+from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone, is_fault, unless_handlers
 from skald.record.info import RunInfo, is_there, read_info, write_info
 from skald.record.plain import plain, type_name
 from skald.record.yamltext import from_yaml, to_yaml
@@ -184,9 +184,7 @@ def _read(run: Path, info: Said) -> dict[str, Any]:
         if not info.params:
             return {}
         raise CorruptRunError(f"{layout.PARAMS} is missing, in {run}") from error
-    except OSError as error:
-        if is_alarm(error):
-            raise
+    except unless_handlers(OSError) as error:
         raise StorageError(error.errno, f"cannot be read: {error.strerror or error}, in {path}") from error
     # NOTE: not by the time of the file: a copy has another, and an edit within one tick of the clock has the same
     return info.params if zlib.crc32(data) == info.params_crc32 else decode_params(data, path)

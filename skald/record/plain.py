@@ -15,7 +15,7 @@ from typing import Any, Final, get_origin
 
 import msgspec
 
-from skald.errors import InvalidInputError, is_of_handler
+from skald.errors import InvalidInputError, is_of_handler, unless_handlers
 
 _Path = tuple[str, ...]
 MAX_DEPTH: Final = 64
@@ -229,9 +229,7 @@ def _fields(value: Any, path: _Path) -> Mapping[Any, Any] | None:
 def _field(value: Any, name: str, path: _Path) -> Any:
     try:
         return getattr(value, name)
-    except Exception as error:
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:
         raise _unreadable((*path, name), error) from error
 
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from skald.errors import InvalidInputError, is_of_handler
+from skald.errors import InvalidInputError, unless_handlers
 
 FORMATS: Final = (".parquet", ".csv")
 """What the suffix of a name may choose; the first where it chooses none."""
@@ -39,9 +39,7 @@ def table_bytes(table: Any, suffix: str) -> bytes:
             import pyarrow.parquet as pq
 
             pq.write_table(found, file)
-    except Exception as error:  # of Arrow, Polars, or the library of what is in the columns
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:  # of Arrow, Polars, or the library of what is in the columns
         reason = str(error).strip().partition("\n")[0]
         refused = InvalidInputError(f"a value of type {type(table).__name__} cannot be a {suffix} table: {reason}")
         refused.add_note("hint: each column must be of one kind; nested ones need .parquet")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from types import FrameType
-from typing import Any, Final, Literal, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple, TypeVar
+
+from skald.errors import is_of_handler
 
 T = TypeVar("T")
 Word = Literal["finished", "stopped", "failed"]
@@ -86,25 +86,7 @@ def _is_signalled(error: SystemExit) -> bool:
     """Tell whether a signal handler raised the exception, or it says so by its code."""
     if isinstance(error.code, int) and error.code in _SIGNALLED:
         return True
-    return any(_is_handler(frame) for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-def _is_handler(frame: FrameType) -> bool:
-    """Tell whether Python called a function as it calls signal handlers: with a signal's number, and a frame."""
-    given = list(_arguments(frame))
-    return any(
-        isinstance(number, int) and isinstance(interrupted, FrameType)
-        for number, interrupted in itertools.pairwise(given)
-    )
-
-
-def _arguments(frame: FrameType) -> Iterator[Any]:
-    """Go through the positional arguments of a call, those in `*args` among them."""
-    code, values = frame.f_code, frame.f_locals
-    for name in code.co_varnames[: code.co_argcount]:
-        yield values.get(name)
-    if code.co_flags & 0x04:  # NOTE: inspect.CO_VARARGS; inspect takes 10 ms to load
-        yield from values.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], ())
+    return is_of_handler(error)
 
 
 def _described(error: BaseException) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skald.engine.batch import Batch
-from skald.errors import InvalidInputError, ValueTypeError, is_of_handler
+from skald.errors import InvalidInputError, ValueTypeError, unless_handlers
 from skald.schema import BIN_HIGH, BIN_LOW, check_metric_name
 from skald.values import as_value, from_torch
 
@@ -84,9 +84,7 @@ def _as_array(name: str, values: Any) -> Floats:
         array = np.asarray(from_torch(values) if hasattr(values, "detach") else values).ravel()
         if array.dtype.kind == "O":
             array = np.array([as_value(name, value).number for value in array])
-    except Exception as error:  # an array of a library that Skald does not know may raise anything
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:  # an array of a library that Skald does not know may raise anything
         raise ValueTypeError(f"histogram {name!r} needs an array of numbers, got {type(values).__name__}") from error
     if np.ma.is_masked(values):
         raise InvalidInputError(f"histogram {name!r} has masked values; leave them out, as in values.compressed()")

@@ -20,7 +20,7 @@ from skald.errors import (
     RunNotFoundError,
     SkaldError,
     StorageError,
-    is_alarm,
+    unless_handlers,
 )
 from skald.layout import (
     ARTIFACTS,
@@ -179,9 +179,7 @@ def open_run(run: Path, mode: Mode, description: Description, *, before: str | N
     except FileExistsError as error:
         found = "a link to what is not there" if run.is_symlink() and not run.exists() else "a file"
         raise taken(f"{run} is {found}, so it cannot be a run") from error
-    except OSError as error:
-        if is_alarm(error):
-            raise
+    except unless_handlers(OSError) as error:
         raise StorageError(error.errno, f"cannot write a run at {run}: {error.strerror}") from error
 
 
