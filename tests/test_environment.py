@@ -706,7 +706,9 @@ import skald
 
 started = time.monotonic()
 logger = skald.Logger("run", "runs")
-print(round(time.monotonic() - started, 1), *[t.name for t in threading.enumerate() if "skald" in t.name], flush=True)
+taken = round(time.monotonic() - started, 1)
+time.sleep(0.2)
+print(taken, *[t.name for t in threading.enumerate() if "skald" in t.name], flush=True)
 input()
 logger.close()
 print(*[t.name for t in threading.enumerate() if "skald" in t.name], flush=True)

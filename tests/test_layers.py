@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "skald"
 
 # A module imports only from rows above its own, and inside its row in no circle.
 LAYERS = {
-    "words": "amounts errors layout schema durable values notice",
+    "words": "amounts errors layout schema durable values notice background",
     "engine": "engine",
     "record": "record",
     "reading": "reading run",

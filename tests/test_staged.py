@@ -30,7 +30,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def logger(run: Path) -> Iterator[skald.Logger]:
     """Log a staged run whose thread ends as soon as it begins: tests flush by hand."""
     with skald.Logger("run", run.parent) as logger:
-        logger._session.writer().segments.flusher._stop.set()
+        logger._session.writer().segments.flusher._thread.stop()
         yield logger
 
 

@@ -9,11 +9,11 @@ import copy
 import functools
 import itertools
 import sys
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, Protocol
 
+from skald.background import Background
 from skald.engine.writer import Slot, Writer
 from skald.errors import LoggerClosedError
 from skald.values import as_value
@@ -138,21 +138,18 @@ class Pending:
         self._rounded, self._failed = rounded, failed
         self._rows: dict[int, _Row] = {}
         self._numbers = itertools.count()
-        self._some = threading.Event()
-        self._ended = False
-        self._thread: threading.Thread | None = None
+        self._thread = Background("skald-pending")
 
     def add(self, value: Snapshot, slot: Slot, writer: Writer, name: str, time_ns: int) -> None:
         """Take a row under care; commits the oldest that are ready."""
         self._rows[next(self._numbers)] = _Row(value, slot, writer, name, time_ns)
-        if self._ended:  # another thread closes the run
+        if self._thread.is_stopping:  # another thread closes the run
             self.finish()
             return
         self._commit_oldest()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="skald-pending", daemon=True)
-            self._thread.start()
-        self._some.set()
+        if not self._thread.is_alive:
+            self._thread.start(self._run)
+        self._thread.wake()
 
     def finish(self) -> None:
         """Wait for all values and commit them."""
@@ -163,15 +160,12 @@ class Pending:
     def stop(self) -> None:
         """Wait for all values, and end the thread."""
         self.finish()
-        self._ended = True
-        self._some.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(PATIENCE_SECS)  # it may still tell of the last value
+        self._thread.stop()
+        self._thread.join(PATIENCE_SECS)  # it may still tell of the last value
 
     def _run(self) -> None:
-        while self._some.wait() and not self._ended:
-            self._some.clear()
-            while self._rows and not self._ended:
+        while self._thread.sleep():
+            while self._rows and not self._thread.is_stopping:
                 for number, row in list(self._rows.items()):
                     if row.is_ready(patient=True):
                         self._fill(number)

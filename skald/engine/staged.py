@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from skald.background import Background
 from skald.durable import is_full, sync_folder
 from skald.engine.blueprint import SEALED_AT, Shape, blueprint
 from skald.engine.lock import is_held_here
@@ -191,23 +192,18 @@ class Flusher:
         self._sign = sign
         self._staged: list[Staged] = []
         self._lock = threading.RLock()
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = Background("skald-flush")
         self._fault = ""
         self.deadline: float | None = None
         """Until when `stop` waits for a full disk, however often it is called."""
         if sign:
-            self._start()
+            self._thread.start(self._run)
 
     def add(self, staged: Staged) -> None:
         """Take a segment under care until it is sealed and written."""
         self._staged.append(staged)
-        if self._thread is None:
-            self._start()
-
-    def _start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="skald-flush", daemon=True)
-        self._thread.start()
+        if not self._thread.is_alive:
+            self._thread.start(self._run)
 
     @property
     def waiting_bytes(self) -> int:
@@ -216,7 +212,7 @@ class Flusher:
 
     def _run(self) -> None:
         touched = time.monotonic()
-        while not self._stop.wait(FLUSH_SECS):
+        while self._thread.sleep(FLUSH_SECS):
             self.flush()
             if self._sign and time.monotonic() - touched >= SIGN_SECS:
                 touched = time.monotonic()
@@ -259,9 +255,8 @@ class Flusher:
 
         A disk that takes nothing is given a while: it is often somebody else who fills it, and empties it again.
         """
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.stop()
+        self._thread.join()
         if self.deadline is None:
             self.deadline = time.monotonic() + PATIENCE_SECS
         while (fault := self.flush()) and is_full(fault) and time.monotonic() < self.deadline:

@@ -14,12 +14,13 @@ import os
 import platform
 import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.background import Background
 from skald.engine.claim import run_lock
 from skald.errors import SkaldError
 from skald.layout import ARTIFACTS, git_diff_name
@@ -65,8 +66,7 @@ class Gathering:
         self.facts: dict[str, Any] = {}
         self.diff: bytes | None = None
         self._question: Question | None = None
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = Background("skald-environment")
         self._steps: Iterator[None] | None = self._gather()
         if not self._go_on(time.monotonic() + PATIENCE_SECS):
             self.facts["missing"] = {
@@ -86,15 +86,12 @@ class Gathering:
         if self._steps is None:
             self._record_diff(artifacts, warn)
             return
-        given = run, artifacts, warn
-        self._thread = threading.Thread(target=self._finish, args=given, name="skald-environment", daemon=True)
-        self._thread.start()
+        self._thread.start(partial(self._finish, run, artifacts, warn))
 
     def stop(self) -> None:
         """End what is still being gathered."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._thread.stop()
+        self._thread.join()
         if self._question is not None:
             self._question.stop()
         self._steps = None
@@ -125,7 +122,7 @@ class Gathering:
     def _go_on(self, deadline: float | None) -> bool:
         """Gather until a time; tell whether all is there."""
         for _ in self._steps or ():
-            if self._stop.is_set() or (deadline is not None and time.monotonic() > deadline):
+            if self._thread.is_stopping or (deadline is not None and time.monotonic() > deadline):
                 return False
         self._steps = None
         return True

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
-from skald.errors import is_of_handler
+from skald.background import Background
+from skald.errors import unless_handlers
 
 PERIOD_SECS: Final = 0.05
 BURST_TEXTS: Final = 2000
@@ -17,8 +18,6 @@ FAST_SECS: Final = 0.01
 """How often what is gathered is collected."""
 CALM_TEXTS: Final = 100
 """When so few come in a period they are written at once again."""
-START_SECS: Final = 0.01
-"""How long to wait for the thread to begin, where that was interrupted."""
 PATIENCE_SECS: Final = 1.0
 """How long to wait for the end of the thread: a signal handler may hold up what it waits for."""
 
@@ -59,9 +58,8 @@ class Pace:
         """How many have come in this period."""
         self._left = float(BURST_TEXTS)
         self._refilled = time.monotonic()
-        self._thread: threading.Thread | None = None
-        self._woken = threading.Event()
-        self._is_stopped = self._is_called = False
+        self._thread = Background("skald-console")
+        self._is_called = False
         self.is_hasty = False
         """Whether texts are left to the thread."""
 
@@ -81,25 +79,16 @@ class Pace:
     def call(self) -> bool:
         """Have the thread drain in a moment; return whether there is one. The lock is held."""
         self._is_called = True
-        if self._thread is None:
-            thread = threading.Thread(target=self._follow, name="skald-console", daemon=True)
-            self._thread = thread
+        if not self._thread.is_alive:
             try:
-                thread.start()
-            except BaseException as error:
-                time.sleep(START_SECS)  # where a signal handler has raised it, the thread may just begin
-                self._thread = thread if thread.is_alive() else None
-                if not isinstance(error, RuntimeError) or is_of_handler(error):
-                    raise  # else the interpreter is ending, or there are no more threads
-        return self._thread is not None
+                self._thread.start(self._follow)
+            except unless_handlers(RuntimeError):  # the interpreter is ending, or there are no more threads
+                return False
+        return True
 
     def _follow(self) -> None:
         began, wait_secs = time.monotonic(), FAST_SECS
-        while True:
-            self._woken.wait(wait_secs)
-            if self._is_stopped:
-                break
-            self._woken.clear()
+        while self._thread.sleep(wait_secs):
             self._collect()
             with self._lock:
                 self._is_called = False
@@ -114,20 +103,17 @@ class Pace:
         with self._lock:
             self.is_hasty = False
             self._set_hasty(hasty=False)
-            self._thread = None
+            self._thread = Background("skald-console")
         self._collect()
         with self._lock:
             self._drain()
 
     def wake(self) -> None:
         """Have the thread write now."""
-        if not self._woken.is_set():  # NOTE: to set it again costs ten times as much
-            self._woken.set()
+        self._thread.wake()
 
     def stop(self) -> None:
         """End the thread."""
-        self._is_stopped = True
-        self._woken.set()
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(PATIENCE_SECS)
+        thread.stop()
+        thread.join(PATIENCE_SECS)

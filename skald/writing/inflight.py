@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections import Counter
+from threading import get_ident
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
+
+_LOOK_SECS: Final = 0.002
 
 
 class InFlight:
-    """A context manager around such a call, in any thread."""
+    """A context manager around such a call, in any thread.
+
+    NOTE: without a lock, which a signal handler that closes in the midst of it could find held.
+    """
 
     def __init__(self) -> None:
         self._threads: Counter[int] = Counter()
-        self._changed = threading.Condition()  # NOTE: reentrant, for a signal handler that closes in the midst of it
 
     def __enter__(self) -> Self:
-        with self._changed:
-            self._threads[threading.get_ident()] += 1
+        self._threads[get_ident()] += 1
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._changed:
-            self._threads[threading.get_ident()] -= 1
-            self._changed.notify_all()
+        self._threads[get_ident()] -= 1
 
     def wait(self) -> None:
         """Wait until no other thread is in such a call."""
-        own = threading.get_ident()
-        with self._changed:
-            self._changed.wait_for(lambda: not any(self._threads[thread] for thread in self._threads if thread != own))
+        own = get_ident()
+        while any(calls for thread, calls in self._threads.copy().items() if thread != own):
+            time.sleep(_LOOK_SECS)

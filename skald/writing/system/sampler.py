@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from skald.background import Background
 from skald.engine.lock import FileLock
 from skald.errors import LoggerClosedError
 from skald.writing.system.gpus import Gpus
@@ -46,13 +46,12 @@ class Sampler:
         self._lock = FileLock(lock)
         self._gpus = Gpus()
         self._told: set[str] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="skald-system", daemon=True)
-        self._thread.start()
+        self._thread = Background("skald-system")
+        self._thread.start(self._work)
 
     def stop(self) -> None:
         """Log once more, and end."""
-        self._stop.set()
+        self._thread.stop()
         # NOTE: not for ever: a driver may hang, and a signal handler that closes may have interrupted
         # the log call that this thread waits for
         self._thread.join(CLOSE_SECS)
@@ -68,7 +67,7 @@ class Sampler:
         machine, tree = Machine(self._run), ProcessTree()
         self._sample(machine, tree, log=False)  # what rates begin with
         wait = min(self._every, FIRST_SECS)
-        while not self._stop.wait(wait):
+        while self._thread.sleep(wait):
             self._sample(machine, tree)
             wait = self._every
         self._sample(machine, tree)
