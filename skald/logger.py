@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
@@ -96,12 +97,16 @@ class Logger(Copyable, Messages, ArtifactCalls):
         constant = plain_ids(ids or {})
         description = Description.of(metrics_format, tags, notes)
         session = start_session(run_name, dir, check_mode(mode), description, errors=errors)
-        session.constant = constant
-        self._open(Calls(session, constant, None, type(self)), capture)
-        if tui:
-            self._tui = True
-        if system:
-            session.log_system(SYSTEM_SECS)
+        try:
+            session.constant = constant
+            self._open(Calls(session, constant, None, type(self)), capture)
+            if tui:
+                self._tui = True
+            if system:
+                session.log_system(SYSTEM_SECS)
+        except BaseException as error:  # a Ctrl-C, mostly: nobody has the logger, to close it
+            undisturbed(partial(session.close, *ending(error)))
+            raise
 
     # --- logging ---
 

@@ -1382,5 +1382,4 @@ def test_line_without_an_end_is_not_waited_for_for_ever(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(tees, "_drain", drain)
 
-    with tees._between_lines(cast("Any", SimpleNamespace(is_amid_line=True))):
-        pass
+    tees._between_lines(cast("Any", SimpleNamespace(is_amid_line=True)), lambda: None)

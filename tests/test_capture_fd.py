@@ -369,9 +369,9 @@ def test_descriptors_are_put_back_by_the_last_of_runs_that_end_together(tmp_path
         """
         from skald.record import tees
         between_lines = tees._between_lines
-        def later(transcript):
+        def later(transcript, action):
             time.sleep(0.02)
-            return between_lines(transcript)
+            between_lines(transcript, action)
         tees._between_lines = later
         def work(number):
             for count in range(3):

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol
 
 from skald.errors import is_fault
 from skald.record.decoding import Decoder
-from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking, behind, write_behind
+from skald.record.gathering import GATHERED_BYTES, Gatherer, Taking, waiting, write_waiting
 from skald.record.shown import message_file, messages, speaking
 from skald.record.streams import TextStream, is_direct, is_of_call, replace
 
@@ -66,7 +66,7 @@ class TeedBuffer:
     """A buffer whose `write` and `flush` are replaced in the object itself."""
 
     def __init__(self, buffer: Any, encoding: str, taker: Taker) -> None:
-        """Begin to take what is written there."""
+        """Prepare to take what is written there."""
         self.buffer = buffer
         self.is_direct = is_direct(buffer)
         """Whether bytes get to the descriptor as they are."""
@@ -88,14 +88,18 @@ class TeedBuffer:
         """The threads of which nothing is still on its way: gathered late, or just being collected."""
         self._lead()
         self._write, self._keep = self._writer(), self._keeper()
-        self._restorers = [replace(buffer, "write", self._write)]
-        if callable(getattr(buffer, "flush", None)):
-            self._restorers.append(replace(buffer, "flush", self._flusher()))
+        self._restorers: list[Callable[[], None]] = []
+
+    def begin(self) -> None:
+        """Begin to take what is written there."""
+        self._restorers.append(replace(self.buffer, "write", self._write))
+        if callable(getattr(self.buffer, "flush", None)):
+            self._restorers.append(replace(self.buffer, "flush", self._flusher()))
 
     def _lead(self, writer: Callable[[Any], int] | None = None) -> None:
         """Have the gatherer write to where the buffer does, or in another way."""
-        below = self.buffer.raw if type(self.buffer) is io.BufferedWriter else self.buffer
-        self._gatherer.lead(writer or below.write, self._flush, is_whole=writer is not None)
+        below = self.buffer.raw.write if type(self.buffer) is io.BufferedWriter else self._original
+        self._gatherer.lead(writer or below, self._flush, is_whole=writer is not None)
 
     def add(self, stream: io.TextIOWrapper) -> None:
         """Have a text stream give each text at once."""
@@ -125,10 +129,10 @@ class TeedBuffer:
 
     def await_writers(self) -> None:
         """Wait until nobody is amid a write that has begun."""
-        busy = self._gatherer.busy
-        begun = busy.copy()
+        writing = self._gatherer.writing
+        begun = writing.copy()
         for _ in range(_MOST_LOOKS):  # NOTE: not for ever, as a signal handler may have interrupted one
-            if not any(mark is not None and busy.get(ident) is mark for ident, mark in begun.items()):
+            if not any(mark is not None and writing.get(ident) is mark for ident, mark in begun.items()):
                 return
             time.sleep(_LOOK_SECS)
 
@@ -161,7 +165,7 @@ class TeedBuffer:
 
     def collect(self) -> None:
         """Write what has been gathered, and what the text streams hold, and have it taken."""
-        if self.holds or self._gatherer.is_behind:
+        if self.holds or self._gatherer.has_aside:
             self._while_aside(self._push)
         else:
             self._gatherer.alone()  # NOTE: what a thread has gathered that came late
@@ -181,7 +185,7 @@ class TeedBuffer:
     def _put_aside(self, action: Callable[[], Any]) -> None:
         is_heard = self.is_heard
         self._on_time.clear()
-        self._gatherer.is_behind = True
+        self._gatherer.has_aside = True
         if is_heard:
             vars(self.buffer)["write"] = self._gatherer.aside.write
         try:
@@ -236,21 +240,21 @@ class TeedBuffer:
 
     def _keeper(self) -> Callable[[Any], Any]:
         """Return the `write` that gathers, and sees to what has been written out; until then there is a faster one."""
-        taker, gatherer, busy = self._taker, self._gatherer, self._gatherer.busy
+        taker, gatherer, writing = self._taker, self._gatherer, self._gatherer.writing
         threads, own = taker.threads, vars(self.buffer)
 
         def write(data: Any, /) -> Any:
             ident = get_ident()
-            if ident in busy or behind:
+            if ident in writing or waiting:
                 return gatherer.put_aside(data)
-            busy[ident] = []  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
+            writing[ident] = []  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
             try:
                 threads.add(ident)
                 written = gatherer.fast(data)
-                busy[ident] = None
+                writing[ident] = None
                 if not self._gathers:  # it has come late
                     gatherer.alone()
-                if gatherer.raised or gatherer.is_behind or gatherer.fault:
+                if gatherer.raised or gatherer.has_aside or gatherer.fault:
                     self._settle(partial(gatherer.settle, ident))
                 if gatherer.has_large:
                     gatherer.has_large = False
@@ -262,21 +266,21 @@ class TeedBuffer:
                 if self._gathers and "write" in own and own["write"] is self._keep:
                     own["write"] = gatherer.fast
             finally:
-                del busy[ident]
-                if behind:
-                    write_behind()
+                del writing[ident]
+                if waiting:
+                    write_waiting()
             return written
 
         return write
 
     def _writer(self) -> Callable[[Any], Any]:
         """Return the `write` that takes each text."""
-        taker, keep, gatherer, busy = self._taker, self._taker.pending.append, self._gatherer, self._gatherer.busy
+        taker, keep, gatherer, writing = self._taker, self._taker.pending.append, self._gatherer, self._gatherer.writing
         threads, on_time, is_buffered = taker.threads, self._on_time, type(self.buffer) is io.BufferedWriter
 
         def write(data: Any, /) -> Any:
             ident = get_ident()
-            if ident in busy or behind:
+            if ident in writing or waiting:
                 return gatherer.put_aside(data)
             if ident not in on_time:
                 on_time.add(ident)
@@ -285,12 +289,12 @@ class TeedBuffer:
             is_bytes = type(data) is bytes
             is_left = (taker.is_alone or self.holds) and file is None and not speaking and is_bytes
             is_written, text = False, None
-            busy[ident] = []  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
+            writing[ident] = []  # NOTE: no call amid this, nor where it ends, so that no signal handler raises there
             try:
                 threads.add(ident)
                 try:
                     written = self._put(data) if is_bytes else self._put_copy(data)
-                    busy[ident], is_written = None, True
+                    writing[ident], is_written = None, True
                     if is_left:
                         keep(data)  # NOTE: no Ctrl-C is heard between two calls, so none comes here before it is kept
                     else:
@@ -311,9 +315,9 @@ class TeedBuffer:
                 if gatherer.fault:
                     self._settle(partial(gatherer.settle, ident))
             finally:
-                del busy[ident]
-                if behind:
-                    write_behind()
+                del writing[ident]
+                if waiting:
+                    write_waiting()
             return written
 
         return write
@@ -394,27 +398,27 @@ class TeedBuffer:
         return flush
 
     def _flusher(self) -> Callable[[], Any]:
-        taker, gatherer, busy = self._taker, self._gatherer, self._gatherer.busy
+        taker, gatherer, writing = self._taker, self._gatherer, self._gatherer.writing
 
         def flush() -> Any:
             ident, before = get_ident(), taker.printed
-            if ident in busy:
+            if ident in writing:
                 return None
-            busy[ident] = []  # NOTE: as above
+            writing[ident] = []  # NOTE: as above
             try:
                 if gathers := self._gathers:
                     gatherer.flush()
                 flushed = self._flush()
-                busy[ident] = None
-                if gatherer.raised or gatherer.is_behind or gatherer.fault:
+                writing[ident] = None
+                if gatherer.raised or gatherer.has_aside or gatherer.fault:
                     gatherer.settle(ident)
                 if gathers and taker.printed - before < _FEW_BYTES:
                     self._rest()
                 taker.take_flush()
             finally:
-                del busy[ident]
-                if behind:
-                    write_behind()
+                del writing[ident]
+                if waiting:
+                    write_waiting()
             return flushed
 
         return flush

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from skald.errors import StorageError
+from skald.errors import StorageError, unless_handlers
 from skald.record.logfile import LogFile
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ class Capture:
             from skald.record.tees import tee
             from skald.record.transcript import Transcript
 
-            transcript = Transcript(self._file, self._unfinished)
+            # NOTE: before it begins, so that `stop` ends what a Ctrl-C has interrupted
+            self._transcript, self._file.source = Transcript(self._file, self._unfinished), self
             try:
-                tee(transcript, deep=deep)
-            except OSError as error:
+                tee(self._transcript, deep=deep)
+            except unless_handlers(OSError) as error:
                 raise StorageError(error.errno, f"what is printed cannot be captured: {error}") from error
-            self._transcript, self._file.source = transcript, self
 
     def catch_up(self) -> None:
         """Write what has been printed so far."""
@@ -69,13 +69,15 @@ class Capture:
         if self._transcript:
             from skald.record.tees import untee
 
-            transcript, self._transcript, self._file.source = self._transcript, None, None
-            untee(transcript)
+            untee(self._transcript)
+            self._transcript = self._file.source = None  # NOTE: last: where a Ctrl-C comes before, it is done again
 
     def tell(self, error: BaseException) -> None:
         """Write the traceback of an exception that leaves the block: the interpreter shows it after that."""
         if self._transcript:
-            from skald.record.tees import finish
+            from skald.record.tees import finish, is_relayed_by_parent
 
+            if is_relayed_by_parent():  # it will be in the log as the interpreter shows it
+                return
             finish(self._transcript)
             self._file.append("".join(traceback.format_exception(error)))

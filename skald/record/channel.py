@@ -68,9 +68,10 @@ class Channel:
     def redirect(self) -> None:
         """Lead the descriptors to the relay, when nobody is writing."""
         with self.lock:
+            self._is_led = True  # NOTE: first, so that a Ctrl-C amid this leaves none of them there
             for descriptor in self.descriptors:
                 os.dup2(self.write, descriptor)
-            self.is_open = self._is_led = True
+            self.is_open = True
 
     def leads(self, descriptor: int) -> bool:
         """Tell whether a descriptor leads to the relay; the program may have led it elsewhere."""
@@ -113,9 +114,10 @@ class Channel:
                         return size
                     goes_past = leads and self._is_free(state, patiently=size > _LARGE_BYTES)
                 except OSError as error:  # it is closed, or is full and does not wait
+                    had_begun, has_begun, goes_past = has_begun, False, False  # NOTE: no call before this
                     if not is_of_call(error):
+                        has_begun = had_begun
                         raise
-                    goes_past = has_begun = False
                 if goes_past:
                     write_all(saved, data)
                 else:
@@ -133,11 +135,11 @@ class Channel:
 
     def _is_free(self, state: mmap.mmap, *, patiently: bool) -> bool:
         """Tell whether the relay has nothing to show; it may be asked a few times."""
-        for _ in range(_MOST_LOOKS if patiently else 0):
-            if not (is_readable(self._watch, self.source) or state[SHOWING]):
-                return True
+        left = _MOST_LOOKS if patiently else 0
+        while (has_more := is_readable(self._watch, self.source) or bool(state[SHOWING])) and left:
             time.sleep(_LOOK_SECS)
-        return not (is_readable(self._watch, self.source) or state[SHOWING])
+            left -= 1
+        return not has_more
 
     def marked(self, descriptor: int, piece: bytes) -> bytes:
         """Return what the relay passes on without a copy; what is given, where the descriptor leads elsewhere."""
@@ -158,6 +160,8 @@ class Channel:
     def stop(self) -> None:
         """Restore them, when nobody is writing, and want no more copies."""
         with self.lock:
+            if not self._opened:
+                return
             self.restore()
             room = select.poll()
             room.register(self.write, select.POLLOUT)
@@ -187,8 +191,8 @@ class Channel:
         self._close()
 
     def _close(self) -> None:
-        for number in self._opened:
-            os.close(number)
+        while self._opened:  # NOTE: none twice, where a Ctrl-C comes amid this, as the number may be another file's
+            os.close(self._opened.pop())
 
 
 def find_channels() -> list[Channel]:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar, cast, overload
 
-from skald.errors import is_of_handler
+from skald.errors import unless_handlers
 from skald.notice import loguru_logger, tell
 from skald.record.logfile import LogFile
 from skald.record.shown import MARK, hush, one_message, unhush
@@ -259,8 +259,13 @@ def _give_ids(record: Record, ids: Mapping[str, object]) -> None:
         record["extra"].setdefault(name, value)
 
 
-def say(file: LogFile, level: str, text: str, ids: Mapping[str, object]) -> None:
-    """Say something in the terminal, as from the line that called Skald, and in a console file.
+def note(file: LogFile, level: str, text: str) -> None:
+    """Say something of Skald's own in a console file."""
+    file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
+
+
+def show(file: LogFile, level: str, text: str, ids: Mapping[str, object]) -> None:
+    """Say in the terminal, as from the line that called Skald, what a console file has.
 
     The ids, which the run's messages have all along, are for the user's formats.
     """
@@ -270,13 +275,10 @@ def say(file: LogFile, level: str, text: str, ids: Mapping[str, object]) -> None
         _hush(record, file)
 
     logger = loguru_logger()
-    file.log(format_line(dt.datetime.now().astimezone(), level, {}, text))
     try:
         with one_message():
             logger.opt(depth=_own_frames()).patch(take).log(level, "{}", text)
-    except Exception as error:  # of a handler with `catch=False`, which nobody has called here
-        if is_of_handler(error):
-            raise
+    except unless_handlers(Exception) as error:  # of a handler with `catch=False`, which nobody has called here
         tell(f"a handler of loguru failed, {error!r}, as it was to show: {text}")
 
 

@@ -17,12 +17,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from skald.background import Background
 from skald.errors import is_fault
 from skald.record import relay
 from skald.record.channel import CLOSE_SECS, Channel, find_channels, high, is_readable, pipe, watch_of, write_all
@@ -77,15 +77,14 @@ class Descriptors:
         """
         self._feed = feed
         self.is_forked = False
-        self._stopping = threading.Event()
         self._taken = 0
         self._channels = find_channels()
         self._back, self._state, self._process = _start_relay(self._channels, log)
         self._way = [*(channel.source for channel in self._channels), self._back]
         self._watch = watch_of(*self._way)
         self._files = [os.fstat(number) for number in self._way]
-        self._thread = threading.Thread(target=self._follow, name="skald-descriptors", daemon=True)
-        self._thread.start()
+        self._thread = Background("skald-descriptors")
+        self._thread.start(self._follow)
         self._settle_again = 0.0
         if not is_only_thread():  # the others need a while to end what they are writing
             self._wait(lambda: not self._state[RUNS], START_SECS)
@@ -120,7 +119,7 @@ class Descriptors:
         """Write, and put off what a signal handler raises, as `write_all` does."""
         left = memoryview(data)
         try:
-            if self._stopping.is_set() and threading.current_thread() is not self._thread:
+            if self._thread.is_stopping:
                 self._thread.join(CLOSE_SECS)  # so that nothing overtakes what is on its way
             while left:
                 piece = bytes(left[:FRAME_BYTES])
@@ -164,7 +163,7 @@ class Descriptors:
         """
         if not self.has_more():
             return True
-        if threading.current_thread() is self._thread or (line and time.monotonic() < self._settle_again):
+        if self._thread.is_current or (line and time.monotonic() < self._settle_again):
             return False
         self.hurry(hasty=False)
         patience = (LINE_SECS if line else SETTLE_SECS) if self._state[RUNS] else START_SECS
@@ -180,12 +179,10 @@ class Descriptors:
         """
         if self.is_forked:
             return
-        self._stopping.set()
+        self._thread.stop()
         for channel in self._channels:
             channel.stop()
-        self._thread.join(CLOSE_SECS)
-        if not self._thread.is_alive():  # else the terminal takes nothing, and the relay goes on without us
-            os.close(self._back)
+        self._thread.join(CLOSE_SECS)  # more where the terminal takes nothing: the relay goes on without us
         if self._process.poll() is not None:
             for channel in self._channels:
                 channel.rescue()
@@ -217,12 +214,24 @@ class Descriptors:
     def _wait(self, condition: Callable[[], bool], timeout_secs: float) -> bool:
         """Wait as long as a condition holds and there is a relay; return whether it is over in time."""
         deadline = time.monotonic() + timeout_secs
-        while (holds := condition() and (self.is_forked or self._thread.is_alive())) and time.monotonic() < deadline:
+        while (holds := condition() and (self.is_forked or self._thread.is_alive)) and time.monotonic() < deadline:
             time.sleep(POLL_SECS)
         return not holds
 
     def _follow(self) -> None:
         """Feed what the relay sends back, until it ends; then pass on what children print, if that was before time."""
+        try:
+            self._feed_all()
+            while self._thread.sleep(RESCUE_SECS):  # the relay was killed
+                self._state[IN_HAND] = self._state[SHOWING] = 0
+                self._state[MADE] = self._state[TAKEN]
+                for channel in self._channels:
+                    channel.restore()
+                    channel.rescue()
+        finally:
+            os.close(self._back)
+
+    def _feed_all(self) -> None:
         received, waiting = b"", select.poll()
         waiting.register(self._back, select.POLLIN)
         while True:
@@ -230,14 +239,7 @@ class Descriptors:
             data = os.read(self._back, _CHUNK)
             received = self._feed_frames(received + data)
             if not data:
-                break
-        while not self._stopping.is_set():  # the relay was killed
-            self._state[IN_HAND] = self._state[SHOWING] = 0
-            self._state[MADE] = self._state[TAKEN]
-            for channel in self._channels:
-                channel.restore()
-                channel.rescue()
-            self._stopping.wait(RESCUE_SECS)
+                return
 
     def _feed_frames(self, data: bytes) -> bytes:
         """Feed whole frames; return the rest."""
@@ -279,8 +281,9 @@ def _start_relay(channels: list[Channel], log: str) -> tuple[int, mmap.mmap, sub
             told = mmap.mmap(state.fileno(), STATE_BYTES)
         passed = [*shared, *(number for channel in channels for number in (channel.source, channel.saved))]
         command = [sys.executable, "-I", "-S", relay.__file__, *map(str, shared), log, *pairs]
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them, which is 20 ms later
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, ())
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until it ignores them, which is 20 ms later
             process = subprocess.Popen(command, pass_fds=passed, stdin=nowhere, stdout=nowhere, stderr=nowhere)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -25,12 +25,12 @@ _LARGE_BYTES: Final = 1 << 14
 """From here on it is cheaper to leave texts to the thread as they are."""
 _TOLD_BYTES: Final = 1 << 12
 _call: Final[Callable[[Any], Any]] = operator.call
-busy: Final[dict[int, list[None] | None]] = {}
+writing: Final[dict[int, list[None] | None]] = {}
 """The threads that are amid a write, each with a mark, or what follows: what a signal handler prints waits for its end.
 
 NOTE: on any stream, as the handler would wait for what the thread holds, and for ever if another thread has the rest.
 """
-behind: Final[list[Gatherer]] = []
+waiting: Final[list[Gatherer]] = []
 """Those that have something that waits."""
 _parents: Final[list[io.BufferedWriter[Any]]] = []
 """Those of the parent, in a forked child: not even their end is to write."""
@@ -72,15 +72,15 @@ class _Below(io.RawIOBase):
 def is_written() -> bool:
     """Tell whether another thread is amid a write, with the lock of a stream's buffer."""
     ident = get_ident()
-    return any(mark is not None for each, mark in busy.copy().items() if each != ident)
+    return any(mark is not None for each, mark in writing.copy().items() if each != ident)
 
 
-def write_behind() -> None:
+def write_waiting() -> None:
     """Write what signal handlers have printed amid what this thread was at, and have it taken."""
     ident = get_ident()
-    while ready := [gatherer for gatherer in behind if ident not in gatherer.busy]:
+    while ready := [gatherer for gatherer in waiting if ident not in gatherer.writing]:
         for gatherer in ready:
-            behind[:] = [other for other in behind if other is not gatherer]
+            waiting[:] = [other for other in waiting if other is not gatherer]
             gatherer.catch_up()
 
 
@@ -90,7 +90,7 @@ class Gatherer:
     def __init__(self, buffer: Any, taker: Taking, *, is_direct: bool) -> None:
         """Begin with nothing of a buffer's; `is_direct`: nobody writes to another stream amid a write of its own."""
         self._buffer, self._taker = buffer, taker
-        self.busy = busy if is_direct else {}
+        self.writing = writing if is_direct else {}
         """The threads that are at it, as of all such streams."""
         self._own: dict[str, Any] = vars(buffer)
         self.on_written: Callable[[Any], Any] | None = None
@@ -105,7 +105,7 @@ class Gatherer:
         """What is written meanwhile; NOTE: by C code, so that it is in its place before more is written."""
         self._moved: list[Any] = []
         """What has been taken from there, and is to be written."""
-        self.is_behind = False
+        self.has_aside = False
         """Whether there may be some, or another thread is about to put it there."""
         self.raised: dict[int, BaseException] = {}
         """What signal handlers have raised amid a write, which was then ended."""
@@ -162,13 +162,13 @@ class Gatherer:
             return None  # so that the buffer gives up
         if self.on_written and "write" in own and own["write"] == self.fast:  # NOTE: no call amid this
             own["write"] = self.on_written
-        if ident in self.busy:  # it is flushed
+        if ident in self.writing:  # it is flushed
             return self._pass_on([data])
-        self.busy[ident] = []
+        self.writing[ident] = []
         try:
             written = self._pass_on([data])
         finally:
-            del self.busy[ident]
+            del self.writing[ident]
         # NOTE: no call from here on; what comes next had no room
         if not (self._is_rest or GATHERED_BYTES - _LARGE_BYTES < size <= GATHERED_BYTES):
             self.has_large = True
@@ -181,9 +181,9 @@ class Gatherer:
         A signal handler that has interrupted a write, which others wait for, does nothing.
         """
         ident = get_ident()
-        is_first = ident not in self.busy
+        is_first = ident not in self.writing
         if is_first:
-            self.busy[ident] = []
+            self.writing[ident] = []
         try:
             self._larger.truncate(action)  # type: ignore[arg-type]
         except RuntimeError as error:  # refused by the buffer, as a signal handler has interrupted its own work
@@ -194,29 +194,29 @@ class Gatherer:
                 raise
         finally:
             if is_first:
-                del self.busy[ident]
-        if self.raised or self.is_behind:
+                del self.writing[ident]
+        if self.raised or self.has_aside:
             self._end(ident)
-        if is_first and behind:
-            write_behind()
+        if is_first and waiting:
+            write_waiting()
 
     def put_aside(self, data: Any) -> int:
         """Take what a signal handler prints amid a write, and what is printed before that is written."""
-        self.is_behind = True
+        self.has_aside = True
         size = self.aside.write(data)
-        behind.append(self)  # NOTE: after it, as another thread may write what is there, and forget about it
-        write_behind()
+        waiting.append(self)  # NOTE: after it, as another thread may write what is there, and forget about it
+        write_waiting()
         return size
 
     def catch_up(self) -> None:
         """Write what has been put aside, and have it in the log."""
         ident = get_ident()
-        self.busy[ident] = []
+        self.writing[ident] = []
         try:
             self.alone(self.write_aside)
             self._taker.write_pending()
         finally:
-            del self.busy[ident]
+            del self.writing[ident]
 
     def write_aside(self) -> None:
         """Write what has been put aside; called by `alone`."""
@@ -231,10 +231,10 @@ class Gatherer:
                     else:  # nothing, or it is what the other calls return
                         del self._moved[0]
         except BaseException:
-            self.is_behind = True
-            behind.append(self)
+            self.has_aside = True
+            waiting.append(self)
             raise
-        self.is_behind = False  # NOTE: if a signal handler prints before this, it is still in the list
+        self.has_aside = False  # NOTE: if a signal handler prints before this, it is still in the list
 
     def settle(self, ident: int) -> None:
         """End what has been put off.
@@ -259,7 +259,7 @@ class Gatherer:
         self.untold = b""
 
     def _end(self, ident: int) -> None:
-        if self.is_behind:
+        if self.has_aside:
             self.alone(self.write_aside)
         error = self.raised.pop(ident, None)
         if error is not None:
@@ -335,7 +335,7 @@ class Gatherer:
         self.aside = io.BytesIO()
         self._moved.clear()
         self.raised.clear()
-        self.is_behind = False
-        behind.clear()
-        for ident in self.busy.keys() - {get_ident()}:  # NOTE: a signal handler may fork amid a write
-            del self.busy[ident]
+        self.has_aside = False
+        waiting.clear()
+        for ident in self.writing.keys() - {get_ident()}:  # NOTE: a signal handler may fork amid a write
+            del self.writing[ident]

@@ -95,14 +95,13 @@ class Channel:
     def show(self, data: bytes) -> bool:
         """Pass something on; return whether anybody is there."""
         self.take_size()
-        try:
-            while data:
+        while data:
+            try:
                 data = data[os.write(self.target, data) :]
-        except BlockingIOError:
-            _wait({self.target: select.POLLOUT})
-            return self.show(data)
-        except OSError:
-            return False
+            except BlockingIOError:
+                _wait({self.target: select.POLLOUT})
+            except OSError:
+                return False
         return True
 
     def take_size(self) -> None:

@@ -19,6 +19,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.errors import is_of_signal
 from skald.record.buffers import TeedBuffer
 from skald.record.decoding import Decoder
 from skald.record.delivery import Delivery
@@ -39,8 +40,6 @@ MOST_PENDING: Final = 1000
 FLUSH_SECS: Final = 0.002
 """After how long a flush has the log written, too, of a program that prints fast."""
 LOOK_SECS: Final = 0.001
-NO_HURRY: Final = -1.0
-BY_THREAD: Final = 0.0
 
 
 class Tee:
@@ -51,7 +50,8 @@ class Tee:
         name: str,
         *,
         settle: Callable[[], None],
-        catch_up: Callable[[float], None],
+        catch_up: Callable[[], None],
+        wake: Callable[[], None],
         on_lead: Callable[[], None],
         turns: Turns,
     ) -> None:
@@ -60,7 +60,8 @@ class Tee:
         Args:
             name: of the stream; those of one name share a screen.
             settle: waits a moment for what C code and children have printed, which stands above the next line.
-            catch_up: has all tees drained, as soon as it can; or within these seconds, or not at all; or by the thread.
+            catch_up: drains all tees.
+            wake: has the thread do so.
             on_lead: called when a stream has been found to lead to another.
             turns: the order of the tees.
         """
@@ -70,7 +71,7 @@ class Tee:
         """What the streams write bytes to, where those are taken."""
         self.is_unbuffered = False
         """Whether the terminal shows at once what is written."""
-        self._settle, self._catch_up, self._on_lead = settle, catch_up, on_lead
+        self._settle, self.write_pending, self._wake, self._on_lead = settle, catch_up, wake, on_lead
         self.transcripts: list[Transcript] = []
         self.pending: list[str | bytes] = []
         """Texts, or as bytes."""
@@ -115,6 +116,7 @@ class Tee:
         if buffer is not None:
             if self._below is None:
                 self._below = TeedBuffer(buffer, stream.encoding, self)
+                self._below.begin()  # NOTE: now that it is known, so that it ends where a Ctrl-C comes amid this
                 self.is_unbuffered = type(buffer) is io.FileIO
             if wrapper is None or wrapper.leads:
                 self._below.add(stream)
@@ -219,8 +221,8 @@ class Tee:
             try:
                 written = original(text)
                 self.take(text, origin(text))
-            except KeyboardInterrupt:  # the stream has it, and shows it later
-                if self.taken is None:
+            except BaseException as error:
+                if is_of_signal(error) and self.taken is None:  # the stream has it, and shows it later
                     self.take(text, origin(text))
                 raise
             return written
@@ -236,8 +238,8 @@ class Tee:
             file = origin(text)
             try:
                 written = original(text) if file is None else show(original, text, file)
-            except KeyboardInterrupt:
-                if not wrapper.leads:
+            except BaseException as error:
+                if not wrapper.leads and is_of_signal(error):
                     take(text, by=wrapper)
                 raise
             if wrapper.leads:
@@ -245,8 +247,8 @@ class Tee:
             self.taken = None
             try:
                 take(text, by=wrapper)
-            except KeyboardInterrupt:
-                if self.taken is None:
+            except BaseException as error:
+                if is_of_signal(error) and self.taken is None:
                     take(text, by=wrapper)
                 raise
             if "\n" in text:
@@ -277,9 +279,10 @@ class Tee:
 
     def stay_near(self, *, at_once: bool) -> None:
         """Have the thread write what is pending; have it written at once where that is wanted, or too much."""
-        if not self.hasty:
-            return
-        self._catch_up(NO_HURRY if at_once or self.printed > MOST_BYTES else BY_THREAD)
+        if self.hasty and (at_once or self.printed > MOST_BYTES):
+            self.write_pending()
+        elif self.hasty:
+            self._wake()
 
     def take(self, text: str, file: str | None = None, by: Wrapper | None = None) -> None:
         """Take a text, of which a file may have the message already."""
@@ -299,7 +302,7 @@ class Tee:
             message = marked(text, file)
             self.taken = text
             self.pending.append(message)
-            self._catch_up(NO_HURRY)
+            self.write_pending()
 
     def _keep(self, text: str) -> None:
         """Write the lines that a text ends; what is beyond waits for its end, which `print` writes by itself."""
@@ -320,7 +323,7 @@ class Tee:
         if rest:
             begun.append(rest)
         if not self.hasty:
-            self._catch_up(NO_HURRY)
+            self.write_pending()
 
     def take_flush(self) -> None:
         """Have written what the thread has begun, as the terminal shows it now."""
@@ -336,10 +339,6 @@ class Tee:
             self.let_go(thread)
         if self.pending:
             self.write_pending()
-
-    def write_pending(self) -> None:
-        """Have written what is pending."""
-        self._catch_up(NO_HURRY)
 
     @property
     def is_one_thread(self) -> bool:

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +22,7 @@ from skald.record.gathering import is_written
 from skald.record.pace import Pace, is_only_thread
 from skald.record.shown import before_messages, forget
 from skald.record.streams import buffer_of, streams
-from skald.record.tee import BY_THREAD, LOOK_SECS, MOST_PENDING, NO_HURRY, Tee
+from skald.record.tee import LOOK_SECS, MOST_PENDING, Tee
 from skald.record.transcript import Transcript
 from skald.record.turns import Turns
 
@@ -38,8 +38,10 @@ _switch_secs = sys.getswitchinterval()
 """How long each thread is let run otherwise."""
 _lock = threading.RLock()
 _changing = threading.RLock()
-"""Held while the descriptors are led away or put back; before the other lock, which is free for the relay's thread."""
+"""Held while a transcript comes or goes; before the other lock, which is free for the relay's thread."""
 _descriptors: Descriptors | None = None
+_ending: Final[list[Descriptors]] = []
+"""What is being put back; where a Ctrl-C comes amid that, until it is done again."""
 _transcripts: Final[list[Transcript]] = []
 _deep: Final[list[Transcript]] = []
 """The transcripts that get what is written to the descriptors."""
@@ -61,24 +63,27 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
     """
     global _pace  # noqa: PLW0603 the process has one
     _settle()
-    with _changing, _lock:
-        if not _tees:
-            _pace = Pace(_lock, _collect, _drain, _set_hasty)
-            forget()
-        _let_go()
-        _drain()
-        _set_hasty(hasty=False)
-        teed = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
-        heard = dict.fromkeys(teed)  # one may be both
-        _collect()
-        _drain()  # NOTE: what the streams held from before is nobody's
+    with _changing:
+        with _lock:
+            if not _tees:
+                _pace = Pace(_lock, _collect, _drain, _set_hasty)
+                forget()
+            _let_go()
+            _drain()
+            _set_hasty(hasty=False)
+            teed = [_tee_of(stream, name) for name in ("stdout", "stderr") for stream in streams(name)]
+            heard = dict.fromkeys(teed)  # one may be both
+            _collect()
+            _drain()  # NOTE: what the streams held from before is nobody's
         if deep:
             _begin_descriptors(transcript)
-            _deep.append(transcript)
-        _transcripts.append(transcript)
-        for each in heard:
-            each.transcripts.append(transcript)
-        _look_for_wrappers()
+        with _lock:
+            if deep:
+                _deep.append(transcript)
+            _transcripts.append(transcript)
+            for each in heard:
+                each.transcripts.append(transcript)
+            _look_for_wrappers()
 
 
 def _look_for_wrappers() -> None:
@@ -89,35 +94,32 @@ def _look_for_wrappers() -> None:
 
 def untee(transcript: Transcript) -> None:
     """Write what is pending; streams that nobody listens to any more are left as they were found."""
-    _settle()
-    with _changing:
-        if _deep == [transcript]:
-            _end_descriptors()
-        with _lock:
-            if transcript in _deep:  # so that the one that ends next knows whether it is the last
-                _deep.remove(transcript)
-    with _between_lines(transcript):
+
+    def end() -> None:
         _forget(transcript)
         _leave_unheard()
         transcript.finish()
-        ended = not _tees
-    if ended:
-        _pace.stop()
+
+    _settle()
+    with _changing:
+        if all(each is transcript for each in _deep):
+            _end_descriptors()
+        _between_lines(transcript, end)
+        if not _tees:
+            _pace.stop()
 
 
 def finish(transcript: Transcript, *, for_good: bool = False) -> None:
     """Write all that a transcript has, also lines that are not finished; for good: and use no other file."""
     _settle()
-    with _between_lines(transcript):
-        if for_good:
-            transcript.leave_folder()
-        else:
-            transcript.finish()
+    _between_lines(transcript, transcript.leave_folder if for_good else transcript.finish)
 
 
-@contextlib.contextmanager
-def _between_lines(transcript: Transcript) -> Iterator[None]:
-    """Hold the lock, with all given to the transcripts; where other threads are amid a line, wait a moment for it."""
+def _between_lines(transcript: Transcript, action: Callable[[], None]) -> None:
+    """Do something with the lock held, and all given to the transcripts; wait a moment for lines that threads are amid.
+
+    NOTE: no context manager, which a Ctrl-C as it is entered would leave holding the lock.
+    """
     for look in itertools.count(1):  # NOTE: no clock, as under load all that other threads do takes longer too
         _collect()
         with _lock:
@@ -130,9 +132,14 @@ def _between_lines(transcript: Transcript) -> Iterator[None]:
                 if is_amid_line:  # NOTE: else what has been begun since is for later
                     _let_go()
                     _drain()
-                yield
+                action()
                 return
         time.sleep(LOOK_SECS)
+
+
+def is_relayed_by_parent() -> bool:
+    """Tell whether, in a forked child, what is written to the descriptors gets into the log all the same."""
+    return _descriptors is not None and _descriptors.is_forked
 
 
 def catch_up() -> None:
@@ -156,19 +163,15 @@ def write_unheard(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
-def _catch_up(timeout_secs: float) -> None:
-    """Drain for a thread that prints, if it is its turn in time, or have the thread do it that is there for that."""
-    lock = _lock  # NOTE: a child that is forked meanwhile has another
-    if timeout_secs == NO_HURRY:
-        with lock:  # NOTE: a Ctrl-C after a call of `acquire` would leave it held
-            _pace.spend(_drain())
-    elif timeout_secs == BY_THREAD:
-        _pace.wake()
-    elif lock.acquire(timeout=timeout_secs):
-        try:
-            _pace.spend(_drain())
-        finally:
-            lock.release()
+def _catch_up() -> None:
+    """Drain for a thread that prints."""
+    with _lock:
+        _pace.spend(_drain())
+
+
+def _wake() -> None:
+    """Have the thread drain that is there for that."""
+    _pace.wake()
 
 
 def _collect() -> None:
@@ -246,12 +249,15 @@ def _leave_unheard() -> None:
     """Leave streams that nobody listens to as they were found."""
     for each in _tees[::-1]:  # NOTE: two streams may have one dictionary, as one that stands for another does
         if not each.transcripts:
-            _tees.remove(each)
             each.restore()
+            _tees.remove(each)  # NOTE: last: where a Ctrl-C comes before, it is restored again
 
 
 def _begin_descriptors(transcript: Transcript) -> None:
-    """Lead the descriptors to a relay; where there are other threads they have a while to end what they are writing."""
+    """Lead the descriptors to a relay; where there are other threads they have a while to end what they are writing.
+
+    The lock is free, as a thread that prints by a stream with a lock of its own waits for it, and a flush for that one.
+    """
     global _descriptors  # noqa: PLW0603 the process has one
     if _descriptors is not None and not _descriptors.is_forked:
         return
@@ -262,7 +268,8 @@ def _begin_descriptors(transcript: Transcript) -> None:
     try:
         _descriptors = Descriptors(_feed_descriptor, transcript.file.name)
     except OSError:
-        _leave_unheard()
+        with _lock:
+            _leave_unheard()
         raise
     for teed in _tees:
         teed.divert(_descriptors)
@@ -274,15 +281,16 @@ def _end_descriptors() -> None:
     """Put the descriptors back; the lock is free, as the thread that is waited for needs it."""
     global _descriptors
     with _lock:  # so that nobody makes haste with it any more
-        ended, _descriptors = _descriptors, None
-    if ended is None:
-        return
-    ended.hurry(hasty=False)
-    _flush()
-    ended.stop()
-    for each in _tees:  # until then what they hold knows its way past the relay
-        each.divert(None)
-    ended.close()
+        if _descriptors is not None:
+            _ending[:], _descriptors = [_descriptors], None
+    for ended in _ending:
+        ended.hurry(hasty=False)
+        _flush()
+        ended.stop()
+        for each in _tees:  # until then what they hold knows its way past the relay
+            each.divert(None)
+        ended.close()
+    _ending.clear()
 
 
 def _flush() -> None:
@@ -318,11 +326,11 @@ def _tee_of(stream: Any, name: str) -> Tee:
             each.add(stream)
             return each
     settle = partial(_settle, line=True)
-    new = Tee(name, settle=settle, catch_up=_catch_up, on_lead=_look_for_wrappers, turns=_turns)
+    new = Tee(name, settle=settle, catch_up=_catch_up, wake=_wake, on_lead=_look_for_wrappers, turns=_turns)
+    _tees.append(new)  # NOTE: first, so that it is restored where a Ctrl-C comes amid this
     new.add(stream)
     if _descriptors is not None:
         new.divert(_descriptors)
-    _tees.append(new)
     return new
 
 

@@ -156,9 +156,15 @@ class Transcript:
     def finish(self) -> None:
         """Write everything into the console file; what is printed after it begins on a line of its own."""
         text = self._text()
+        self.file.is_writing = False
+        try:
+            if text:
+                self.file.append(text)
+        except BaseException:  # a signal handler's; who finishes it comes again, unless it was so late
+            if self.file.is_writing:
+                self._screens = {}
+            raise
         self._screens = {}
-        if text:
-            self.file.append(text)
         self.show()
 
     def leave_folder(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -13,7 +14,7 @@ from skald.engine.claim import Claim, lock_of_run, run_lock
 from skald.engine.lock import PATIENCE_SECS
 from skald.engine.staged import FLUSH_SECS
 from skald.engine.writer import Writer
-from skald.errors import SkaldError, StorageError, is_alarm
+from skald.errors import SkaldError, StorageError, unless_handlers
 from skald.layout import is_run
 from skald.notice import tell
 from skald.record.capture import Capture
@@ -39,8 +40,8 @@ class Recording(Protocol):
     file: LogFile
     capture: Capture
 
-    def say(self, level: str, text: str) -> None:
-        """Say something in the terminal and in console.log."""
+    def saying(self, level: str, text: str) -> Sequence[Callable[[], None]]:
+        """Return the steps of saying something, in the terminal and in console.log."""
 
     def warn(self, text: str) -> None:
         """Warn there."""
@@ -83,26 +84,23 @@ def compact_run(session: Recording, run: Path) -> None:
     try:
         with late_bar(f"compacting {session.name}") as advance:
             compact(run, last_out=True, progress=advance)
-    except (OSError, SkaldError) as error:
-        if is_alarm(error):
-            raise
+    except unless_handlers(OSError, SkaldError) as error:
         session.warn(f"not compacted, every row is in segments/: {error}; run: skald compact {run}")
 
 
-def say_last_word(session: Recording, info: RunInfo | None) -> None:
-    """Say what was kept, and what was not, once the run has ended with this process."""
+def last_words(session: Recording, info: RunInfo | None) -> Sequence[Callable[[], None]]:
+    """Return what says what was kept, and what was not, once the run has ended with this process; in steps."""
     if session.run is None or info is None or info.status == "running":
-        return
+        return ()
     try:
         from skald.writing.lastword import last_word, was_last  # what reads metrics files is not needed before
 
         word = last_word(session.run, info)
         if was_last(session.run, info):
-            session.say("SUCCESS", word)
-    except Exception as error:  # told, and the run has ended, whatever can be said of it
-        if is_alarm(error):
-            raise
-        session.warn(f"run {session} {info.status}, more cannot be said of it: {error!r}")
+            return session.saying("SUCCESS", word)
+    except unless_handlers(Exception) as error:  # told, and the run has ended, whatever can be said of it
+        return session.saying("WARNING", f"run {session} {info.status}, more cannot be said of it: {error!r}")
+    return ()
 
 
 def amend_end(session: Recording, run: Path, ending: Ending) -> None:

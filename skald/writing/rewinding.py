@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from skald.engine.rewind import Bound, are_comparable
-from skald.errors import InvalidInputError, folder_gone
+from skald.errors import InvalidInputError, RunNotFoundError, folder_gone
 from skald.record.info import Session as SessionInfo
 from skald.record.info import read_info
 from skald.schema import KIND_OF, Id, Kinds, check_id_name, kind_error, plain_id
@@ -40,7 +40,10 @@ def rewind(session: Session, ids: Mapping[str, Any]) -> None:
     from skald.engine.registry import read_kinds
     from skald.engine.takeback import Scope, take_back
 
-    info = read_info(session.run)
+    try:
+        info = read_info(session.run)
+    except RunNotFoundError:
+        raise folder_gone(session.run) from None
     if session.started not in (None, info.started):
         raise folder_gone(session.run, replaced=True)
     kinds = writer.registry.kinds | read_kinds(session.run)

@@ -13,7 +13,7 @@ import platform
 import sys
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,14 +34,14 @@ from skald.layout import (
     system_lock_name,
 )
 from skald.record.capture import Capture
-from skald.record.console import say
+from skald.record.console import note, show
 from skald.record.environment import Gathering
 from skald.record.info import RunInfo, is_there, read_info
 from skald.record.logfile import LogFile
 from skald.record.params import Params
 from skald.schema import Id
 from skald.writing import process
-from skald.writing.closing import amend_end, compact_run, put_end, say_last_word
+from skald.writing.closing import amend_end, compact_run, last_words, put_end
 from skald.writing.ending import Ending, Word, ending, undisturbed
 from skald.writing.inflight import InFlight
 from skald.writing.losses import Losses
@@ -86,6 +86,8 @@ class Session:
         self._renew()
         self.closed = self.is_ended = False
         self._left = Ending()
+        self._last_steps: list[Callable[[], None]] = []
+        """What is left to do once the run has ended on disk."""
         self._unclosed: Ending | None = None
         """What the interpreter would say of the run that ends by the error of `close` alone."""
         self.forked = False
@@ -268,11 +270,14 @@ class Session:
 
     def say(self, level: str, text: str) -> None:
         """Say something in the terminal, as from the line that called Skald, and in console.log."""
-        self._say_in(self.file, level, text)
+        for step in self.saying(level, text):
+            step()
 
-    def _say_in(self, file: LogFile, level: str, text: str) -> None:
+    def saying(self, level: str, text: str, file: LogFile | None = None) -> tuple[Callable[[], None], ...]:
+        """Return the steps of saying something, each to be done once; where no file is given in that of the console."""
+        chosen, said = file or self.file, f"skald: {text}"
         ids = {name: value for name, value in self.constant.items() if value is not None}
-        say(file, level, f"skald: {text}", ids)
+        return lambda: note(chosen, level, said), lambda: show(chosen, level, said, ids)
 
     def folder(self) -> Path:
         """Return the run's folder; of a disabled run one that is there until the interpreter ends."""
@@ -320,21 +325,32 @@ class Session:
         with self._ending:
             if self.is_ended:
                 return
-            try:
-                info, came = undisturbed(self._stop)
-            except StorageError as error:
-                self._unclosed = ending(error)
-                raise
-            try:
-                if info:
-                    compact_run(self, self.folder())
-            except (KeyboardInterrupt, SystemExit) as error:  # of somebody who does not want to wait
-                came = error
-            came = undisturbed(lambda: self._part(info))[1] or came
+            came = None
+            if not self._last_steps:  # else an earlier call was interrupted there
+                came = self._end()
+            while self._last_steps:
+                came = undisturbed(self._last_steps[0])[1] or came
+                del self._last_steps[0]
             self.is_ended = True
             process.leave(self)
         if came:
             raise came
+
+    def _end(self) -> BaseException | None:
+        """End the run on disk; return what came amid that."""
+        try:
+            info, came = undisturbed(self._stop)
+        except StorageError as error:
+            self._unclosed = ending(error)
+            raise
+        try:
+            if info:
+                compact_run(self, self.folder())
+        except (KeyboardInterrupt, SystemExit) as error:  # of somebody who does not want to wait
+            came = error
+        words, stopped = undisturbed(lambda: last_words(self, info))
+        self._last_steps = [*words, self._part]
+        return stopped or came
 
     def _stop(self) -> RunInfo | None:
         """Take no more, and say how it ended."""
@@ -349,11 +365,15 @@ class Session:
         self.namespace.empty()
         return put_end(self, self._writer, self._left) if self._writer else None
 
-    def _part(self, info: RunInfo | None) -> None:
-        """Say the last word, and let go of the console; of a disabled run, say to its readers how it ended."""
-        say_last_word(self, info)
+    def _part(self) -> None:
+        """Let go of the console; of a disabled run, say to its readers how it ended.
+
+        Not so in a forked child, whose last words may be the traceback of what ends it.
+        """
+        if self.forked:
+            return
         self.file.close()
-        if self._scratch and not self.forked:
+        if self._scratch:
             end_scratch(self._scratch, *self._left)
 
     def amend(self, ending: Ending, trace: str = "") -> None:
@@ -368,7 +388,8 @@ class Session:
             self.warn(f"run {self} {word} after it was closed, which could not be noted: {error}")
         else:
             file = LogFile(self._console, self._is_there)
-            self._say_in(file, "WARNING", f"run {self} {word} after it was closed: {ending.exception}")
+            for step in self.saying("WARNING", f"run {self} {word} after it was closed: {ending.exception}", file):
+                step()
             file.append(trace)
             file.close()
         self._left = left  # NOTE: last: where a Ctrl-C comes before, it is done again
@@ -388,7 +409,8 @@ class Session:
                 info = put_end(self, writer, process.ending_so_far())
                 if info:
                     compact_run(self, self.folder())
-                say_last_word(self, info)
+                for step in last_words(self, info):
+                    step()
             except BaseException:
                 self._writer, self.closed = writer, True  # it is tried again when the interpreter ends
                 raise

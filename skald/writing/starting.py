@@ -35,24 +35,32 @@ def start_session(
     if mode == "disabled":
         name = default_run_name() if run_name is None else check_run_name(run_name)
         return Session(name, None, None, joined=False, errors=errors)
-    gathering, made = Gathering(), list[Claim]()
+    gathering, made, session = Gathering(), list[Claim](), None
     try:
         opened = _open(run_name, runs, mode, description._replace(environment=gathering.facts, made=made))
         run, claim, ended = opened.run, opened.claim, opened.ended
         session = Session(
             run.name, run, claim, joined=opened.joined, errors=errors, ended=ended, started=opened.started
         )
+        if opened.joined:
+            gathering.stop()
+        else:
+            session.environment = gathering
+            gathering.record_rest(opened.run, session.artifacts, session.warn)
+        _warn(session, opened, mode, description)
     except BaseException as error:  # a Ctrl-C, mostly
         gathering.stop()
+        if session is not None:
+            undisturbed(partial(session.close, *ending(error)))
         for claim in made:
-            if not any(session.writer_name == claim.name for session in process.open_on(claim.run)):
+            if not any(each.writer_name == claim.name for each in process.open_on(claim.run)):
                 undisturbed(partial(abandon, claim, ending(error)))
         raise
-    if opened.joined:
-        gathering.stop()
-    else:
-        session.environment = gathering
-        gathering.record_rest(opened.run, session.artifacts, session.warn)
+    return session
+
+
+def _warn(session: Session, opened: Opened, mode: Mode, description: Description) -> None:
+    """Warn of what is not as somebody may think."""
     if description.metrics_format not in (None, opened.metrics_format):
         given, kept = description.metrics_format, opened.metrics_format
         session.warn(f"run {session} goes on with metrics_format={kept!r}, as it began, and not {given!r}")
@@ -61,7 +69,6 @@ def start_session(
         session.warn(f"the metrics file of run {session} is missing, and with it at least {gone} that were logged")
     if mode == "join" and opened.was_finished:
         session.warn_finished()
-    return session
 
 
 def _open(run_name: str | None, runs: Path, mode: Mode, description: Description) -> Opened:
