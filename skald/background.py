@@ -45,9 +45,8 @@ class Background:
         """
         self._pid = os.getpid()
         try:
-            _thread.start_new_thread(
-                self._begin, (work,)
-            )  # NOTE: from there, as no signal handler is called in a thread
+            # NOTE: the thread is started by another, as no signal handler is called there
+            _thread.start_new_thread(self._begin, (work,))
         except unless_handlers(RuntimeError):
             self._pid = 0
             raise

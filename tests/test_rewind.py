@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -453,3 +454,18 @@ with skald.Logger("run", ".") as logger:
 print({"polars", "pandas"} & set(sys.modules))
 """
     assert program(source, folder=tmp_path).stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_rewind_of_a_run_whose_folder_is_gone_says_so(tmp_path: Path, *, moved: bool) -> None:
+    """As other calls do, for who waits for a disk to come back."""
+    logger = skald.Logger("run", tmp_path, capture=False)
+    logger.log_metric("loss", 0.5, step=1)
+    if moved:
+        (tmp_path / "run").rename(tmp_path / "moved")
+    else:
+        shutil.rmtree(tmp_path / "run")
+
+    with pytest.raises(skald.StorageError, match="the run's folder is gone"):
+        logger.rewind()
+    logger.close()

@@ -344,7 +344,7 @@ def test_metrics_of_a_terminal_without_room_for_plots_are_told_with_their_last_v
     """A line each, which scrolls."""
 
     async def scene(show: Show) -> None:
-        await show.until_shown("train/loss  0.05", "accuracy")
+        await show.until_shown("train/loss  0.05", "accura")
         await show.press("end")
         await show.until_shown("train/lr     0.1")
 

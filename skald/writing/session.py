@@ -329,8 +329,12 @@ class Session:
             if not self._last_steps:  # else an earlier call was interrupted there
                 came = self._end()
             while self._last_steps:
-                came = undisturbed(self._last_steps[0])[1] or came
-                del self._last_steps[0]
+                step = self._last_steps.pop(0)  # NOTE: first, as a signal handler may close in the midst of it
+                try:
+                    came = undisturbed(step)[1] or came
+                except BaseException:
+                    self._last_steps.insert(0, step)
+                    raise
             self.is_ended = True
             process.leave(self)
         if came:
