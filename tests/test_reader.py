@@ -373,7 +373,7 @@ def test_row_left_behind_by_a_compaction_takes_its_place_in_the_order(run: Path)
 
 
 @pytest.mark.parametrize("chunk", [None, 4], ids=["one chunk", "many chunks"])
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(story=stories(), living=st.sets(st.integers(0, 2)), format_=st.sampled_from(["parquet", "csv"]))
 def test_each_metric_is_in_log_order_in_every_state_of_the_run(
     tmp_path_factory: pytest.TempPathFactory,

@@ -381,7 +381,7 @@ def test_ctrl_c_as_a_run_is_opened_leaves_it_stopped_and_free(
         is_interrupted = left < 0
         if logger is not None:
             logger.close()
-        place += 3 if mode == "new" else 13
+        place += 5 if mode == "new" else 17
 
     assert found["stopped"] > 0
     assert found["none" if mode == "new" else "finished"] > 0
