@@ -43,11 +43,12 @@ class Background:
         Raises:
             RuntimeError: the interpreter is ending, or the system has no more threads.
         """
+        self._has_ended, self._ends = False, SimpleQueue()  # NOTE: in the queue of one that has ended its end stays
         self._pid = os.getpid()
         try:
             # NOTE: the thread is started by another, as no signal handler is called there
             _thread.start_new_thread(self._begin, (work,))
-        except unless_handlers(RuntimeError):
+        except unless_handlers(RuntimeError, MemoryError):
             self._pid = 0
             raise
 
@@ -100,5 +101,9 @@ class Background:
             with contextlib.suppress(Empty):
                 self._ends.get(timeout=min(left, _LOOK_SECS))
                 self._ends.put(None)  # for others that wait
-        while not self.is_alive and self._thread in threading.enumerate():
-            time.sleep(0)  # it is just leaving
+        while self._is_leaving() and time.monotonic() < deadline:
+            time.sleep(0)
+
+    def _is_leaving(self) -> bool:
+        is_other = not self.is_alive and self._ident != threading.get_ident()
+        return is_other and self._thread in threading.enumerate()

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     _Error = TypeVar("_Error", bound=BaseException)
 
 
+_OUR_REFERENCES = 3
+"""To the copy of a frame's names: the frame's, ours, and that of the call which counts them."""
+
+
 class SkaldError(Exception):
     """The root of all errors raised by Skald."""
 
@@ -117,7 +121,7 @@ def _is_handler(frame: FrameType) -> bool:
         return False
     names = frame.f_locals
     given = [value for each in names.values() for value in (each if type(each) is tuple else (each,))]
-    if type(names) is dict:
+    if type(names) is dict and sys.getrefcount(names) <= _OUR_REFERENCES:  # else the program has it, by `locals()`
         names.clear()  # NOTE: before 3.13 the frame keeps this copy, and so the error, and all that it is about
     return any(value is frame.f_back for value in given) and any(issubclass(type(value), int) for value in given)
 

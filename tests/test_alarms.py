@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
+from logged import program
 
 import skald
 from skald.errors import is_fault, is_of_handler
@@ -87,6 +88,43 @@ def test_error_of_an_alarm_amid_a_call_comes_out_as_it_is(tmp_path: Path, call: 
     assert found
     assert {type(each) for each in found} == {error}
     assert {0, 9, 10**5} <= set(skald.Run(tmp_path / "run").metrics.collect()["step"].to_list())
+
+
+def test_alarm_amid_the_status_leaves_the_run_to_who_closes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else may take it meanwhile for one that has crashed."""
+    closing: Any = sys.modules["skald.writing.closing"]
+    read = closing.read_info
+
+    def read_late(run: Path) -> Any:
+        monkeypatch.setattr(closing, "read_info", read)
+        os.kill(os.getpid(), signal.SIGALRM)
+        return read(run)
+
+    logger = skald.Logger("run", tmp_path, capture=False)
+    logger.log_metric("loss", 0.5, step=1)
+    monkeypatch.setattr(closing, "read_info", read_late)
+    before = signal.signal(signal.SIGALRM, handler_of(TimeoutError))
+    with pytest.raises(TimeoutError, match="took too long"):
+        logger.close()
+    signal.signal(signal.SIGALRM, before)
+
+    assert program("import skald; print(skald.Run('run').status)", folder=tmp_path).stdout == "running\n"
+    logger.close()
+    assert logger.run.status == "finished"
+
+
+def test_names_of_a_program_are_left_alone() -> None:
+    """The frames that an error has passed are looked at, and before 3.13 Python gives `locals()` the same names."""
+    kept: list[dict[str, Any]] = []
+
+    def fail(lr: float) -> None:
+        kept.append(locals())
+        raise ValueError(lr)
+
+    assert not is_of_handler(raised_by(lambda: fail(0.1)))
+    assert kept[0]["lr"] == 0.1
 
 
 def test_handlers_errors_are_told_from_others() -> None:

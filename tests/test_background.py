@@ -64,6 +64,21 @@ def test_thread_works_until_it_is_asked_to_end() -> None:
     assert threading.active_count() == before
 
 
+def test_thread_that_has_ended_can_be_started_again() -> None:
+    """As one that an error has ended; who waits is told of the end of the one that works now."""
+    thread, go_on = Background("worker"), SimpleQueue[None]()
+    thread.start(lambda: None)
+    thread.join()
+
+    thread.start(lambda: go_on.get(timeout=10))
+    thread.join(0.1)
+    lived = thread.is_alive
+    go_on.put(None)
+    thread.join(10)
+
+    assert (lived, thread.is_alive) == (True, False)
+
+
 def test_work_may_ask_its_own_thread_to_end_and_join_it() -> None:
     """As a close does that a thread of ours calls."""
     thread, ends = Background("worker"), SimpleQueue[bool]()

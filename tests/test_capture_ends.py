@@ -13,6 +13,7 @@ import pytest
 from test_capture import log_of
 
 import skald
+from skald.record.streams import await_room
 
 if os.name != "posix":
     pytest.skip("signals, forks and descriptors are POSIX's", allow_module_level=True)
@@ -77,6 +78,39 @@ def test_ctrl_c_as_a_block_ends_leaves_all_as_it_was_found(tmp_path: Path, captu
     assert min(said) == 1
     assert sum(said) <= 17  # it may come just as loguru is at it
     assert int(more) < 5
+
+
+@both
+def test_ctrl_c_as_a_block_begins_leaves_no_descriptor_and_no_process(tmp_path: Path, capture: str) -> None:
+    """At random moments, while other threads run, whose texts are waited for."""
+    result = run_program(
+        tmp_path,
+        f"""
+        import psutil
+        descriptors, stop = [], threading.Event()
+        threading.Thread(target=stop.wait).start()
+        for number in range(12):
+            logger = skald.Logger(f"run{{number}}", capture={capture})
+            timer = threading.Timer(random.random() * 0.06, os.kill, (os.getpid(), signal.SIGINT))
+            try:
+                timer.start()
+                with logger:
+                    timer.join()
+                    time.sleep(0.01)
+            except KeyboardInterrupt:
+                pass
+            timer.join()
+            descriptors.append(len(os.listdir("/dev/fd")))
+        stop.set()
+        time.sleep(0.3)
+        children = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+        print(max(descriptors) - min(descriptors), len(children))
+        """,
+    )
+
+    more, children = map(int, result.stdout.split())
+    assert more < 5
+    assert not children
 
 
 INTERRUPTED = """
@@ -302,3 +336,25 @@ def test_traceback_of_a_forked_child_is_in_the_log_once(tmp_path: Path, capture:
 
     log = log_of(tmp_path / "runs" / "run")
     assert (result.stderr.count("ValueError: no such thing"), log.count("ValueError: no such thing")) == (1, 1)
+
+
+def test_traceback_of_a_forked_child_is_in_the_log_of_its_own_run(tmp_path: Path) -> None:
+    """Which it has begun inside the block of the parent's."""
+    program = """
+    with skald.Logger("run", capture="fd"):
+        if os.fork() == 0:
+            with skald.Logger("own"):
+                raise ValueError("no such thing")
+        os.wait()
+    """
+
+    run_program(tmp_path, program)
+
+    assert log_of(tmp_path / "runs" / "own").count("ValueError: no such thing") == 1
+
+
+def test_there_is_room_where_nobody_can_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where an interrupted print asks."""
+    monkeypatch.delattr("select.poll")
+
+    assert await_room(1, 0.1)

@@ -59,6 +59,9 @@ def shown(*texts: str) -> str:
         ("日本語\rabc\n", "abc 語\n"),
         ("日本語\x1b[4Dx\n", "日x 語\n"),
         ("日本語\x1b[5Dx\n", " x本語\n"),
+        ("你好x\r\x1b[1Ky\n", "y 好x\n"),
+        ("你好x\x1b[4D\x1b[K.\n", " .\n"),
+        ("你好x\x1b[4D\x1b[P.\n", " . x\n"),
         ("日本語\b\bx\n", "日本x\n"),
         ("😀😀\r\x1b[2Cz\n", "😀z\n"),
         ("loading\r日本語a\n", "日本語a\n"),
@@ -82,6 +85,8 @@ def test_screen_shows_what_a_terminal_would(text: str, left: str) -> None:
         (["a\n", "\x1b[5A", "\x1b[5B", "b\n"], "a\nb\n"),
         (["語", "\rx", "\n"], "x\n"),
         (["日本", "語\n", "a\n"], "日本語\na\n"),
+        (["1\n2\n", "\x1b[?25l", *["\x1b[2A3\n4\n"] * 50, "\x1b[?25h", "5\n"], "1\n2\n3\n4\n5\n"),
+        (["\x1b[s", "1\n2\n", *["\x1b[u3\n4\n"] * 50, "5\n"], "1\n2\n3\n4\n3\n4\n5\n"),  # its first and its last
     ],
 )
 def test_screen_shows_a_line_anew_that_is_drawn_again_from_below(texts: list[str], left: str) -> None:

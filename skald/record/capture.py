@@ -77,7 +77,7 @@ class Capture:
         if self._transcript:
             from skald.record.tees import finish, is_relayed_by_parent
 
-            if is_relayed_by_parent():  # it will be in the log as the interpreter shows it
+            if is_relayed_by_parent(self._transcript):  # it will be in the log as the interpreter shows it
                 return
             finish(self._transcript)
             self._file.append("".join(traceback.format_exception(error)))

@@ -86,7 +86,13 @@ class Descriptors:
         self._thread = Background("skald-descriptors")
         self._thread.start(self._follow)
         self._settle_again = 0.0
-        if not is_only_thread():  # the others need a while to end what they are writing
+
+    def await_relay(self) -> None:
+        """Wait until the relay runs, where other threads need a while to end what they are writing.
+
+        NOTE: not as it is made, or a Ctrl-C meanwhile would leave nobody who knows it, to end it.
+        """
+        if not is_only_thread():
             self._wait(lambda: not self._state[RUNS], START_SECS)
 
     def redirect(self) -> None:

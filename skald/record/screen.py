@@ -73,7 +73,7 @@ class Screen:
         self._code = ""  # the beginning of a code, or of the end of a line, whose rest has not come
         self._redrawn = 0  # how many of the next lines are drawn again
         self._hidden = self._alternate = False
-        self._saved = (0, 0)  # the line and column of the cursor that a program comes back to
+        self._saved = (0, 0)  # the line and column of the cursor that a program comes back to; below 0 of a final line
         self._is_flat = True  # whether the cursor has never gone to another line but by the end of one
         self.has_ended = False
         """Whether a line has been ended that is held back, and was not before."""
@@ -249,10 +249,10 @@ class Screen:
         if code == "s":
             self._saved = self._row, self._column
             return
-        row, column = self._saved
-        if row < self._row:
-            self._go_up(self._row - row)
-        self._row, self._column = min(row, len(self._rows) - 1), column
+        if self._saved[0] < self._row:
+            self._go_up(self._row - self._saved[0])
+        row, self._column = self._saved  # NOTE: after it, which may add lines above
+        self._row = min(max(0, row), len(self._rows) - 1)
         self._rows[self._row].returned = True
 
     def _edit(self, code: str, count: int) -> None:
@@ -260,7 +260,7 @@ class Screen:
         row, column = self._rows[self._row], self._column
         row.returned = True
         blanks = " " * count if column < len(row.text) and code in "@X" else ""
-        row.text = row.text[:column] + blanks + row.text[column if code == "@" else column + count :]
+        row.text = _until(row.text, column) + blanks + _from(row.text, column if code == "@" else column + count)
 
     def _go_to_line(self, code: str, number: int) -> None:
         """Go up (A, F), down (B, E), or to a line of the screen (H, f)."""
@@ -287,6 +287,7 @@ class Screen:
             self._rows[:0] = [_Row(is_gone=True) for _ in range(gone)]
             self._shift(-gone)
         self._row = max(0, self._row - lines)
+        self._above = min(self._above, self._row)  # it comes back there, too
         self._redrawn = max(self._redrawn, lines)
         self._rows[self._row].returned = True
 
@@ -297,9 +298,9 @@ class Screen:
         row = self._rows[self._row]
         row.returned = True
         if what == 0:
-            row.text = row.text[: self._column]
+            row.text = _until(row.text, self._column)
         else:
-            row.text = row.text[self._column + 1 :].rjust(len(row.text)) if what == 1 else ""
+            row.text = _from(row.text, self._column + 1).rjust(len(row.text)) if what == 1 else ""
         if screen and what != 1:
             del self._rows[self._row + 1 :]
         if screen and what != 0:
@@ -334,7 +335,7 @@ class Screen:
     def _shift(self, count: int) -> None:
         """Count the lines anew, as there are so many less above."""
         self._row -= count
-        self._saved = max(0, self._saved[0] - count), self._saved[1]
+        self._saved = self._saved[0] - count, self._saved[1]
         self._above = max(0, self._above - count)
 
 

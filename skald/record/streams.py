@@ -137,6 +137,8 @@ def await_room(descriptor: int, secs: float | None = None) -> bool:
 
     NOTE: a child may have made one that it shares not wait by itself.
     """
+    if not hasattr(select, "poll"):  # Windows
+        return True
     room = select.poll()
     room.register(descriptor, select.POLLOUT)
     return bool(room.poll(None if secs is None else secs * 1000))

@@ -137,9 +137,9 @@ def _between_lines(transcript: Transcript, action: Callable[[], None]) -> None:
         time.sleep(LOOK_SECS)
 
 
-def is_relayed_by_parent() -> bool:
+def is_relayed_by_parent(transcript: Transcript) -> bool:
     """Tell whether, in a forked child, what is written to the descriptors gets into the log all the same."""
-    return _descriptors is not None and _descriptors.is_forked
+    return _descriptors is not None and _descriptors.is_forked and transcript in _deep
 
 
 def catch_up() -> None:
@@ -271,6 +271,7 @@ def _begin_descriptors(transcript: Transcript) -> None:
         with _lock:
             _leave_unheard()
         raise
+    _descriptors.await_relay()
     for teed in _tees:
         teed.divert(_descriptors)
     _flush()

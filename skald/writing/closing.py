@@ -69,7 +69,7 @@ def put_end(session: Recording, writer: Writer, ending: Ending) -> RunInfo | Non
         session.losses.save(writer.claim.folder)
     try:
         info = None if run is None or session.forked else _put_status(session, run, writer, ending)
-    except Exception as error:
+    except unless_handlers(Exception) as error:
         if not (isinstance(error, OSError) and is_full(error)):  # else it is this process that is to say it
             _leave(session, writer)
         raise
