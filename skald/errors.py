@@ -103,8 +103,8 @@ def is_of_handler(error: BaseException) -> bool:
 
 
 def is_of_signal(error: BaseException) -> bool:
-    """Tell whether a signal has raised an error: a Ctrl-C, or what a handler of the program raises."""
-    return isinstance(error, KeyboardInterrupt) or is_of_handler(error)
+    """Tell whether a signal has raised an error: a Ctrl-C, an exit, or what a handler of the program raises."""
+    return isinstance(error, (KeyboardInterrupt, SystemExit)) or is_of_handler(error)
 
 
 def unless_handlers(*kinds: type[_Error]) -> tuple[type[_Error], ...]:

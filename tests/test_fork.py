@@ -183,3 +183,40 @@ def test_child_costs_the_parent_no_descriptor(tmp_path: Path) -> None:
 
     assert before == after
     assert sorted(values(tmp_path / "run")) == [1.0, 2.0]
+
+
+def test_fork_waits_for_a_thread_that_makes_a_segment(tmp_path: Path) -> None:
+    """It may hold a lock of the memory that Arrow takes, which the child would find held for ever."""
+    source = """
+import os, sys, threading, time
+import skald
+from skald.engine import writer
+memory, roll, begun = threading.Lock(), writer.Writer._roll, threading.Event()
+def slow_roll(*args, **options):
+    if not memory.acquire(timeout=5):
+        os._exit(7)
+    try:
+        begun.set()
+        time.sleep(0.1)
+        return roll(*args, **options)
+    finally:
+        memory.release()
+writer.Writer._roll = slow_roll
+logger = skald.Logger("run", ".", capture=False)
+thread = threading.Thread(target=logger.log_metric, args=("of a thread", 1.0))
+thread.start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    logger.log_metric("of a child", 1.0)
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+thread.join()
+logger.log_metric("after", 1.0)
+logger.close()
+"""
+
+    ended = program(source, folder=tmp_path)
+
+    assert (ended.returncode, ended.stdout) == (0, "0\n"), ended.stderr
+    assert set(skald.Run(tmp_path / "run").metrics.collect()["metric"]) == {"of a thread", "of a child", "after"}

@@ -60,6 +60,7 @@ def shown(*texts: str) -> str:
         ("日本語\x1b[4Dx\n", "日x 語\n"),
         ("日本語\x1b[5Dx\n", " x本語\n"),
         ("你好x\r\x1b[1Ky\n", "y 好x\n"),
+        ("a\nb\x1bM\rA\nb\n", "A\nb\n"),
         ("你好x\x1b[4D\x1b[K.\n", " .\n"),
         ("你好x\x1b[4D\x1b[P.\n", " . x\n"),
         ("日本語\b\bx\n", "日本x\n"),

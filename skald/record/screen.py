@@ -27,7 +27,7 @@ _COLOR_TEXT: Final = re.compile(r"\x1b\[[\d;:]*m")
 _TOKEN: Final = re.compile(
     r"\x1b\[(?P<args>[0-?]*)[ -/]*(?P<code>[@-~])"
     r"|\x1b[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # a title, a link
-    r"|\x1b(?P<place>[78])"  # saved, come back to
+    r"|\x1b(?P<place>[78M])"  # saved, come back to, a line up
     r"|\x1b[ -/]*[0-~]"
     r"|(?P<control>[\x00-\x08\x0a-\x1f\x7f])"
     r"|(?P<text>[^\x00-\x08\x0a-\x1f\x7f]+)"
@@ -182,7 +182,7 @@ class Screen:
         elif token["text"]:
             self._put(_in_columns(token["text"]))
         elif token["place"]:
-            self._obey({"7": "s", "8": "u"}[token["place"]], "")
+            self._obey({"7": "s", "8": "u", "M": "A"}[token["place"]], "")
         elif token["control"] == "\n":
             self._end_line()
         elif token["control"] in ("\r", "\b"):

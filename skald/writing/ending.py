@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple, TypeVar
 
-from skald.errors import is_of_handler
+from skald.errors import is_of_handler, is_of_signal
 
 T = TypeVar("T")
 Word = Literal["finished", "stopped", "failed"]
@@ -32,7 +32,7 @@ class Ending(NamedTuple):
 
 
 def undisturbed(action: Callable[[], T]) -> tuple[T, BaseException | None]:
-    """Do something to its end, begun anew where a Ctrl-C, or a signal handler's exit, comes amid it.
+    """Do something to its end, begun anew where a Ctrl-C comes amid it, or what a signal handler raises.
 
     Returns:
         what it returns, and what came, for the caller to raise once it can.
@@ -42,7 +42,9 @@ def undisturbed(action: Callable[[], T]) -> tuple[T, BaseException | None]:
     while True:
         try:
             return action(), came
-        except (KeyboardInterrupt, SystemExit) as error:
+        except BaseException as error:
+            if not is_of_signal(error):
+                raise
             first = time.monotonic() if came is None else first
             if time.monotonic() - first > PATIENCE_SECS:
                 raise

@@ -7,11 +7,13 @@ import builtins
 import contextlib
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from skald.errors import is_of_signal
 from skald.notice import loguru_logger
 from skald.writing.ending import Ending, Word, ending, undisturbed
 
@@ -28,6 +30,9 @@ class Session(Protocol):
 
     def amend(self, ending: Ending, trace: str = "") -> None:
         """Say, after it was closed, that the process has ended badly after all."""
+
+    def lock_of_writer(self) -> threading.RLock | None:
+        """Return the lock that is held by a call which makes segments, if there is a writer."""
 
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
@@ -47,6 +52,10 @@ _closed_amid: Final[list[tuple[Marks, Session]]] = []
 
 NOTE: not the exception, which holds all that its frames hold.
 """
+
+FORK_SECS: Final = 1.0
+"""How long a fork waits for other threads, which may wait for what the forking one holds."""
+_held: Final[list[threading.RLock]] = []
 
 RERAISED: Final = -1
 """The place in a frame from where an exception goes on that was raised at another one."""
@@ -133,7 +142,21 @@ def is_daemon() -> bool:
     return processes is not None and bool(processes.current_process().daemon)
 
 
+def _before_fork() -> None:
+    """Wait until no thread makes a segment: the child would find a lock of Arrow's memory held for ever."""
+    for session in list(_sessions.values()):
+        lock = session.lock_of_writer()
+        if lock is not None and lock.acquire(timeout=FORK_SECS):
+            _held.append(lock)
+
+
+def _fork_is_over() -> None:
+    while _held:
+        _held.pop().release()
+
+
 def _after_fork() -> None:
+    _fork_is_over()
     _failures.clear()
     for session in list(_sessions.values()):
         session.after_fork()
@@ -193,9 +216,9 @@ def _close(session: Session, ending: Ending) -> None:
         try:
             session.close(*ending)
             return
-        except (KeyboardInterrupt, SystemExit):
-            continue
-        except Exception as error:  # noqa: BLE001 told, and other sessions are still to be closed
+        except BaseException as error:  # noqa: BLE001 told, and other sessions are still to be closed
+            if is_of_signal(error):
+                continue
             session.warn_unclosed(error)
             return
 
@@ -229,4 +252,4 @@ def _join_children() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_parent=_fork_is_over, after_in_child=_after_fork)

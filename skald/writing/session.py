@@ -26,7 +26,7 @@ from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
 from skald.engine.writer import Writer
-from skald.errors import RunNotFoundError, SkaldError, StorageError, folder_gone, is_fault, logger_closed
+from skald.errors import RunNotFoundError, SkaldError, StorageError, folder_gone, is_fault, is_of_signal, logger_closed
 from skald.layout import (
     SEGMENTS,
     console_name,
@@ -213,6 +213,11 @@ class Session:
     def _is_there(self) -> bool:
         return self.run is not None and is_there(self.run, self.started)
 
+    def lock_of_writer(self) -> threading.RLock | None:
+        """Return the lock that is held by a call which makes segments, if there is a writer."""
+        writer = self._writer
+        return writer.lock if writer else None
+
     def after_fork(self) -> None:
         """Let go, in a forked child, of what belongs to the parent."""
         self._writer = None
@@ -350,7 +355,9 @@ class Session:
         try:
             if info:
                 compact_run(self, self.folder())
-        except (KeyboardInterrupt, SystemExit) as error:  # of somebody who does not want to wait
+        except BaseException as error:  # of somebody who does not want to wait
+            if not is_of_signal(error):
+                raise
             came = error
         words, stopped = undisturbed(lambda: last_words(self, info))
         self._last_steps = [*words, self._part]
