@@ -107,3 +107,36 @@ class Background:
     def _is_leaving(self) -> bool:
         is_other = not self.is_alive and self._ident != threading.get_ident()
         return is_other and self._thread in threading.enumerate()
+
+
+def apart(action: Callable[[], object]) -> None:
+    """Do something in another thread, where no signal handler is called; what one raises here is raised after that.
+
+    Raises:
+        BaseException: the action has raised it, or a signal handler here meanwhile.
+    """
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 it is raised below
+            raised.append(error)
+
+    thread = Background("skald-apart")
+    try:
+        thread.start(work)
+    except unless_handlers(RuntimeError):  # there are no more threads
+        work()
+    except BaseException as error:
+        if not thread.is_alive:
+            raise
+        raised.append(error)
+    while True:
+        try:
+            thread.join()
+            break
+        except BaseException as error:  # noqa: BLE001 as above
+            raised.append(error)
+    if raised:
+        raise raised[0]

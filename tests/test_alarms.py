@@ -93,7 +93,7 @@ def test_error_of_an_alarm_amid_a_call_comes_out_as_it_is(tmp_path: Path, call: 
 def test_alarm_amid_the_end_of_a_run_is_raised_once_that_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
-    """Wherever it comes in `close`, as a Ctrl-C is: the status is that of the block, and nobody has the run any more."""
+    """Wherever it comes in `close`, as a Ctrl-C is; the status is that of the block, and the run is free."""
     monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # where it comes as something is let go
     place, found, statuses = 12, list[type[Exception]](), set[str]()
     while True:

@@ -15,7 +15,7 @@ from types import FrameType
 import pytest
 
 import skald
-from skald.background import Background
+from skald.background import Background, apart
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
@@ -174,6 +174,22 @@ def test_forked_child_waits_for_no_thread_of_its_parent() -> None:
     thread.join()
 
     assert child.exitcode == 0
+
+
+def test_what_is_done_apart_is_done_once_and_whole() -> None:
+    """A Ctrl-C is raised after it, wherever it comes; and so is what the action raises."""
+    place, is_interrupted, done, found = 0, True, list[int](), list[int]()
+    while is_interrupted:
+        done.clear()
+        is_interrupted = interrupted_at(place, lambda: apart(lambda: done.append(1)), "background.py", "contextlib.py")
+        found.append(len(done))
+        place += 1
+    with pytest.raises(ZeroDivisionError):
+        apart(lambda: 1 / 0)
+
+    begun = found.index(1)
+    assert found == [0] * begun + [1] * (place - begun)
+    assert place - begun > 5
 
 
 @pytest.mark.parametrize("storage", ["mapped", "staged"])

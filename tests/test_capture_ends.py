@@ -129,25 +129,6 @@ def interrupting(event, of, function):
 """
 
 
-def test_ctrl_c_as_signals_are_held_back_leaves_none_held_back(tmp_path: Path) -> None:
-    """As they are while the relay starts."""
-    result = run_program(
-        tmp_path,
-        INTERRUPTED
-        + textwrap.dedent("""
-        def held_back():
-            return signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        def is_held_back(frame, which):
-            return getattr(which, "__name__", "") == "pthread_sigmask" and signal.SIGTERM in __import__(
-                "_signal").pthread_sigmask(signal.SIG_BLOCK, ())
-        logger = skald.Logger("run", capture="fd")
-        print(interrupting("c_return", is_held_back, logger.__enter__) is not None, len(held_back()))
-        """),
-    )
-
-    assert result.stdout == "True 0\n"
-
-
 def test_block_that_could_not_begin_as_it_was_interrupted_ends(tmp_path: Path) -> None:
     """Wherever in it the Ctrl-C came; the next one is captured."""
     result = run_program(

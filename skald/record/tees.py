@@ -18,6 +18,7 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
+from skald.background import apart
 from skald.record.gathering import is_written
 from skald.record.pace import Pace, is_only_thread
 from skald.record.shown import before_messages, forget
@@ -258,19 +259,23 @@ def _begin_descriptors(transcript: Transcript) -> None:
 
     The lock is free, as a thread that prints by a stream with a lock of its own waits for it, and a flush for that one.
     """
-    global _descriptors  # noqa: PLW0603 the process has one
     if _descriptors is not None and not _descriptors.is_forked:
         return
     for each in _deep.copy():  # of the parent, whose relay is the target of ours, and feeds them what comes there
         _forget(each)
     from skald.record.descriptors import Descriptors
 
-    try:
+    def lead() -> None:
+        global _descriptors  # noqa: PLW0603 the process has one
         _descriptors = Descriptors(_feed_descriptor, transcript.file.name)
+
+    try:
+        apart(lead)  # NOTE: a Ctrl-C amid it would leave what nobody knows
     except OSError:
         with _lock:
             _leave_unheard()
         raise
+    assert _descriptors is not None
     _descriptors.await_relay()
     for teed in _tees:
         teed.divert(_descriptors)
