@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from types import FrameType
 
 import pytest
+from test_capture import interrupted_at, posix
 
 import skald
 from skald.background import Background, apart
-
-posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-
-
-def interrupted_at(place: int, action: Callable[[], object], *files: str) -> bool:
-    """Do something with a Ctrl-C at the n-th place of some files where Python hears one; tell whether there is such."""
-    left = place
-
-    def interrupt(frame: FrameType, event: str, _: object) -> None:
-        nonlocal left
-        if event in ("call", "c_return") and frame.f_code.co_filename.endswith(files):
-            left -= 1
-            if left < 0:
-                sys.setprofile(None)
-                raise KeyboardInterrupt
-
-    sys.setprofile(interrupt)
-    try:
-        action()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        sys.setprofile(None)
-    return left < 0
 
 
 def test_thread_works_until_it_is_asked_to_end() -> None:

@@ -1252,13 +1252,17 @@ def test_interrupt_while_the_terminal_is_slow_keeps_the_line(tmp_path: Path, str
     assert vars(stdout)["write"] is write
 
 
-def interrupted_at(place: int, action: Callable[[], None]) -> bool:
-    """Do something with a Ctrl-C at the n-th place of our code where Python hears one; tell whether there is such."""
+def interrupted_at(place: int, action: Callable[[], object], *files: str) -> bool:
+    """Do something with a Ctrl-C at the n-th place where Python hears one; tell whether there is such.
+
+    The places are in files of some names, or where none is given in those of the capture.
+    """
     left = place
 
     def interrupt(frame: FrameType, event: str, _: object) -> None:
         nonlocal left
-        if event in ("call", "c_return") and Path(frame.f_code.co_filename).parent.name == "record":
+        file = Path(frame.f_code.co_filename)
+        if event in ("call", "c_return") and (file.name in files if files else file.parent.name == "record"):
             left -= 1
             if left < 0:
                 sys.setprofile(None)
