@@ -138,5 +138,10 @@ def apart(action: Callable[[], object]) -> None:
             break
         except BaseException as error:  # noqa: BLE001 as above
             raised.append(error)
-    if raised:
-        raise raised[0]
+    first = raised[0] if raised else None
+    raised.clear()
+    try:
+        if first is not None:
+            raise first
+    finally:
+        del first  # NOTE: else it would hold this frame, and this frame it, with all that it is about
