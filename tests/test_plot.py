@@ -614,3 +614,15 @@ def test_band_beyond_what_floats_hold_is_left_out(tmp_path: Path) -> None:
                 logger.log_metric("loss", seed * 1e200, step=step)
 
     assert "e+200" in output("plot", "runs", "-m", "loss", "--band", "run", folder=tmp_path)
+
+
+def test_series_of_the_least_numbers_is_drawn_everywhere(tmp_path: Path) -> None:
+    """They differ by so little that half of it is nothing."""
+    with skald.Logger("run", tmp_path, capture=False) as logger:
+        logger.log_metric("loss", 0, step=0)
+        logger.log_metric("loss", 5e-324, step=1)
+    run = str(logger.run.path)
+
+    assert "0┤" in output("plot", run, "-m", "loss", folder=tmp_path)
+    assert "4.9407e-324" in output("show", run, folder=tmp_path)
+    assert "<polyline" in logger.run._repr_html_()

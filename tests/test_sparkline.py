@@ -33,6 +33,8 @@ def drawn(values: Sequence[float], width: int = 10, *, ascii_only: bool = False)
         ([NAN, NAN], "××"),  # noqa: RUF001
         ([1.0, INF, 2.0, -INF], "▁∞█∞"),
         ([1e308, -1e308], "█▁"),
+        ([0.0, 5e-324], "▄▄"),  # of which there is no half
+        ([0.0, 1e-322], "▁█"),
     ],
 )
 def test_sparkline_has_a_character_a_row(values: list[float], expected: str) -> None:

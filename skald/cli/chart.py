@@ -181,7 +181,8 @@ def _marks(ticks: Sequence[Tick], span: Span, *, is_log: bool) -> list[Mark]:
 
 def _parts(places: npt.NDArray[np.float64], span: Span) -> npt.NDArray[np.float64]:
     """Return places as parts of a span; by halves, as its width may be beyond a float."""
-    return (places / 2 - span.low / 2) / (span.high / 2 - span.low / 2)
+    width = span.high / 2 - span.low / 2
+    return (places / 2 - span.low / 2) / width if width else np.full(places.shape, 0.5)
 
 
 def _drawn(span: Span, is_log: bool) -> Span:  # noqa: FBT001

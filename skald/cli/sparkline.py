@@ -121,9 +121,10 @@ def _character(part: Curve, low: float, high: float, blocks: str, *, ascii_only:
         return ASCII_NAN if ascii_only else NAN
     if part.infinite[0]:
         return ASCII_INFINITY if ascii_only else INFINITY
-    if low == high:
+    span = high / 2 - low / 2  # halves: the difference may be beyond a float
+    if not span:
         return blocks[len(blocks) // 2 - 1]
-    height = (part.mean[0] / 2 - low / 2) / (high / 2 - low / 2)  # halves: the difference may be beyond a float
+    height = (part.mean[0] / 2 - low / 2) / span
     return blocks[round(float(height) * (len(blocks) - 1))]
 
 

@@ -34,7 +34,7 @@ class Tick(NamedTuple):
 
 def number_ticks(low: float, high: float, most: int) -> list[Tick]:
     """Return at most `most` round numbers between two, 1, 2 or 5 times a power of ten apart."""
-    if not low < high:
+    if not high / 2 > low / 2:  # halves, of which the least number has none
         return [Tick(low, f"{low:.6g}" if abs(low) >= _LONG else _plain(low))]
     places, step = _places(low, high, most)
     return [Tick(place, label) for place, label in zip(places, _labels(places, step), strict=True)]

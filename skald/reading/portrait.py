@@ -233,7 +233,8 @@ def _svg(points: Sequence[float | None]) -> str:
             lines.append([])
             continue
         x = place * (width - 4) / max(1, len(points) - 1) + 2
-        y = (high / 2 - point / 2) / (high / 2 - low / 2) if high > low else 0.5  # halves stay inside a float
+        span = high / 2 - low / 2  # halves stay inside a float
+        y = (high / 2 - point / 2) / span if span else 0.5
         lines[-1].append(f"{x:.1f},{2 + y * (height - 4):.1f}")
     drawn = "".join(f"<polyline points='{' '.join(line if len(line) > 1 else line * 2)}'/>" for line in lines if line)
     return (
