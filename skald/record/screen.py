@@ -117,6 +117,7 @@ class Screen:
             has_returns = "\r" in text
         if has_codes or "\b" in text or "\a" in text or "\0" in text:
             self._count_columns()
+            text = _in_columns(text)
             for token in _TOKEN.finditer(text):
                 self._take(token)
             left, self._left = self._left, ""
@@ -124,7 +125,7 @@ class Screen:
         if not has_returns and self._is_plain():
             return self._append(text)
         self._count_columns()
-        self._print(text)
+        self._print(_in_columns(text))
         return self._final()
 
     def feed_bytes(self, data: bytes) -> str | bytes | memoryview:
@@ -180,7 +181,7 @@ class Screen:
         if token["code"]:
             self._obey(token["code"], token["args"])
         elif token["text"]:
-            self._put(_in_columns(token["text"]))
+            self._put(token["text"])
         elif token["place"]:
             self._obey({"7": "s", "8": "u", "M": "A"}[token["place"]], "")
         elif token["control"] == "\n":
@@ -194,7 +195,7 @@ class Screen:
         for number, line in enumerate(text.split("\n")):
             if number:
                 self._end_line()
-            first, *again = map(_in_columns, line.split("\r"))
+            first, *again = line.split("\r")
             self._put(first)
             if again:
                 self._column, self._rows[self._row].returned = 0, True
