@@ -1187,6 +1187,29 @@ def test_fork_in_the_middle_of_a_line_doubles_nothing(capture: str, tmp_path: Pa
     )
 
 
+@pytest.mark.parametrize("capture", ["True", "'fd'"])
+def test_bar_that_has_ended_stands_above_what_a_forked_child_prints(tmp_path: Path, capture: str) -> None:
+    """As in the terminal; one that is still drawn stands below it, once."""
+    found = run_program(
+        tmp_path,
+        f"""
+        def child():
+            pid = os.fork()
+            if pid == 0:
+                print("child", flush=True)
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+        with skald.Logger("run", capture={capture}):
+            for outer in tqdm.tqdm(range(2), desc="outer", bar_format="{{desc}} {{n}}"):
+                child()
+            child()
+            print("parent")
+        """,
+    )
+
+    assert found.lines == ["child", "child", "outer 2", "child", "parent"]
+
+
 def test_print_of_a_signal_handler_blocks_nothing(tmp_path: Path) -> None:
     """A handler that prints while its thread is printing, and logs, loses no line."""
     found = run_program(

@@ -197,7 +197,7 @@ def compact(
 ) -> None:
     """Write the segments of runs into their metrics files; of a folder, those of all runs that ended.
 
-    What a killed overwrite of one of these runs has left beside it (.tmp-...) is removed.
+    What a killed overwrite of one of these runs has left beside it (.tmp-...) is removed once it is a minute old.
     """
     from skald.cli.compact import compact_paths
 

@@ -255,7 +255,7 @@ class TeedBuffer:
                 if not self._gathers:  # it has come late
                     gatherer.alone()
                 if gatherer.raised or gatherer.has_aside or gatherer.fault:
-                    self._settle(partial(gatherer.settle, ident))
+                    self._tell(partial(gatherer.settle, ident))
                 if gatherer.has_large:
                     gatherer.has_large = False
                     if taker.is_one_thread:
@@ -313,7 +313,7 @@ class TeedBuffer:
                 if taker.printed > _MANY_BYTES or size > _HUGE_BYTES:
                     taker.stay_near(at_once=size > _HUGE_BYTES)
                 if gatherer.fault:
-                    self._settle(partial(gatherer.settle, ident))
+                    self._tell(partial(gatherer.settle, ident))
             finally:
                 del writing[ident]
                 if waiting:
@@ -322,7 +322,7 @@ class TeedBuffer:
 
         return write
 
-    def _settle(self, action: Callable[[], None]) -> None:
+    def _tell(self, action: Callable[[], None]) -> None:
         """Do what may tell the program, in a write, that something could not be written."""
         try:
             action()
@@ -355,7 +355,7 @@ class TeedBuffer:
         """Count what has been held back, and write it out when it is enough; return its size."""
         self._held_bytes += size
         if self._held_bytes > io.DEFAULT_BUFFER_SIZE:
-            self._settle(self._flush)
+            self._tell(self._flush)
         return size
 
     def _decoded(self, data: Any) -> str:

@@ -63,7 +63,7 @@ def tee(transcript: Transcript, *, deep: bool = False) -> None:
         OSError: there are no descriptors left, or no process can be started.
     """
     global _pace  # noqa: PLW0603 the process has one
-    _settle()
+    _settle_descriptors()
     with _changing:
         with _lock:
             if not _tees:
@@ -101,7 +101,7 @@ def untee(transcript: Transcript) -> None:
         _leave_unheard()
         transcript.finish()
 
-    _settle()
+    _settle_descriptors()
     with _changing:
         if all(each is transcript for each in _deep):
             _end_descriptors()
@@ -112,7 +112,7 @@ def untee(transcript: Transcript) -> None:
 
 def finish(transcript: Transcript, *, for_good: bool = False) -> None:
     """Write all that a transcript has, also lines that are not finished; for good: and use no other file."""
-    _settle()
+    _settle_descriptors()
     _between_lines(transcript, transcript.leave_folder if for_good else transcript.finish)
 
 
@@ -145,14 +145,19 @@ def is_relayed_by_parent(transcript: Transcript) -> bool:
 
 def catch_up() -> None:
     """Write what has been printed so far, all lines that are finished."""
-    _settle(line=True)
+    _settle_descriptors(line=True)
     _collect()
     _let_go(get_ident())
     with _lock:
         if not _draining:
             _drain()
-            for transcript in _transcripts:
-                transcript.settle()
+            _settle_lines()
+
+
+def _settle_lines() -> None:
+    """Write the lines above the cursor, below which somebody else prints; the lock is held."""
+    for transcript in _transcripts:
+        transcript.settle()
 
 
 def write_unheard(descriptor: int, data: bytes) -> None:
@@ -233,7 +238,7 @@ def _feed_descriptor(name: str, text: str, taken: Callable[[], None]) -> None:
         _show()
 
 
-def _settle(*, line: bool = False) -> None:
+def _settle_descriptors(*, line: bool = False) -> None:
     """Wait a moment for what C code and children have printed; for one line of many not always."""
     if _descriptors is not None and _descriptors.settle(line=line) and not _pace.is_hasty:
         for transcript in _transcripts:
@@ -331,7 +336,7 @@ def _tee_of(stream: Any, name: str) -> Tee:
         if buffer is not None and buffer is each.buffer:
             each.add(stream)
             return each
-    settle = partial(_settle, line=True)
+    settle = partial(_settle_descriptors, line=True)
     new = Tee(name, settle=settle, catch_up=_catch_up, wake=_wake, on_lead=_look_for_wrappers, turns=_turns)
     _tees.append(new)  # NOTE: first, so that it is restored where a Ctrl-C comes amid this
     new.add(stream)
@@ -341,14 +346,16 @@ def _tee_of(stream: Any, name: str) -> Tee:
 
 
 def _before_fork() -> None:
-    """Write what has been printed, as the child writes into the same file at once.
+    """Write what has been printed, a bar that has ended too, as the child writes into the same file at once.
 
     NOTE: and wait until no thread is amid a write, or the child could find the lock of a stream's buffer held for ever.
     """
     global _switch_secs  # noqa: PLW0603 the process has one
     _lock.acquire()
     _slow_down()
-    _drain()
+    if not _draining:  # else a signal handler forks
+        _drain()
+        _settle_lines()
     _switch_secs = sys.getswitchinterval()
     for _ in range(LINE_END_LOOKS):
         sys.setswitchinterval(FORK_SECS)

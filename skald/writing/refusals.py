@@ -98,7 +98,7 @@ def being_written(run: Path, alive: dict[str, Owner | None], *, overwrites: bool
             "mode='overwrite' closes it and deletes what it has logged"
         )
     else:
-        error.add_note("hint: mode='join' writes beside it")
+        error.add_note("hint: mode='join' writes beside it; it is free when that ends")
     return error
 
 
