@@ -941,3 +941,32 @@ def test_forked_child_prints_below_what_c_code_has_printed_before(tmp_path: Path
     expected = [line for number in range(20) for line in (f"c {number}", f"child {number}")]
     assert result.stdout.splitlines() == expected
     assert lines_of(tmp_path) == expected
+
+
+@pytest.mark.parametrize("when", ["before", "inside"])
+def test_stream_of_the_program_that_refuses_to_flush_is_passed_over(tmp_path: Path, when: str) -> None:
+    """As that of a console in a window that is gone: the block begins and ends, and all is as it was found."""
+    result = run_program(
+        tmp_path,
+        f"""
+        class Window:
+            is_gone = {when == "before"}
+            def write(self, text):
+                return sys.__stdout__.write(text)
+            def flush(self):
+                if self.is_gone:
+                    raise RuntimeError("the window is gone")
+            fileno = flush
+        place = os.fstat(1)[:2]
+        sys.stdout = Window()
+        with skald.Logger("run", capture="fd"):
+            print("printed")
+            Window.is_gone = True
+        assert os.fstat(1)[:2] == place
+        Window.is_gone = False
+        """,
+    )
+
+    assert result.stdout == "printed\n"
+    assert skald.Run(tmp_path / "runs" / "run").status == "finished"
+    assert "printed\n" in skald.Run(tmp_path / "runs" / "run").console

@@ -17,10 +17,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from skald.background import Background
+from skald.background import Background, apart
 from skald.durable import is_full, sync_folder
 from skald.engine.blueprint import SEALED_AT, Shape, blueprint
-from skald.engine.lock import is_held_here
 from skald.engine.storage import Parts, create, fill, write_at
 from skald.errors import is_fault
 from skald.notice import tell
@@ -191,7 +190,7 @@ class Flusher:
         """
         self._sign = sign
         self._staged: list[Staged] = []
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._thread = Background("skald-flush")
         self._fault = ""
         self.deadline: float | None = None
@@ -213,7 +212,7 @@ class Flusher:
     def _run(self) -> None:
         touched = time.monotonic()
         while self._thread.sleep(FLUSH_SECS):
-            self.flush()
+            self._flush()
             if self._sign and time.monotonic() - touched >= SIGN_SECS:
                 touched = time.monotonic()
                 with contextlib.suppress(OSError):  # what is wrong with the folder is told where rows are written
@@ -222,10 +221,13 @@ class Flusher:
     def flush(self) -> OSError | None:
         """Write everything committed; return the fault of the disk, if it has one.
 
-        A signal handler that interrupted this very method leaves it to the interrupted call.
+        NOTE: apart, so that a signal handler that closes the run amid it can wait for it, and do it again.
         """
-        if is_held_here(self._lock):
-            return None
+        faults: list[OSError | None] = []
+        apart(lambda: faults.append(self._flush()))
+        return faults[0]
+
+    def _flush(self) -> OSError | None:
         fault: OSError | None = None
         with self._lock:
             for staged in list(self._staged):

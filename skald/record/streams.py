@@ -11,6 +11,8 @@ import types
 from collections.abc import Callable
 from typing import Any, Final
 
+from skald.errors import unless_handlers
+
 _ABSENT: Final = object()
 PATIENCE_SECS: Final = 0.5
 """How long what a signal handler raises is put off where nobody takes what is printed."""
@@ -25,6 +27,23 @@ def streams(name: str) -> list[Any]:
     """
     found = {id(stream): stream for stream in (getattr(sys, name), getattr(sys, f"__{name}__"))}
     return [each for each in found.values() if callable(getattr(each, "write", None)) and _has_place(each)]
+
+
+def flush(stream: Any) -> None:
+    """Have a stream write out what it holds, if it can: it may be None, closed, or one of the program's own."""
+    try:
+        stream.flush()
+    except unless_handlers(Exception):
+        return
+
+
+def descriptor_of(stream: Any) -> int:
+    """Return where a stream writes to; below 0 where that is no descriptor."""
+    try:
+        number: int = stream.fileno()
+    except unless_handlers(Exception):
+        return -1
+    return number
 
 
 def _has_place(stream: Any) -> bool:

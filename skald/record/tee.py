@@ -10,7 +10,6 @@ Invariant: a stream is left as it was found.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import threading
 import time
@@ -25,7 +24,7 @@ from skald.record.decoding import Decoder
 from skald.record.delivery import Delivery
 from skald.record.screen import LONGEST_LINE
 from skald.record.shown import is_quiet, marked, origin, show, speaker, speaking
-from skald.record.streams import buffer_of, replace, replace_write
+from skald.record.streams import buffer_of, descriptor_of, flush, replace, replace_write
 from skald.record.transcript import Transcript
 from skald.record.turns import Turns
 from skald.record.wrappers import Wrapper, is_bottom, is_plain, is_taken_above, wrapping
@@ -141,8 +140,7 @@ class Tee:
     def flush(self) -> None:
         """Let the streams write out what they hold; after it no thread is amid a write that began before."""
         for stream in self.streams:
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or its reader is gone
-                stream.flush()
+            flush(stream)
         if self._below is not None:
             self._below.await_writers()
 
@@ -153,11 +151,9 @@ class Tee:
 
     def divert(self, descriptors: Descriptors | None) -> None:
         """Have bytes marked for the relay as Python's own, or no more."""
-        number = -1
         for stream in self.streams:
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or without a descriptor
-                stream.flush()
-                number = stream.fileno()
+            flush(stream)
+        number = max(map(descriptor_of, self.streams), default=-1)
         writer = descriptors.writer(number) if descriptors else None
         if self._below is not None:
             self._is_taken_below = writer is not None and not self._below.is_direct

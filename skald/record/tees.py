@@ -7,7 +7,6 @@ thread ends when the program has calmed down.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import sys
@@ -22,7 +21,7 @@ from skald.background import apart
 from skald.record.gathering import is_written
 from skald.record.pace import Pace, is_only_thread
 from skald.record.shown import before_messages, forget
-from skald.record.streams import buffer_of, streams
+from skald.record.streams import buffer_of, flush, streams
 from skald.record.tee import LOOK_SECS, MOST_PENDING, Tee
 from skald.record.transcript import Transcript
 from skald.record.turns import Turns
@@ -311,8 +310,7 @@ def _flush() -> None:
     teed = [stream for each in _tees for stream in each.streams]
     for stream in (sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__):
         if not any(stream is other for other in teed):
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # None, closed, or its reader is gone
-                stream.flush()  # type: ignore[union-attr]
+            flush(stream)
 
 
 def _set_hasty(*, hasty: bool) -> bool:

@@ -86,9 +86,7 @@ def _is_failure(error: SystemExit) -> bool:
 
 def _is_signalled(error: SystemExit) -> bool:
     """Tell whether a signal handler raised the exception, or it says so by its code."""
-    if isinstance(error.code, int) and error.code in _SIGNALLED:
-        return True
-    return is_of_handler(error)
+    return (isinstance(error.code, int) and error.code in _SIGNALLED) or is_of_handler(error)
 
 
 def _described(error: BaseException) -> str:

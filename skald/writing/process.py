@@ -55,7 +55,8 @@ NOTE: not the exception, which holds all that its frames hold.
 
 FORK_SECS: Final = 1.0
 """How long a fork waits for other threads, which may wait for what the forking one holds."""
-_held: Final[list[threading.RLock]] = []
+_held: Final[dict[int, list[threading.RLock]]] = {}
+"""The locks that forking threads hold meanwhile."""
 
 RERAISED: Final = -1
 """The place in a frame from where an exception goes on that was raised at another one."""
@@ -144,19 +145,21 @@ def is_daemon() -> bool:
 
 def _before_fork() -> None:
     """Wait until no thread makes a segment: the child would find a lock of Arrow's memory held for ever."""
+    held = _held.setdefault(threading.get_ident(), [])
     for session in list(_sessions.values()):
         lock = session.lock_of_writer()
         if lock is not None and lock.acquire(timeout=FORK_SECS):
-            _held.append(lock)
+            held.append(lock)
 
 
 def _fork_is_over() -> None:
-    while _held:
-        _held.pop().release()
+    for lock in _held.pop(threading.get_ident(), ()):
+        lock.release()
 
 
 def _after_fork() -> None:
     _fork_is_over()
+    _held.clear()  # of threads that the child has not
     _failures.clear()
     for session in list(_sessions.values()):
         session.after_fork()

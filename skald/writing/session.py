@@ -230,7 +230,7 @@ class Session:
     def _renew(self) -> None:
         """Take up what other threads of a parent may hold or be at."""
         self.lock = threading.RLock()  # NOTE: whoever holds it must not wait for a writer's lock
-        self._ending = threading.RLock()
+        self._ending, self._is_closing = threading.RLock(), False
         self._in_flight = InFlight()
         self.pending = Pending(self.losses.note_rounded, self.losses.note_failed)
 
@@ -328,20 +328,18 @@ class Session:
         if self.closed and writer and is_held_here(writer.lock):
             return  # another thread is at it, and waits for the call that this one interrupted
         with self._ending:
-            if self.is_ended:
+            if self.is_ended or self._is_closing:  # NOTE: by the call that a signal handler has interrupted
                 return
-            came = None
-            if not self._last_steps:  # else an earlier call was interrupted there
-                came = self._end()
-            while self._last_steps:
-                step = self._last_steps.pop(0)  # NOTE: first, as a signal handler may close in the midst of it
-                try:
-                    came = undisturbed(step)[1] or came
-                except BaseException:
-                    self._last_steps.insert(0, step)
-                    raise
-            self.is_ended = True
-            process.leave(self)
+            self._is_closing = True
+            try:
+                came = None if self._last_steps else self._end()  # else an earlier call was interrupted there
+                while self._last_steps:
+                    came = undisturbed(self._last_steps[0])[1] or came
+                    del self._last_steps[0]
+                self.is_ended = True
+                process.leave(self)
+            finally:
+                self._is_closing = False
         if came:
             raise came
 
