@@ -248,7 +248,7 @@ def same(left: Any, right: Any) -> bool:
         (np.datetime64("2026-11-23T08:15:00.5", "ns"), dt.datetime(2026, 11, 23, 8, 15, 0, 500_000)),  # noqa: DTZ001
         (dt.datetime(2026, 11, 23, 8, 15, tzinfo=HALF_PAST), dt.datetime(2026, 11, 23, 8, 15, tzinfo=HALF_PAST)),
         (dt.datetime(1800, 1, 1, tzinfo=SUN_TIME), dt.datetime(1799, 12, 31, 23, 6, 32, tzinfo=dt.UTC)),
-        (np.datetime64("NaT"), None),
+        (np.datetime64("NaT", "s"), None),
         (pd.NaT, None),
         (int, "int"),
         (list[int], "list[int]"),

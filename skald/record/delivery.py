@@ -44,7 +44,10 @@ class Delivery:
         whole: str | bytes | None = None
         cost = len(texts)
         try:
-            while (start := end) < len(texts):
+            while True:  # NOTE: with a condition, as in `_drain` of tees
+                start = end
+                if start == len(texts):
+                    break
                 batch, whole = texts[start : start + self._texts], None
                 if len(batch) > 1 and len(batch[-1]) > _COPIED_CHARACTERS:
                     del batch[-1]
@@ -57,7 +60,10 @@ class Delivery:
                     self._give_one(texts[start], transcripts, decoder)
                     continue
                 cost += len(whole) // CHEAP_CHARACTERS
-                while (begin := stop) < len(whole):
+                while True:
+                    begin = stop
+                    if begin == len(whole):
+                        break
                     self._is_given = False
                     stop = _stop(whole, begin)
                     piece = whole[begin:stop]

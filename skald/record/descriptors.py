@@ -127,7 +127,7 @@ class Descriptors:
         try:
             if self._thread.is_stopping:
                 self._thread.join(CLOSE_SECS)  # so that nothing overtakes what is on its way
-            while left:
+            for _ in range(0, len(left), FRAME_BYTES):
                 piece = bytes(left[:FRAME_BYTES])
                 try:
                     with channel.lock:

@@ -221,20 +221,26 @@ class Gatherer:
     def write_aside(self) -> None:
         """Write what has been put aside; called by `alone`."""
         try:
-            while self.aside.tell() or self._moved:
-                self._moved.extend(map(_call, (self.aside.getvalue, partial(self.aside.seek, 0), self.aside.truncate)))
-                while self._moved:
-                    if self._only_for not in (0, get_ident()):
-                        return
-                    if self._moved[0]:
-                        self._pass_on(self._moved)
-                    else:  # nothing, or it is what the other calls return
-                        del self._moved[0]
+            is_stuck = self._write_all_aside()
         except BaseException:
             self.has_aside = True
             waiting.append(self)
             raise
-        self.has_aside = False  # NOTE: if a signal handler prints before this, it is still in the list
+        if not is_stuck:
+            self.has_aside = False  # NOTE: if a signal handler prints before this, it is still in the list
+
+    def _write_all_aside(self) -> bool:
+        """Write it, unless nobody takes it; return whether that is so."""
+        while self.aside.tell() or self._moved:
+            self._moved.extend(map(_call, (self.aside.getvalue, partial(self.aside.seek, 0), self.aside.truncate)))
+            while self._moved:
+                if self._only_for not in (0, get_ident()):
+                    return True
+                if self._moved[0]:
+                    self._pass_on(self._moved)
+                else:  # nothing, or it is what the other calls return
+                    del self._moved[0]
+        return False
 
     def settle(self, ident: int) -> None:
         """End what has been put off.
@@ -277,11 +283,7 @@ class Gatherer:
         written: list[Any] = []
         try:
             self._flush_before()
-            # NOTE: what this returns is in its place before a Ctrl-C is heard
-            written.extend(map(self._write, (pieces[0],)))
-            while written[0] is None:  # it does not wait, as a child may have set
-                await_room(self._buffer.fileno())
-                written[:] = map(self._write, (pieces[0],))
+            self._write_first(pieces, written)
             if not self.raised:
                 self._only_for = 0
         except BaseException as error:
@@ -303,6 +305,13 @@ class Gatherer:
             self._take_from(pieces, written[0])
         size: int = written[0]
         return size
+
+    def _write_first(self, pieces: list[Any], written: list[Any]) -> None:
+        """Write the first of some pieces; what comes of it is in its place before a Ctrl-C is heard."""
+        written.extend(map(self._write, (pieces[0],)))
+        while written[0] is None:  # it does not wait, as a child may have set
+            await_room(self._buffer.fileno())
+            written[:] = map(self._write, (pieces[0],))
 
     def _is_stuck(self) -> bool:
         """Tell whether nobody takes what is printed; then it is left to who was interrupted to write more."""

@@ -365,9 +365,11 @@ class Tee:
                 self.pending += begun
                 del begun[:]
 
-    def drain(self, most: int | None) -> int:
-        """Give the transcripts what is pending, or so many texts of it; return what that costs, in small texts."""
-        texts = self.pending[:most]
+    def drain(self, most: int) -> int:
+        """Give the transcripts so many of the texts that are pending; return what that costs, in small texts."""
+        texts = self.pending[: max(most, 0)]
+        if not texts:
+            return 0
         count = len(texts)
         del self.pending[:count]
         self.drained += count

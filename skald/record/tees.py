@@ -124,9 +124,7 @@ def _between_lines(transcript: Transcript, action: Callable[[], None]) -> None:
         _collect()
         with _lock:
             _drain()
-            for _ in range(MOST_PENDING):  # NOTE: what C code has begun may have no end, and threads print on
-                if not (transcript.is_amid_line and _drain(1)):
-                    break
+            _drain_line(transcript)
             is_amid_line = transcript.is_amid_line or any(each.is_amid_line for each in _tees)
             if not is_amid_line or is_only_thread() or look == LINE_END_LOOKS:
                 if is_amid_line:  # NOTE: else what has been begun since is for later
@@ -135,6 +133,13 @@ def _between_lines(transcript: Transcript, action: Callable[[], None]) -> None:
                 action()
                 return
         time.sleep(LOOK_SECS)
+
+
+def _drain_line(transcript: Transcript) -> None:
+    """Drain until a line has ended; what C code has begun may have no end, and threads print on."""
+    for _ in range(MOST_PENDING):
+        if not (transcript.is_amid_line and _drain(1)):
+            return
 
 
 def is_relayed_by_parent(transcript: Transcript) -> bool:
@@ -205,11 +210,12 @@ def _drain(most: int | None = None) -> int:
         return 0
     try:
         _draining = True
+        # NOTE: no loop with a condition, as Python 3.12 and 3.13 hear signals where one goes back outside of the `try`
         if most:
-            return sum([each.drain(most) for each in _tees if each.pending])
+            return sum([each.drain(most) for each in _tees])
         ends = [(each, each.got) for each in _tees]  # NOTE: first, as what comes in a turn after these is for later
         cost = _turns.drain()
-        cost += sum([each.drain(got - each.drained) for each, got in ends if got > each.drained])
+        cost += sum([each.drain(got - each.drained) for each, got in ends])
         _show()
     finally:
         _draining = False

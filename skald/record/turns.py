@@ -28,7 +28,7 @@ class Waiting(Protocol):
     def collect(self) -> None:
         """Have all that it has got wait, where some has been left elsewhere."""
 
-    def drain(self, most: int | None) -> int:
+    def drain(self, most: int) -> int:
         """Put so many into the log; return what that costs, in small texts."""
 
 
@@ -66,7 +66,7 @@ class Turns:
         if not ended:
             return 0
         del self._ended[: len(ended)]
-        return sum(tee.drain(got - tee.drained) for tee, got in ended if got > tee.drained)
+        return sum(tee.drain(got - tee.drained) for tee, got in ended)
 
     def renew(self) -> None:
         """Keep the order of as many turns again."""

@@ -333,8 +333,8 @@ class Session:
             self._is_closing = True
             try:
                 came = None if self._last_steps else self._end()  # else an earlier call was interrupted there
-                while self._last_steps:
-                    came = undisturbed(self._last_steps[0])[1] or came
+                for step in self._last_steps.copy():
+                    came = undisturbed(step)[1] or came
                     del self._last_steps[0]
                 self.is_ended = True
                 process.leave(self)
