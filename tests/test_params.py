@@ -252,7 +252,7 @@ def same(left: Any, right: Any) -> bool:
         (pd.NaT, None),
         (int, "int"),
         (list[int], "list[int]"),
-        (dict[str, pathlib.Path], "dict[str, pathlib.Path]"),
+        (dict[str, dt.date], "dict[str, datetime.date]"),
         (int | None, "int | None"),
         (Literal["a", "b"], "typing.Literal['a', 'b']"),
         (Optimizer, f"{__name__}.Optimizer"),
