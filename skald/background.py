@@ -28,8 +28,8 @@ class Background:
     is_stopping = False
     """Whether it is asked to end."""
 
-    def __init__(self, name: str) -> None:
-        """Begin with none."""
+    def __init__(self, name: str | None) -> None:
+        """Begin with none; without a name it is one of which `threading` knows nothing."""
         self._name = name
         self._calls: SimpleQueue[None] = SimpleQueue()
         self._ends: SimpleQueue[None] = SimpleQueue()
@@ -47,7 +47,7 @@ class Background:
         self._pid = os.getpid()
         try:
             # NOTE: the thread is started by another, as no signal handler is called there
-            _thread.start_new_thread(self._begin, (work,))
+            _thread.start_new_thread(self._run if self._name is None else self._begin, (work,))
         except unless_handlers(RuntimeError, MemoryError):
             self._pid = 0
             raise
@@ -106,7 +106,15 @@ class Background:
 
     def _is_leaving(self) -> bool:
         is_other = not self.is_alive and self._ident != threading.get_ident()
-        return is_other and self._thread in threading.enumerate()
+        return is_other and self._thread in running()
+
+
+def running() -> list[threading.Thread]:
+    """Return the threads that are running.
+
+    NOTE: `threading.enumerate` takes a lock, without which none begins: a signal handler amid it would wait for ever.
+    """
+    return list(threading._active.values())  # type: ignore[attr-defined]
 
 
 def apart(action: Callable[[], object]) -> None:
@@ -123,7 +131,7 @@ def apart(action: Callable[[], object]) -> None:
         except BaseException as error:  # noqa: BLE001 it is raised below
             raised.append(error)
 
-    thread = Background("skald-apart")
+    thread = Background(None)  # NOTE: one that is listed does not begin where a lock of `threading` was interrupted
     try:
         thread.start(work)
     except unless_handlers(RuntimeError):  # there are no more threads

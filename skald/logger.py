@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from skald.engine.batch import Batch
-from skald.errors import InvalidInputError
+from skald.errors import InvalidInputError, StorageError, unless_handlers
 from skald.record.console import Messages
 from skald.record.params import merge
 from skald.record.plain import plain
@@ -199,7 +199,11 @@ class Logger(Copyable, Messages, ArtifactCalls):
 
     def _update_params(self, mapping: Mapping[str, Any]) -> None:
         self._session.writer()  # raises where the session is closed, and joins where it has no writer
-        self._session.params.update(mapping)
+        try:
+            self._session.params.update(mapping)
+        except unless_handlers(StorageError):
+            self._session.check_open()  # a signal handler has closed it meanwhile
+            raise
 
     def log_system(self, *, every: float = SYSTEM_SECS) -> None:
         """Log metrics of the system, `system/...`, from now on until the run is closed.

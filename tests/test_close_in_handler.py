@@ -104,3 +104,95 @@ def test_handler_that_closes_amid_a_sync_and_exits_loses_no_row(tmp_path: Path) 
         """,
         SKALD_STORAGE="staged",
     )
+
+
+@pytest.mark.parametrize("call", ["log_param('lr', count)", "rewind(step=count % 9)", "sync()", "log_text('t', 'x')"])
+def test_handler_that_closes_and_returns_leaves_its_word(tmp_path: Path, call: str) -> None:
+    """The call that it has interrupted ends, or says that the logger is closed, and writes over nothing."""
+    run_program(
+        tmp_path,
+        f"""
+        import random, time
+        signal.signal(signal.SIGALRM, lambda *_: logger.close("stopped"))
+        for number in range(6):
+            logger = skald.Logger(f"run{{number}}")
+            for step in range(10):
+                logger.log_metric("loss", 0.5, step=step)
+            count = 9
+            logger.{call}  # NOTE: a close amid the imports of a first call fails
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.001, 0.02))
+            count, end = 0, time.monotonic() + 10
+            try:
+                while time.monotonic() < end:
+                    logger.{call}
+                    count += 1
+            except skald.LoggerClosedError:
+                pass
+            assert logger.run.status == "stopped", number
+            assert not (logger.run.path / "segments").exists(), number
+        """,
+    )
+
+
+@pytest.mark.parametrize("call", ["log_param('lr', count)", "log_metric('loss', 0.5, **{f'id{count}': 1})"])
+def test_handler_closes_while_another_thread_waits_for_what_it_has_interrupted(tmp_path: Path, call: str) -> None:
+    """As a thread that logs files waits for the lock of the run, or of the writer."""
+    run_program(
+        tmp_path,
+        f"""
+        import random, threading
+        def log_files(logger):
+            try:
+                while True:
+                    logger.log_text("text", "x")
+            except skald.LoggerClosedError:
+                pass
+        def handle(*_):
+            logger.close("stopped")
+        signal.signal(signal.SIGALRM, handle)
+        for number in range(6):
+            logger = skald.Logger(f"run{{number}}")
+            thread = threading.Thread(target=log_files, args=(logger,))
+            thread.start()
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.005, 0.03))
+            count = 0
+            try:
+                while True:
+                    logger.{call}
+                    count += 1
+            except skald.LoggerClosedError:
+                pass
+            thread.join()
+            assert logger.run.status == "stopped", number
+        """,
+    )
+
+
+@pytest.mark.parametrize("call", ["log_param('lr', 1)", "log_text('text', 'x')"])
+def test_handler_closes_while_another_thread_does(tmp_path: Path, call: str) -> None:
+    """That one waits for the call which the handler has interrupted, and ends the run once it may."""
+    run_program(
+        tmp_path,
+        f"""
+        import threading, time
+        def handle(*_):
+            closing = threading.Thread(target=logger.close, args=("stopped",))
+            closing.start()
+            threads.append(closing)
+            time.sleep(0.02)
+            logger.close("stopped")
+        signal.signal(signal.SIGTERM, handle)
+        place, was_interrupted = 0, True
+        while was_interrupted:
+            logger, threads = skald.Logger(f"run{{place}}"), []
+            try:
+                was_interrupted = interrupted(place, lambda: logger.{call})
+            except skald.LoggerClosedError:
+                was_interrupted = True
+            for thread in threads:
+                thread.join()
+            assert not threads or logger.run.status == "stopped", place
+            logger.close()
+            place += 1 + place // 2
+        """,
+    )

@@ -153,6 +153,21 @@ def test_dictionary_that_is_dropped_in_the_midst_of_a_call_mixes_up_no_name(
         assert 0 <= int(metric[1:]) - 7 * step < 10
 
 
+def test_names_that_come_together_have_room_however_many_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also more than a dictionary keeps, in each call."""
+    monkeypatch.setattr("skald.engine.dictionary.KEEP", Capacity(40, 4096))
+    with skald.Logger("run", tmp_path) as logger:
+        for step in range(5):
+            logger.log_metrics({f"m{number}": step for number in range(100)}, step=step)
+        segments = len(list((tmp_path / "run" / "segments").glob("*/*.arrow")))
+
+    table = skald.Run(tmp_path / "run").metrics.collect()
+    assert table.group_by("metric").agg("step")["step"].to_list() == [list(range(5))] * 100
+    assert segments < 30
+
+
 def test_dictionary_beyond_the_most_kept_is_dropped(tmp_path: Path) -> None:
     """Names of long ago are added again when they come back, in every kind of call."""
     with skald.Logger("run", tmp_path, mode="disabled") as logger:

@@ -129,6 +129,29 @@ finally:
     assert not list(tmp_path.glob("*/segments"))
 
 
+def test_run_that_an_exception_passed_does_not_fail_by_another_one(tmp_path: Path) -> None:
+    """Of a sweep whose trials' exceptions are caught; and these can be pickled and copied."""
+    source = """
+import copy, pickle, skald
+def trial(number):
+    logger = skald.Logger(f"trial{number}", ".")
+    try:
+        raise ValueError(number)
+    except ValueError as error:
+        logger.close()
+        assert str(pickle.loads(pickle.dumps(error))) == str(copy.deepcopy(error)) == str(number)
+for number in range(20):
+    trial(number)
+def report():
+    raise ValueError("no report")
+report()
+"""
+    ended = program(source, folder=tmp_path)
+
+    assert "ValueError: no report" in ended.stderr
+    assert {skald.Run(tmp_path / f"trial{number}").status for number in range(20)} == {"finished"}
+
+
 @pytest.mark.parametrize("source", [BLOCK, NO_BLOCK])
 def test_process_that_is_stopped_by_hand_ends_by_the_signal(source: str, tmp_path: Path) -> None:
     """Shells and launchers look for it: a loop over several trainings ends by one Ctrl-C."""

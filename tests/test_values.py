@@ -6,6 +6,7 @@ import datetime as dt
 import enum
 import math
 import os
+import signal
 import threading
 import time
 import types
@@ -448,3 +449,47 @@ def test_values_of_devices_need_a_thread_only_while_their_run_is_open(tmp_path: 
             value.produced.set()
 
     wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("skald")])
+
+
+@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="signals are POSIX's")
+def test_error_of_a_handler_amid_the_wait_for_a_device_is_raised_and_loses_no_value(logger: skald.Logger) -> None:
+    """It is none of the device's, and the value comes later."""
+
+    class PreemptedError(Exception):
+        pass
+
+    class Interrupted(Lazy):
+        def __float__(self) -> float:
+            if not self.produced.is_set():
+                self.produced.set()
+                signal.raise_signal(signal.SIGUSR1)
+            return super().__float__()
+
+    def handle(*_: object) -> None:
+        raise PreemptedError
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    try:
+        logger.log_metric("loss", Interrupted(0.5), step=1)
+        with pytest.raises(PreemptedError):
+            logger.sync()
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    logger.sync()
+
+    assert values(logger) == [0.5]
+
+
+def test_value_of_a_device_that_was_deleted_is_refused(logger: skald.Logger) -> None:
+    """As any other that has no number."""
+
+    class Deleted:
+        shape = ()
+
+        def is_ready(self) -> bool:
+            raise RuntimeError("it has been deleted")
+
+        __float__ = is_ready
+
+    with pytest.raises(ValueTypeError, match="it has been deleted"):
+        logger.log_metric("loss", Deleted())

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
+from skald.background import apart
 from skald.durable import make_folder
-from skald.engine.lock import PATIENCE_SECS, FileLock, is_locked, knows_locks
+from skald.engine.lock import PATIENCE_SECS, FileLock, holds_reentrant, is_locked, knows_locks
 from skald.engine.mark import host_name, is_young, pid_exists
 from skald.engine.storage import choose_mode, locks_reach
 from skald.errors import unless_handlers
 from skald.layout import COMPACTION_LOCK, RUN_LOCK, SEGMENTS, WRITER_LOCK, new_writer_name
+
+T = TypeVar("T")
 
 
 class Owner(msgspec.Struct):
@@ -59,6 +63,11 @@ class Claim:
         owner = Owner(host=host_name(), pid=os.getpid(), forked=forked, storage=choose_mode(self.folder))
         self._lock.write(msgspec.json.encode(owner))
 
+    @property
+    def held(self) -> bool:
+        """Whether the writer is not done."""
+        return self._lock.held
+
     def release(self) -> None:
         """Say that the writer is done; its folder stays for compaction."""
         if self._lock.held:
@@ -75,6 +84,19 @@ def run_lock(run: Path) -> Iterator[None]:
     """
     with _standing_lock(lock_of_run(run)):
         yield
+
+
+def change_run(change: Callable[[], T]) -> T:
+    """Change with the run's lock held what is in its files, and return what that returns.
+
+    NOTE: in another thread, where no signal handler closes the run in the midst of it, whose word of the end would be
+    written over; but for a handler whose own thread has the lock.
+    """
+    if holds_reentrant():
+        return change()
+    changed: list[T] = []
+    apart(lambda: changed.append(change()))
+    return changed[0]
 
 
 def lock_of_run(run: Path) -> FileLock:

@@ -120,19 +120,23 @@ class Dictionary(dict[str, int]):
         self._offsets.release()
 
 
-def next_capacity(dictionary: Dictionary | None, capacity: Capacity, *, room_for: int = 0) -> tuple[Capacity, bool]:
+def next_capacity(
+    dictionary: Dictionary | None, capacity: Capacity, *, room_for: int = 0, keep: bool = False
+) -> tuple[Capacity, bool]:
     """Decide how large a column's dictionary is in the next segment, and whether it takes the names over.
 
     Args:
         dictionary: the one of the segment that rolls, None where there was none.
         capacity: its capacity.
         room_for: bytes of the name that did not fit, if one did not.
+        keep: whether it takes them over however many they are.
 
     Returns:
         the capacity, and whether it does.
     """
     count, size = dictionary.extent if dictionary is not None else (1, 0)
-    if count > KEEP.entries or size > KEEP.bytes:  # room for half as many names of that length as are kept
+    if not keep and (count > KEEP.entries or size > KEEP.bytes):
+        # room for half as many names of that length as are kept
         entries = KEEP.entries // 2 + 2
         return Capacity(entries, _power_of_2(max(size * entries // count, 2 * room_for))), False
     entries = capacity.entries * 2 if 2 * count > capacity.entries else capacity.entries

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from skald.background import Background
 from skald.engine.writer import Slot, Writer
-from skald.errors import LoggerClosedError
+from skald.errors import LoggerClosedError, unless_handlers
 from skald.values import as_value
 
 POLL_SECS: Final = 0.01
@@ -95,6 +95,13 @@ class _OtherTensor:
 
 def snapshot(value: Any) -> Snapshot | None:
     """Return a handle on a 0-d value that its device is still computing, None for all other values."""
+    try:
+        return _snapshot(value)
+    except unless_handlers(Exception):  # it was deleted, or has failed: so who asks for its number is told
+        return None
+
+
+def _snapshot(value: Any) -> Snapshot | None:
     if getattr(value, "shape", None) != () or _is_complex(value):
         return None
     if callable(getattr(value, "is_ready", None)):
@@ -121,7 +128,7 @@ class _Row(NamedTuple):
         """Tell whether the value is there; patiently, whether it may be waited for."""
         try:
             return self.value.is_ready() if self.value.can_be_asked else patient
-        except Exception:  # noqa: BLE001 a failed computation: `result` raises it again
+        except unless_handlers(Exception):  # a failed computation: `result` raises it again
             return True
 
 
@@ -201,7 +208,7 @@ class Pending:
         """Return a value, and what tells of one that is not as it was given."""
         try:
             value, rounded = as_value(row.name, row.value.result())
-        except Exception as error:  # noqa: BLE001 whatever a device driver raises: told in the last word
+        except unless_handlers(Exception) as error:  # whatever a device driver raises: told in the last word
             return None, functools.partial(self._failed, row.name, error)
         return value, functools.partial(self._rounded, row.name) if rounded else _nothing
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
-from skald.engine.claim import run_lock
+from skald.engine.claim import change_run, run_lock
 from skald.engine.coverage import ENDED
 from skald.engine.extraction import read_segment
 from skald.engine.feeds import SLICE_ROWS, TIME_UNIT_NS, read_counting
@@ -84,16 +85,22 @@ def take_back(run: Path, ids: Bound, scope: Scope) -> Taken:
             continue
         if not taken.metrics:
             return taken
-        with run_lock(run):
-            if read_rewinds(run).made != known.made:  # another process has rewound meanwhile
-                continue
-            try:
-                add_rewind(run, rewind, applied=applied)
-            except OSError as error:
-                if not is_fault(error):
-                    raise
-                raise StorageError(error.errno, f"nothing was taken back: {error.strerror}, in {run}") from error
-        return taken
+        if change_run(partial(_put_down, run, rewind, made=known.made, applied=applied)):
+            return taken
+
+
+def _put_down(run: Path, rewind: Rewind, *, made: int, applied: int) -> bool:
+    """Put a rewind down, unless another process has rewound meanwhile; return whether that is done."""
+    with run_lock(run):
+        if read_rewinds(run).made != made:
+            return False
+        try:
+            add_rewind(run, rewind, applied=applied)
+        except OSError as error:
+            if not is_fault(error):
+                raise
+            raise StorageError(error.errno, f"nothing was taken back: {error.strerror}, in {run}") from error
+    return True
 
 
 def _look_at(file: SegmentFile, rewinds: Sequence[Rewind]) -> tuple[Rewind, ...]:

@@ -222,6 +222,7 @@ class Writer:
 
     def _into(self, stream: Stream, store: Callable[[Segment], T], *, rows: int = 1) -> T:
         """Store into the active segment of a stream, which rolls as often as that takes."""
+        is_again = False
         while True:
             segment = self._active(stream, rows=rows)
             try:
@@ -231,7 +232,9 @@ class Writer:
             except IndexError:
                 self._roll(stream, rows=rows, is_full=True)
             except DictionaryFull as full:
-                self._roll(stream, rows=rows, room_for=len(str(full.args[0]).encode()))
+                # NOTE: names that come together must all have room, however many they are
+                self._roll(stream, rows=rows, room_for=len(str(full.args[0]).encode()), keep=is_again)
+                is_again = True
 
     def _active(self, stream: Stream, *, rows: int) -> Segment:
         """Return the segment of a stream, a new one where its columns are not the stream's any more."""
@@ -300,7 +303,9 @@ class Writer:
                 raise
             raise storage_error(error) from error
 
-    def _roll(self, stream: Stream, *, rows: int = 1, room_for: int = 0, is_full: bool = False) -> Segment:
+    def _roll(
+        self, stream: Stream, *, rows: int = 1, room_for: int = 0, is_full: bool = False, keep: bool = False
+    ) -> Segment:
         """Open the next segment of a stream, publish it, and seal the one before."""
         old = stream.segment
         columns = stream.columns_in(self.registry.kinds)
@@ -310,7 +315,7 @@ class Writer:
 
         def decide(name: str) -> Capacity:
             dictionary, capacity = named.get(name, (None, FIRST))
-            capacity, carry = next_capacity(dictionary, capacity, room_for=room_for)
+            capacity, carry = next_capacity(dictionary, capacity, room_for=room_for, keep=keep)
             carried.append(dictionary if carry else None)
             return capacity
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -16,9 +17,9 @@ import msgspec
 
 from skald import layout
 from skald.durable import exchange, is_real_folder, remove, replace, sync_file, sync_folder, write_atomic
-from skald.engine.claim import Claim, run_lock
-from skald.errors import InvalidInputError, StorageError, folder_gone, is_of_handler
-from skald.record.copying import Content
+from skald.engine.claim import Claim, change_run, lock_of_run
+from skald.errors import InvalidInputError, StorageError, folder_gone, is_of_handler, logger_closed
+from skald.record.copying import Content, Part
 from skald.schema import KIND_OF, Id, Kinds, widen
 
 
@@ -76,30 +77,46 @@ class Artifacts:
         try:
             self._check_free(self._run, path, content)
             parts = content.write(beside)
-            with run_lock(self._run):
-                target = self._check_free(self._run, path, content)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                folder, now = path if content.is_folder else msgspec.UNSET, dt.datetime.now(dt.UTC)
-                self._note(
-                    Artifact(
-                        path=f"{path}/{part.inner}" if part.inner else path,
-                        size=part.size,
-                        sha256=part.sha256,
-                        time=now,
-                        ids=dict(ids),
-                        folder=folder,
-                    )
-                    for part in parts
-                )
-                _put_in_place(beside, target)
+            change_run(partial(self._place, self._run, self._claim, path, ids, content, parts, beside))
         except OSError as error:
             if isinstance(error, StorageError) or is_of_handler(error):
                 raise
             if not self._run.is_dir():
                 raise folder_gone(self._run) from error
+            if not self._claim.held:
+                raise logger_closed(self._run.name, None) from error
             raise StorageError(error.errno, f"artifact {path!r} was not kept: {error}") from error
         finally:
             remove(beside)
+
+    def _place(
+        self,
+        run: Path,
+        claim: Claim,
+        path: str,
+        ids: Mapping[str, Id],
+        content: Content,
+        parts: Sequence[Part],
+        beside: Path,
+    ) -> None:
+        with lock_of_run(run):
+            if not claim.held:  # a signal handler has closed it meanwhile
+                raise logger_closed(run.name, None)
+            target = self._check_free(run, path, content)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder, now = path if content.is_folder else msgspec.UNSET, dt.datetime.now(dt.UTC)
+            self._note(
+                Artifact(
+                    path=f"{path}/{part.inner}" if part.inner else path,
+                    size=part.size,
+                    sha256=part.sha256,
+                    time=now,
+                    ids=dict(ids),
+                    folder=folder,
+                )
+                for part in parts
+            )
+            _put_in_place(beside, target)
 
     def sync(self) -> None:
         """Wait until the disk itself has everything that this writer put there.
@@ -110,7 +127,7 @@ class Artifacts:
         if self._run is None or self._list is None or not self._list.exists():
             return
         with self._list.open("rb") as file:
-            file.seek(self._synced)
+            start = file.seek(self._synced)
             data = file.read()
         top = self._run / layout.ARTIFACTS
         folders = {self._run}
@@ -122,7 +139,7 @@ class Artifacts:
         for folder in folders:
             sync_folder(folder)
         sync_file(self._list)
-        self._synced += len(data)
+        self._synced = start + len(data)  # NOTE: threads may do this at once
 
     def _check_free(self, run: Path, path: str, content: Content) -> Path:
         """Return where an artifact goes, unless something is there that is not the same artifact's."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import getpass
+import math
 import os
 import platform
 import re
@@ -88,10 +89,10 @@ class Gathering:
             return
         self._thread.start(partial(self._finish, run, artifacts, warn))
 
-    def stop(self) -> None:
-        """End what is still being gathered."""
+    def stop(self, timeout_secs: float = math.inf) -> None:
+        """End what is still being gathered, and wait for that, or so long."""
         self._thread.stop()
-        self._thread.join()
+        self._thread.join(timeout_secs)
         if self._question is not None:
             self._question.stop()
         self._steps = None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
-from skald.background import Background
+from skald.background import Background, running
 from skald.errors import unless_handlers
 
 PERIOD_SECS: Final = 0.05
@@ -24,7 +24,7 @@ PATIENCE_SECS: Final = 1.0
 
 def is_only_thread() -> bool:
     """Tell whether no other thread runs but Skald's own."""
-    others = (each.name for each in threading.enumerate() if each is not threading.current_thread())
+    others = (each.name for each in running() if each is not threading.current_thread())
     return all(name.startswith("skald-") for name in others)
 
 

@@ -17,12 +17,13 @@ import shutil
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from skald import layout
 from skald.durable import read_atomic, write_atomic
-from skald.engine.claim import lock_of_run
+from skald.engine.claim import change_run, lock_of_run
 from skald.errors import CorruptRunError, InvalidInputError, StorageError, folder_gone, is_fault, unless_handlers
 from skald.record.info import RunInfo, is_there, read_info, write_info
 from skald.record.plain import plain, type_name
@@ -76,16 +77,20 @@ class Params:
             raise InvalidInputError(f"params must be a mapping of names to values, got {type_name(mapping)}")
         if self._run is None or not params:
             return
+        found: list[str] = []
         try:
-            self._write(self._run, params)
+            change_run(partial(self._write, self._run, params, found.append))
         except OSError as error:
             if isinstance(error, _CopyError) or not is_fault(error):
                 raise
             if not is_there(self._run, self._started):
                 raise folder_gone(self._run, replaced=self._run.is_dir()) from error
             raise StorageError(f"params were not written: {error.strerror or error}, in {self._run}") from error
+        finally:
+            for text in found:
+                self._warn(text)
 
-    def _write(self, run: Path, params: dict[str, Any]) -> None:
+    def _write(self, run: Path, params: dict[str, Any], tell: Callable[[str], object]) -> None:
         lock = lock_of_run(run)
         # NOTE: a signal handler may call this in the middle of itself, so waiting for ever is no choice
         if not lock.acquire(LOCK_SECS):
@@ -94,18 +99,19 @@ class Params:
             info = read_info(run)
             if self._started not in (None, info.started):
                 raise folder_gone(run, replaced=True)
-            _store(run, info, merge(self._before(run, info), params))
+            _store(run, info, merge(_before(run, info, tell), params))
         finally:
             lock.release()
 
-    def _before(self, run: Path, info: RunInfo) -> dict[str, Any]:
-        try:
-            return _read(run, info)
-        except CorruptRunError as error:
-            kept = _keep_aside(run)
-            aside = f"it is kept as {kept.relative_to(run)}, and " if kept else ""
-            self._warn(f"{error}; {aside}the params of before the edit go on")
-            return info.params
+
+def _before(run: Path, info: RunInfo, tell: Callable[[str], object]) -> dict[str, Any]:
+    try:
+        return _read(run, info)
+    except CorruptRunError as error:
+        kept = _keep_aside(run)
+        aside = f"it is kept as {kept.relative_to(run)}, and " if kept else ""
+        tell(f"{error}; {aside}the params of before the edit go on")
+        return info.params
 
 
 def restore_params(run: Path) -> Path | None:

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Final
 
+from skald.background import running
+
 MARK: Final = "skald"
 """The key of loguru's record under which a message says which file has it."""
 
@@ -46,7 +48,7 @@ def is_quiet() -> bool:
         return not speaking
     if time.monotonic() - max(messages.values()) > QUIET_SECS:
         return True
-    return not any(each.name.startswith("loguru-writer") for each in threading.enumerate())
+    return not any(each.name.startswith("loguru-writer") for each in running())
 
 
 def forget() -> None:

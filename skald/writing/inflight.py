@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from threading import get_ident
@@ -29,8 +30,15 @@ class InFlight:
     ) -> None:
         self._threads[get_ident()] -= 1
 
-    def wait(self) -> None:
-        """Wait until no other thread is in such a call."""
-        own = get_ident()
+    @property
+    def is_here(self) -> bool:
+        """Whether this thread is in such a call, which a signal handler has interrupted."""
+        return self._threads[get_ident()] > 0
+
+    def wait(self, timeout_secs: float = math.inf) -> None:
+        """Wait until no other thread is in such a call, or so long."""
+        own, deadline = get_ident(), time.monotonic() + timeout_secs
         while any(calls for thread, calls in self._threads.copy().items() if thread != own):
+            if time.monotonic() > deadline:
+                return
             time.sleep(_LOOK_SECS)

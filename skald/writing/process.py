@@ -11,6 +11,7 @@ import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 from skald.errors import is_of_signal
@@ -45,13 +46,22 @@ _sessions: Final[dict[int, Session]] = {}
 """The open sessions; several of one run where a process joined its own."""
 
 
-Marks = frozenset[tuple[int, ...]]
+class _Closed:
+    """The sessions that were closed while an exception was passing, as in a `finally`: it has them as an attribute."""
 
-_closed_amid: Final[list[tuple[Marks, Session]]] = []
-"""Sessions that were closed while an exception was passing, as in a `finally`, with what that is known by again.
+    def __init__(self) -> None:
+        self.sessions: list[Session] = []
 
-NOTE: not the exception, which holds all that its frames hold.
-"""
+    def __reduce__(self) -> tuple[type[_Closed], tuple[()]]:
+        """Have none in a copy of the exception, in this process or another."""
+        return _Closed, ()
+
+
+_CLOSED: Final = "_skald_closed"
+"""The name of that attribute."""
+Places = frozenset[tuple[int, int]]
+_closed_early: Final[list[tuple[Places, Session]]] = []
+"""Sessions that were closed as a loop over a generator was left early, and where that was."""
 
 FORK_SECS: Final = 1.0
 """How long a fork waits for other threads, which may wait for what the forking one holds."""
@@ -95,9 +105,9 @@ def leave(session: Session) -> None:
     _sessions.pop(id(session), None)
     passing = sys.exc_info()[1]
     if isinstance(passing, GeneratorExit):
-        _closed_amid.append((_places(passing), session))
+        _closed_early.append((_places(passing), session))
     elif passing is not None:
-        _closed_amid.append((frozenset({(id(passing),)}), session))
+        vars(passing).setdefault(_CLOSED, _Closed()).sessions.append(session)
 
 
 def open_on(run: Path) -> list[Session]:
@@ -181,27 +191,23 @@ def _at_exit() -> None:
 def _amend_closed() -> None:
     """Say of sessions that were closed amid the exception that ends the interpreter that they have failed."""
     left = _ending()
-    ended_by = set(_marks(getattr(sys, "last_value", None))) if left.exception else set()
-    for passed, session in _closed_amid:
-        if passed & ended_by:
+    error = getattr(sys, "last_value", None) if left.exception else None
+    while error is not None:  # and those amid which it came, as a Ctrl-C in a `finally`
+        passed = set(_passed(error.__traceback__))
+        early = [session for places, session in _closed_early if places & passed]
+        for session in (*vars(error).get(_CLOSED, _Closed()).sessions, *early):
             session.amend(left)
-
-
-def _marks(error: BaseException | None) -> Iterator[tuple[int, ...]]:
-    """Go through what an exception is known by: its identity, and where it passed which frame.
-
-    So too of those amid which it came, as a Ctrl-C in a `finally`.
-    """
-    while error is not None:
-        yield (id(error),)
-        trace = error.__traceback__
-        while trace is not None:
-            yield from ((id(trace.tb_frame), trace.tb_lasti), (id(trace.tb_frame), RERAISED))
-            trace = trace.tb_next
         error = error.__context__
 
 
-def _places(error: GeneratorExit) -> Marks:
+def _passed(trace: TracebackType | None) -> Iterator[tuple[int, int]]:
+    """Go through where an exception has passed which frame."""
+    while trace is not None:
+        yield from ((id(trace.tb_frame), trace.tb_lasti), (id(trace.tb_frame), RERAISED))
+        trace = trace.tb_next
+
+
+def _places(error: GeneratorExit) -> Places:
     """Return where the loop over a generator was that is left early: what it is left by cannot be seen from inside."""
     import opcode  # it is not needed before
 

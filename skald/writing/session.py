@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import math
 import os
 import platform
 import sys
@@ -21,12 +22,21 @@ from typing import TYPE_CHECKING, Any
 from skald.amounts import plural
 from skald.engine.claim import Claim, run_lock
 from skald.engine.functions import Namespace
-from skald.engine.lock import is_held_here
+from skald.engine.lock import PATIENCE_SECS, holds_reentrant, is_held_here
 from skald.engine.open_segments import storage_error
 from skald.engine.pending import Pending
 from skald.engine.registry import merge_kinds
 from skald.engine.writer import Writer
-from skald.errors import RunNotFoundError, SkaldError, StorageError, folder_gone, is_fault, is_of_signal, logger_closed
+from skald.errors import (
+    RunNotFoundError,
+    SkaldError,
+    StorageError,
+    folder_gone,
+    is_fault,
+    is_of_signal,
+    logger_closed,
+    unless_handlers,
+)
 from skald.layout import (
     SEGMENTS,
     console_name,
@@ -303,7 +313,11 @@ class Session:
             StorageError: the disk takes nothing.
         """
         self.pending.finish()
-        self.writer().segments.sync()
+        try:
+            self.writer().segments.sync()
+        except unless_handlers(StorageError, ValueError):
+            self.check_open()  # a signal handler has closed it meanwhile, or a thread
+            raise
         try:
             if self._artifacts:
                 self._artifacts.sync()
@@ -324,9 +338,10 @@ class Session:
         said = Ending(status, exception)
         if self._left.status == "finished" and not self.is_ended and said != self._unclosed:
             self._left = said
-        writer = self._writer
-        if self.closed and writer and is_held_here(writer.lock):
-            return  # another thread is at it, and waits for the call that this one interrupted
+        if self._is_interrupting():
+            if not self._ending.acquire(timeout=PATIENCE_SECS):
+                return  # another thread is at it, and waits for the call that this one interrupted
+            self._ending.release()
         with self._ending:
             if self.is_ended or self._is_closing:  # NOTE: by the call that a signal handler has interrupted
                 return
@@ -342,6 +357,11 @@ class Session:
                 self._is_closing = False
         if came:
             raise came
+
+    def _is_interrupting(self) -> bool:
+        """Tell whether this is a signal handler's call amid one that others may wait for."""
+        writer = self._writer
+        return holds_reentrant() or self._in_flight.is_here or (writer is not None and is_held_here(writer.lock))
 
     def _end(self) -> BaseException | None:
         """End the run on disk; return what came amid that."""
@@ -366,11 +386,13 @@ class Session:
         if self._system:
             self._system.stop()
         self.pending.stop()
+        # NOTE: a signal handler's call may be waited for by whom it waits for
+        patience_secs = PATIENCE_SECS if self._is_interrupting() else math.inf
         if self.environment:
-            self.environment.stop()
+            self.environment.stop(patience_secs)
         with self.lock:
             self.closed = True
-        self._in_flight.wait()
+        self._in_flight.wait(patience_secs)
         self.namespace.empty()
         return put_end(self, self._writer, self._left) if self._writer else None
 
