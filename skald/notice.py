@@ -19,7 +19,7 @@ _STDERR: Final = sys.stderr
 def tell(text: str) -> None:
     """Say something to whoever watches the process; where nobody does, nothing."""
     if sys.stderr is not None:
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # the last amid a write there
             sys.stderr.write(f"skald: {text}\n")
 
 

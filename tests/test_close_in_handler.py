@@ -196,3 +196,34 @@ def test_handler_closes_while_another_thread_does(tmp_path: Path, call: str) -> 
             place += 1 + place // 2
         """,
     )
+
+
+@pytest.mark.parametrize("capture", ["True", "'fd'"])
+def test_handler_closes_where_a_buffer_writes_what_was_printed(tmp_path: Path, capture: str) -> None:
+    """The buffer refuses what the handler prints until then, and the close ends all the same."""
+    run_program(
+        tmp_path,
+        f"""
+        from skald.record import gathering
+        def handle(*_):
+            print("handler")
+            logger.close("stopped")
+            told.append(True)
+        def truncate(below, action):
+            if number == 3 and not was:
+                was.append(True)
+                signal.raise_signal(signal.SIGTERM)
+            return before(below, action)
+        signal.signal(signal.SIGTERM, handle)
+        before, gathering._Below.truncate = gathering._Below.truncate, truncate
+        told, was, number = [], [], 0
+        with skald.Logger("run", capture={capture}) as logger:
+            for number in range(5):
+                print("line", number, flush=True)
+                if told:
+                    break
+                logger.info("message")
+        assert told == was == [True], (told, was)
+        assert logger.run.status == "stopped"
+        """,
+    )

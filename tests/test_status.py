@@ -129,6 +129,29 @@ finally:
     assert not list(tmp_path.glob("*/segments"))
 
 
+def test_run_that_a_task_of_a_group_has_closed_fails_with_it(tmp_path: Path) -> None:
+    """Its exception ends the process as one of several."""
+    source = """
+import asyncio, skald
+async def train(number):
+    logger = skald.Logger(f"task{number}", ".")
+    try:
+        await asyncio.sleep(0.01 * number)
+        if number == 2:
+            raise ValueError("diverged")
+    finally:
+        logger.close()
+async def main():
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(train(number))
+asyncio.run(main())
+"""
+    program(source, folder=tmp_path)
+
+    assert [skald.Run(tmp_path / f"task{number}").status for number in range(3)] == ["finished", "finished", "failed"]
+
+
 def test_run_that_an_exception_passed_does_not_fail_by_another_one(tmp_path: Path) -> None:
     """Of a sweep whose trials' exceptions are caught; and these can be pickled and copied."""
     source = """

@@ -189,6 +189,7 @@ class Gatherer:
         except RuntimeError as error:  # refused by the buffer, as a signal handler has interrupted its own work
             if not (is_of_call(error) and "reentrant" in str(error)):
                 raise
+            return  # what is put aside is left to the write that it interrupted
         except BlockingIOError:
             if self._only_for in (0, ident):
                 raise

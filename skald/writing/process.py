@@ -191,12 +191,19 @@ def _at_exit() -> None:
 def _amend_closed() -> None:
     """Say of sessions that were closed amid the exception that ends the interpreter that they have failed."""
     left = _ending()
-    error = getattr(sys, "last_value", None) if left.exception else None
-    while error is not None:  # and those amid which it came, as a Ctrl-C in a `finally`
+    for error in _with_others(getattr(sys, "last_value", None) if left.exception else None):
         passed = set(_passed(error.__traceback__))
         early = [session for places, session in _closed_early if places & passed]
         for session in (*vars(error).get(_CLOSED, _Closed()).sessions, *early):
             session.amend(left)
+
+
+def _with_others(error: BaseException | None) -> Iterator[BaseException]:
+    """Go through an exception, those of a group, and those amid which it came, as a Ctrl-C in a `finally`."""
+    while error is not None:
+        yield error
+        for each in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+            yield from _with_others(each)
         error = error.__context__
 
 
