@@ -451,7 +451,7 @@ def test_values_of_devices_need_a_thread_only_while_their_run_is_open(tmp_path: 
     wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name.startswith("skald")])
 
 
-@pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="signals are POSIX's")
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="signals are POSIX's")
 def test_error_of_a_handler_amid_the_wait_for_a_device_is_raised_and_loses_no_value(logger: skald.Logger) -> None:
     """It is none of the device's, and the value comes later."""
 

@@ -87,7 +87,7 @@ def run_lock(run: Path) -> Iterator[None]:
 
 
 def change_run(change: Callable[[], T]) -> T:
-    """Change with the run's lock held what is in its files, and return what that returns.
+    """Call what takes the run's lock and changes its files; return what that returns.
 
     NOTE: in another thread, where no signal handler closes the run in the midst of it, whose word of the end would be
     written over; but for a handler whose own thread has the lock.

@@ -44,9 +44,9 @@ class Delivery:
         whole: str | bytes | None = None
         cost = len(texts)
         try:
-            while True:  # NOTE: with a condition, as in `_drain` of tees
+            while True:  # NOTE: no condition in the loops, as in `_drain` of tees
                 start = end
-                if start == len(texts):
+                if start >= len(texts):
                     break
                 batch, whole = texts[start : start + self._texts], None
                 if len(batch) > 1 and len(batch[-1]) > _COPIED_CHARACTERS:
@@ -62,7 +62,7 @@ class Delivery:
                 cost += len(whole) // CHEAP_CHARACTERS
                 while True:
                     begin = stop
-                    if begin == len(whole):
+                    if begin >= len(whole):
                         break
                     self._is_given = False
                     stop = _stop(whole, begin)
